@@ -1,0 +1,48 @@
+# Payspool. `make demo` and `make test` need Python 3.11 to 3.14 and make; everything else they install
+# into .venv, wheels only. `make help` lists the rest.
+SHELL := /bin/sh
+VENV  := .venv
+PY    := $(VENV)/bin/python
+ONCE  ?=
+ARGS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo up test check lint types imports fast faults lock clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+$(VENV)/.runtime: requirements.txt pyproject.toml clients/python/pyproject.toml .ci/venv
+	@sh .ci/venv requirements.txt runtime
+$(VENV)/.dev: requirements-dev.txt pyproject.toml clients/python/pyproject.toml .ci/venv
+	@sh .ci/venv requirements-dev.txt dev
+
+install: $(VENV)/.runtime ## make the virtual environment
+install-dev: $(VENV)/.dev
+
+demo: install ## from nothing to a running pipeline with real purchases (ONCE=1 ends after the summary)
+	@$(PY) -m payspool demo $(if $(ONCE),--once,) $(ARGS)
+
+up: install ## the pipeline for your own events
+	@$(PY) -m payspool up $(ARGS)
+
+test: install-dev ## everything: lint, types, import rules, the whole suite
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest -n 2 --dist loadgroup -q $(ARGS)
+
+check: lint types imports
+
+lint: install-dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+types: install-dev
+	@$(PY) -m mypy
+imports: install-dev
+	@$(PY) -c "import sys; sys.path[:0] = ['.']; from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+lock: install-dev ## pin the newest allowed versions again (needs uv on the PATH)
+	@sh .ci/lock
+
+clean: ## remove the virtual environment and caches (data stays; see `payspool doctor`)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,73 @@
+"""Two clocks. Business time drives rules, ``available_at`` and schedules, and may be simulated;
+leases, heartbeats and key ages always use PostgreSQL's real clock.
+
+The simulated time is one row that every process reads. It exists only beside the sandbox, moves only
+forward, and every move wakes the scheduler.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Column, DateTime, SmallInteger, Table, text
+
+from domain.db import Tx, metadata
+from domain.errors import Forbidden, Invalid
+
+SCHEDULER_CHANNEL: Final = "payspool_schedules"
+"""NOTIFY channel that wakes the scheduler at once."""
+
+business_clock = Table(
+    "business_clock",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("simulated_at", DateTime(timezone=True), nullable=True),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+
+def business_now(tx: Tx) -> datetime:
+    """Business time: the simulated time if one is set, else PostgreSQL's clock. UTC."""
+    now: datetime = tx.execute(
+        text(
+            "SELECT coalesce((SELECT simulated_at FROM business_clock WHERE id = 1), clock_timestamp())"
+        )
+    ).scalar_one()
+    return now
+
+
+def real_now(tx: Tx) -> datetime:
+    """PostgreSQL's real clock, UTC: for leases, heartbeats, ``sent_at`` and key ages."""
+    now: datetime = tx.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
+
+
+def simulated_at(tx: Tx) -> datetime | None:
+    """The simulated business time, or None where business time is real."""
+    return tx.execute(text("SELECT simulated_at FROM business_clock WHERE id = 1")).scalar()
+
+
+def simulate(tx: Tx, at: datetime, *, sandbox: bool) -> None:
+    """Move business time to ``at`` and wake the scheduler.
+
+    Raises Forbidden without the sandbox (real money never runs on a made-up clock), and Invalid if
+    ``at`` lies before the present simulated time (a deadline that passed stays passed).
+    """
+    if not sandbox:
+        raise Forbidden(
+            "Business time can be simulated only with the Stripe sandbox; this installation uses a real gateway."
+        )
+    if at.tzinfo is None:
+        raise Invalid("at", "give an offset, for instance 1997-01-01T00:00:00Z")
+    moved = tx.execute(
+        text(
+            """
+            INSERT INTO business_clock AS c (id, simulated_at) VALUES (1, :at)
+            ON CONFLICT (id) DO UPDATE SET simulated_at = excluded.simulated_at
+            WHERE c.simulated_at IS NULL OR c.simulated_at <= excluded.simulated_at
+            """
+        ),
+        {"at": at},
+    )
+    if moved.rowcount == 0:
+        raise Invalid("at", f"business time is already later than {at.isoformat()}")
+    tx.execute(text(f"NOTIFY {SCHEDULER_CHANNEL}"))

@@ -1,0 +1,126 @@
+"""The database edge: metadata, engine, the one place where a transaction opens, and bulk writes.
+
+Stores take an open connection (``tx``) and never commit. READ COMMITTED throughout; the global lock
+order is: inbox row, correlation lock, code, referrer, card, payee, ledger account, payout, attempt;
+ids ascend inside each.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    Identity,
+    MetaData,
+    create_engine,
+    func,
+    text,
+)
+
+Tx = Connection
+"""An open transaction. Whoever opened it commits; nobody else does."""
+
+LOCK_TIMEOUT_MS: Final = 20_000
+"""Longest wait for a lock before the statement fails and its message is retried."""
+STATEMENT_TIMEOUT_MS: Final = 300_000
+"""Longest statement (a sweep's range, a run's shard); a runaway one is ended by the server."""
+IDLE_IN_TRANSACTION_MS: Final = 60_000
+"""A worker that hangs inside a transaction loses it, so that its locks do not outlive it."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def id_column() -> Column[int]:
+    """The primary key of almost every table: an identity that the database hands out."""
+    return Column("id", BigInteger, Identity(always=False), primary_key=True)
+
+
+def at_column(name: str, *, nullable: bool = False) -> Column[Any]:
+    """A UTC timestamp that the writer gives (business time, or a time from outside)."""
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def created_at() -> Column[Any]:
+    """When the row was written, by PostgreSQL's real clock."""
+    return Column(
+        "created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
+    )
+
+
+def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool") -> Engine:
+    """Make an engine for ``url`` (``postgresql+psycopg://…``). Connects only when first used."""
+    options = (
+        f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_MS}"
+        f" -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
+    )
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={
+            "options": options,
+            "application_name": application_name[:63],
+            "connect_timeout": 5,
+            "prepare_threshold": 3,
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Tx]:
+    """Open the one transaction of a use case: commits at the end, rolls back on any exception."""
+    with engine.begin() as tx:
+        yield tx
+
+
+def next_ids(tx: Tx, table: str, count: int) -> list[int]:
+    """Reserve ``count`` ids of ``table``'s identity, ascending, so that rows can be linked before COPY."""
+    if count == 0:
+        return []
+    rows = tx.execute(
+        text(
+            "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
+        ),
+        {"table": table, "count": count},
+    )
+    return [row[0] for row in rows]
+
+
+def copy_rows(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write many rows by COPY inside ``tx``: the cheapest way to add more than a handful."""
+    driver: psycopg.Connection[Any] = tx.connection.driver_connection  # type: ignore[assignment]
+    names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
+    statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN").format(
+        psycopg.sql.Identifier(table), names
+    )
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def advisory_lock(tx: Tx, keys: Iterable[int]) -> None:
+    """Take transaction-scoped advisory locks on 64-bit ``keys``, ascending so that nobody deadlocks."""
+    ordered = sorted(set(keys))
+    if ordered:
+        tx.execute(
+            text(
+                "SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS key"
+            ),
+            {"keys": ordered},
+        )

@@ -1,0 +1,52 @@
+"""Use cases of the ledger: post transfers, and check that the kept balances are what was posted."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.db import Tx
+from domain.ledger import store
+from domain.ledger.rules import Account, Transfer, balance_deltas
+
+VIOLATIONS_SHOWN: Final = 20
+"""How many examples of one broken invariant are listed."""
+
+
+def post(
+    tx: Tx, transfers: Sequence[Transfer], *, groups: Sequence[int] | None = None
+) -> list[int]:
+    """Append ``transfers`` and move the kept balances, which are locked last and in id order.
+
+    ``groups`` ties legs of one movement together (0: a group of its own). Returns the new ids.
+    Call it as the last write of a transaction: a hot payee's row is then held for a moment only.
+    """
+    if not transfers:
+        return []
+    for transfer in transfers:
+        assert transfer.amount > 0, "a transfer moves a positive amount"
+        assert transfer.debit.currency == transfer.credit.currency, "one currency to a transfer"
+        assert transfer.debit.merchant_id == transfer.credit.merchant_id, (
+            "one merchant to a transfer"
+        )
+    ids = store.account_ids(tx, _accounts(transfers))
+    transfer_ids = store.insert_transfers(tx, transfers, ids, groups or [0] * len(transfers))
+    deltas = {ids[account]: delta for account, delta in balance_deltas(transfers).items()}
+    if deltas:
+        store.add_to_balances(tx, deltas)
+    return transfer_ids
+
+
+def account_ids(tx: Tx, accounts: Sequence[Account]) -> dict[Account, int]:
+    """Ids of ``accounts``, made where they are missing."""
+    return store.account_ids(tx, accounts)
+
+
+def check_invariants(tx: Tx) -> list[str]:
+    """Sentences, one for each broken invariant; empty when all hold."""
+    return [
+        f"ledger account {row.id} ({row.owner}, {row.currency}) keeps {row.balance}, its transfers give {row.computed}"
+        for row in store.drifted_balances(tx, VIOLATIONS_SHOWN)
+    ]
+
+
+def _accounts(transfers: Sequence[Transfer]) -> set[Account]:
+    return {account for t in transfers for account in (t.debit, t.credit)}

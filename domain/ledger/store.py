@@ -1,0 +1,165 @@
+"""All SQL of the ledger."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx, copy_rows, next_ids
+from domain.ledger.rules import Account, Transfer
+
+_COLUMNS = [
+    "id",
+    "merchant_id",
+    "group_id",
+    "debit_account_id",
+    "credit_account_id",
+    "amount",
+    "currency",
+    "kind",
+    "source_kind",
+    "source_id",
+    "occurred_at",
+]
+
+
+def account_ids(tx: Tx, accounts: Iterable[Account]) -> dict[Account, int]:
+    """Ids of ``accounts``, made where they are missing, in key order (so that makers never deadlock)."""
+    wanted = sorted(set(accounts))
+    if not wanted:
+        return {}
+    columns: dict[str, list[Any]] = {
+        "merchants": [a.merchant_id for a in wanted],
+        "kinds": [a.kind for a in wanted],
+        "owners": [a.owner for a in wanted],
+        "currencies": [a.currency for a in wanted],
+    }
+    found = _find_accounts(tx, columns)
+    if len(found) < len(wanted):
+        tx.execute(
+            text(
+                """
+                INSERT INTO ledger_accounts (merchant_id, kind, owner, currency, balance)
+                SELECT merchant_id, kind, owner, currency, CASE WHEN kind = 'payable' THEN 0 END
+                FROM unnest(CAST(:merchants AS bigint[]), CAST(:kinds AS text[]),
+                            CAST(:owners AS text[]), CAST(:currencies AS text[]))
+                     WITH ORDINALITY AS a (merchant_id, kind, owner, currency, position)
+                ORDER BY position
+                ON CONFLICT DO NOTHING
+                """
+            ),
+            columns,
+        )
+        found = _find_accounts(tx, columns)
+    assert len(found) == len(wanted), "every account exists after it was made"
+    return found
+
+
+def _find_accounts(tx: Tx, columns: Mapping[str, list[Any]]) -> dict[Account, int]:
+    rows = tx.execute(
+        text(
+            """
+            SELECT l.id, l.merchant_id, l.kind, l.owner, l.currency
+            FROM unnest(CAST(:merchants AS bigint[]), CAST(:kinds AS text[]),
+                        CAST(:owners AS text[]), CAST(:currencies AS text[]))
+                 AS a (merchant_id, kind, owner, currency)
+            JOIN ledger_accounts l USING (merchant_id, kind, owner, currency)
+            """
+        ),
+        columns,
+    )
+    return {Account(r.merchant_id, r.kind, r.owner, r.currency): r.id for r in rows}
+
+
+def insert_transfers(
+    tx: Tx, transfers: Sequence[Transfer], ids: Mapping[Account, int], groups: Sequence[int]
+) -> list[int]:
+    """Append ``transfers``; ``groups[i]`` is the group of ``transfers[i]``, 0 for its own id."""
+    transfer_ids = next_ids(tx, "ledger_transfers", len(transfers))
+    copy_rows(
+        tx,
+        "ledger_transfers",
+        _COLUMNS,
+        (
+            (
+                transfer_id,
+                t.debit.merchant_id,
+                group or transfer_id,
+                ids[t.debit],
+                ids[t.credit],
+                t.amount,
+                t.debit.currency,
+                t.kind,
+                t.source_kind,
+                t.source_id,
+                t.occurred_at,
+            )
+            for transfer_id, t, group in zip(transfer_ids, transfers, groups, strict=True)
+        ),
+    )
+    return transfer_ids
+
+
+def add_to_balances(tx: Tx, deltas: Mapping[int, int]) -> None:
+    """Apply ``{account id: delta}``. Locks in id order first: an UPDATE … FROM promises no order."""
+    ordered = sorted(deltas)
+    tx.execute(
+        text("SELECT id FROM ledger_accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"),
+        {"ids": ordered},
+    )
+    tx.execute(
+        text(
+            """
+            UPDATE ledger_accounts AS a SET balance = a.balance + d.delta
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS bigint[])) AS d (id, delta)
+            WHERE a.id = d.id
+            """
+        ),
+        {"ids": ordered, "deltas": [deltas[i] for i in ordered]},
+    )
+
+
+def balances(tx: Tx, merchant_id: int | None = None) -> list[Any]:
+    """Computed balance (credits minus debits) of each account kind, owner and currency."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT a.merchant_id, a.kind, CASE WHEN a.kind = 'payable' THEN '' ELSE a.owner END AS owner,
+                       a.currency, sum(m.amount)::bigint AS balance
+                FROM ledger_accounts a
+                JOIN LATERAL (
+                    SELECT amount FROM ledger_transfers WHERE credit_account_id = a.id
+                    UNION ALL
+                    SELECT -amount FROM ledger_transfers WHERE debit_account_id = a.id
+                ) m ON true
+                WHERE CAST(:merchant_id AS bigint) IS NULL OR a.merchant_id = :merchant_id
+                GROUP BY 1, 2, 3, 4 ORDER BY 1, 4, 2, 3
+                """
+            ),
+            {"merchant_id": merchant_id},
+        )
+    )
+
+
+def drifted_balances(tx: Tx, limit: int) -> list[Any]:
+    """Accounts whose kept balance is not the sum of their transfers."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT a.id, a.owner, a.currency, a.balance, coalesce(sum(m.amount), 0)::bigint AS computed
+                FROM ledger_accounts a
+                LEFT JOIN (
+                    SELECT credit_account_id AS id, amount FROM ledger_transfers
+                    UNION ALL
+                    SELECT debit_account_id, -amount FROM ledger_transfers
+                ) m ON m.id = a.id
+                WHERE a.balance IS NOT NULL
+                GROUP BY a.id HAVING a.balance <> coalesce(sum(m.amount), 0)
+                LIMIT :limit
+                """
+            ),
+            {"limit": limit},
+        )
+    )

@@ -1,0 +1,198 @@
+"""Tables of payouts: payees, runs, payouts, attempts, and what gateways told us.
+
+What the database keeps: one live attempt for each payout and leg, legal states, a frozen amount and
+destination, and earnings that leave a payout only while it is canceled or reversed (triggers in the
+migration).
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from domain.db import at_column, created_at, id_column, metadata
+
+payees = Table(
+    "payees",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("name", String(255), nullable=True),
+    Column("method", Text, nullable=False),
+    # The gateway's name for the destination, as `acct_…`. Bank data is never here in plain text.
+    Column("account", String(255), nullable=True),
+    Column("onboarding_url", Text, nullable=True),
+    # Set by an operator or by the gateway's word (restricted, deauthorized); NULL: may be paid.
+    Column("blocked_reason", Text, nullable=True),
+    # Time of the newest `payee.updated` applied: an older one that arrives late changes nothing.
+    at_column("as_of"),
+    created_at(),
+    at_column("updated_at", nullable=True),
+    UniqueConstraint("merchant_id", "user_id"),
+    CheckConstraint("method IN ('stripe', 'wise', 'manual')", name="method"),
+)
+
+payout_runs = Table(
+    "payout_runs",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    # The fire that asked for it, as `payouts.run/acme`, or `manual`; with `as_of`, its key.
+    Column("name", String(255), nullable=False),
+    at_column("as_of"),
+    Column("state", Text, nullable=False, server_default=text("'building'")),
+    # {"usd": 1000}: the smallest payout, by currency, as it was when the run was built.
+    Column("minimums", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # {"created": 3, "skipped": 2, "errors": [...], "reasons": {"below_minimum": 2}, "by_currency": {...}}
+    Column("result", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("members_hash", LargeBinary, nullable=True),
+    # Where the build stands: the last payable account that was looked at. It resumes from there.
+    Column("cursor_account_id", BigInteger, nullable=False, server_default=text("0")),
+    created_at(),
+    at_column("frozen_at", nullable=True),
+    at_column("approved_at", nullable=True),
+    Column("approved_by", Text, nullable=True),
+    at_column("settled_at", nullable=True),
+    UniqueConstraint("merchant_id", "name", "as_of"),
+    CheckConstraint(
+        "state IN ('building', 'frozen', 'pending_approval', 'approved', 'sending', 'settled')",
+        name="state",
+    ),
+    CheckConstraint("state = 'building' OR members_hash IS NOT NULL", name="frozen_has_hash"),
+)
+
+payouts = Table(
+    "payouts",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("run_id", BigInteger, ForeignKey("payout_runs.id"), nullable=False),
+    Column("payee_id", BigInteger, ForeignKey("payees.id"), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("account_id", BigInteger, ForeignKey("ledger_accounts.id"), nullable=False),
+    Column("method", Text, nullable=False),
+    Column("destination", String(255), nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("members", Integer, nullable=False),
+    # SHA-256 over the member earnings (id and amount, ascending), amount, currency and destination.
+    Column("members_hash", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'draft'")),
+    # Stops every further send and asks for a person; the sentence says why.
+    Column("frozen_reason", Text, nullable=True),
+    Column("parked_reason", Text, nullable=True),
+    at_column("next_try_at", nullable=True),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    at_column("processed_at", nullable=True),
+    at_column("failed_at", nullable=True),
+    Column("external_transaction_id", String(255), nullable=True),
+    Column("reversed_amount", BigInteger, nullable=False, server_default=text("0")),
+    Column("error_code", Text, nullable=True),
+    Column("error_message", String(500), nullable=True),
+    created_at(),
+    at_column("updated_at", nullable=True),
+    # One payout of a run for each payee and currency.
+    UniqueConstraint("run_id", "account_id"),
+    CheckConstraint("amount > 0", name="amount_positive"),
+    CheckConstraint("members > 0", name="has_members"),
+    CheckConstraint("reversed_amount BETWEEN 0 AND amount", name="reversed_at_most_paid"),
+    CheckConstraint(
+        "state IN ('draft', 'pending_approval', 'approved', 'sending', 'in_transit', 'paid',"
+        " 'unknown', 'failed', 'canceled', 'reversed', 'returned')",
+        name="state",
+    ),
+    Index("ix_payouts_state", "merchant_id", "state", "id"),
+    Index("ix_payouts_user", "merchant_id", "user_id", "id"),
+    Index(
+        "ix_payouts_open",
+        "next_try_at",
+        postgresql_where=text("state IN ('approved', 'sending', 'unknown', 'failed')"),
+    ),
+)
+
+payout_attempts = Table(
+    "payout_attempts",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("payout_id", BigInteger, ForeignKey("payouts.id"), nullable=False),
+    Column("leg", Text, nullable=False, server_default=text("'transfer'")),
+    Column("n", Integer, nullable=False),
+    # `payspool/<payout>/<leg>/<n>`
+    Column("idempotency_key", String(255), nullable=False, unique=True),
+    # Exactly what is sent, and its hash: a replay sends this, it is never rebuilt.
+    Column("params", JSONB, nullable=False),
+    Column("params_hash", LargeBinary, nullable=False),
+    Column("api_version", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'created'")),
+    # Real time, by PostgreSQL's clock.
+    at_column("lease_until", nullable=True),
+    at_column("sent_at", nullable=True),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    at_column("resolved_at", nullable=True),
+    Column("external_id", String(255), nullable=True),
+    Column("outcome", Text, nullable=True),
+    Column("http_status", Integer, nullable=True),
+    Column("error_code", Text, nullable=True),
+    Column("error_message", String(500), nullable=True),
+    Column("replayed", Boolean, nullable=True),
+    # What was seen, try by try: [{"at", "status", "code", "request_id"}], newest last, bounded.
+    Column("history", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    created_at(),
+    UniqueConstraint("payout_id", "leg", "n"),
+    # At most one attempt that has paid, or may have.
+    Index(
+        "uq_payout_attempts_live",
+        "payout_id",
+        "leg",
+        unique=True,
+        postgresql_where=text("state NOT IN ('failed', 'abandoned', 'reversed')"),
+    ),
+    Index(
+        "ix_payout_attempts_open",
+        "lease_until",
+        postgresql_where=text("state IN ('created', 'sending', 'unknown')"),
+    ),
+    CheckConstraint("leg IN ('transfer', 'bank')", name="leg"),
+    CheckConstraint("n > 0", name="n_positive"),
+    CheckConstraint(
+        "state IN ('created', 'sending', 'succeeded', 'failed', 'unknown', 'abandoned', 'reversed')",
+        name="state",
+    ),
+    CheckConstraint(
+        "state NOT IN ('succeeded', 'reversed') OR external_id IS NOT NULL",
+        name="success_is_named",
+    ),
+)
+
+gateway_events = Table(
+    "gateway_events",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("method", Text, nullable=False),
+    Column("event_id", String(255), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("account", String(255), nullable=True),
+    Column("payload", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'received'")),
+    Column("error", String(500), nullable=True),
+    created_at(),
+    at_column("applied_at", nullable=True),
+    UniqueConstraint("merchant_id", "method", "event_id"),
+    CheckConstraint("state IN ('received', 'applied', 'ignored', 'failed')", name="state"),
+    Index("ix_gateway_events_open", "id", postgresql_where=text("state = 'received'")),
+)

@@ -1,0 +1,16 @@
+"""All tables, imported in one place for migrations and for tests that compare them."""
+
+import domain.access.models
+import domain.audit.models
+import domain.clock
+import domain.earnings.models
+import domain.inbox.models
+import domain.ledger.models
+import domain.merchants.models
+import domain.outbox.models
+import domain.payouts.models
+import domain.referrals.models
+import domain.schedules.models  # noqa: F401
+from domain.db import metadata
+
+__all__ = ["metadata"]

@@ -1,0 +1,85 @@
+"""Fixtures that all tests share: a real PostgreSQL of this run, migrated once, copied for each test."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, pool, text
+
+from domain.db import Tx, connect, transaction
+from migrations import apply
+
+
+@pytest.fixture(scope="session")
+def admin_url() -> Iterator[str]:
+    """Superuser URL of the run's PostgreSQL."""
+    return os.environ["PAYSPOOL_TEST_ADMIN_URL"]
+
+
+def _database(admin_url: str, name: str, template: str | None = None) -> str:
+    engine = create_engine(admin_url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        clause = f'TEMPLATE "{template}"' if template else ""
+        connection.execute(text(f'CREATE DATABASE "{name}" OWNER payspool_owner {clause}'))
+    return make_url(admin_url).set(database=name).render_as_string(hide_password=False)
+
+
+def _drop(admin_url: str, name: str) -> None:
+    engine = create_engine(admin_url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+def _as(url: str, user: str) -> str:
+    return make_url(url).set(username=user).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def template(admin_url: str) -> Iterator[str]:
+    """Name of a migrated, empty database that others are copied from."""
+    name = f"template_{secrets.token_hex(4)}"
+    url = _database(admin_url, name)
+    with create_engine(url, poolclass=pool.NullPool).begin() as connection:
+        connection.execute(text("ALTER SCHEMA public OWNER TO payspool_owner"))
+    apply.upgrade(_as(url, "payspool_owner"))
+    yield name
+    _drop(admin_url, name)
+
+
+@pytest.fixture(scope="session")
+def shared_engine(admin_url: str, template: str) -> Iterator[Engine]:
+    """Engine on a database that tests share: for those that roll back (see ``tx``)."""
+    name = f"shared_{secrets.token_hex(4)}"
+    engine = connect(_as(_database(admin_url, name, template), "payspool_runtime"))
+    yield engine
+    engine.dispose()
+    _drop(admin_url, name)
+
+
+@pytest.fixture
+def tx(shared_engine: Engine) -> Iterator[Tx]:
+    """One transaction as the runtime role, rolled back at the end of the test."""
+    with shared_engine.connect() as connection:
+        outer = connection.begin()
+        yield connection
+        outer.rollback()
+
+
+@pytest.fixture
+def database_url(admin_url: str, template: str) -> Iterator[str]:
+    """A database of the test's own, as the runtime role: for tests that commit or use many connections."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield _as(_database(admin_url, name, template), "payspool_runtime")
+    _drop(admin_url, name)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """Engine on a database of the test's own."""
+    made = connect(database_url, pool_size=10)
+    yield made
+    made.dispose()
+
+
+__all__ = ["transaction"]
