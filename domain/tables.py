@@ -6,6 +6,7 @@ import domain.clock
 import domain.earnings.models
 import domain.inbox.models
 import domain.ledger.models
+import domain.loyalty.models
 import domain.merchants.models
 import domain.outbox.models
 import domain.payouts.models

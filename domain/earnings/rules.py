@@ -18,9 +18,12 @@ from datetime import datetime
 from domain.ledger.rules import Account, Transfer, payable, rewards_expense
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NewEarning:
-    """An earning to be recorded. ``amount`` is signed, in minor units of ``currency``, never 0."""
+    """An earning to be recorded. ``amount`` is signed, in minor units of ``currency``, never 0.
+
+    ``reverses`` is what a debit takes back: an earning's id, or one recorded earlier in the same list.
+    """
 
     merchant_id: int
     user_id: str
@@ -32,7 +35,7 @@ class NewEarning:
     available_at: datetime
     occurred_at: datetime
     method: str | None = None
-    reverses_id: int | None = None
+    reverses: "NewEarning | int | None" = None
     hold_reason: str | None = None
 
     @property

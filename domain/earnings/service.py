@@ -1,6 +1,7 @@
 """Use cases of earnings: record what is owed, and check it against the ledger."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from domain.db import Tx
 from domain.earnings import store
@@ -27,3 +28,8 @@ def check_invariants(tx: Tx) -> list[str]:
         f"payable account {row.id} ({row.owner}, {row.currency}) keeps {row.balance}, its unclaimed earnings give {row.unclaimed}"
         for row in store.drifted_accounts(tx, 20)
     ]
+
+
+def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
+    """The earnings that the given sources gave, with their availability, hold and claim."""
+    return store.by_source(tx, source_kind, source_ids)

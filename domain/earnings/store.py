@@ -30,6 +30,7 @@ _COLUMNS = [
 def insert(tx: Tx, new: Sequence[NewEarning], accounts: Mapping[Account, int]) -> list[int]:
     """Append ``new``; returns their ids in order."""
     ids = next_ids(tx, "earnings", len(new))
+    id_of = dict(zip(map(id, new), ids, strict=True))
     copy_rows(
         tx,
         "earnings",
@@ -45,7 +46,7 @@ def insert(tx: Tx, new: Sequence[NewEarning], accounts: Mapping[Account, int]) -
                 e.kind,
                 e.source_kind,
                 e.source_id,
-                e.reverses_id,
+                id_of[id(e.reverses)] if isinstance(e.reverses, NewEarning) else e.reverses,
                 e.method,
                 e.available_at,
                 e.occurred_at if e.hold_reason else None,

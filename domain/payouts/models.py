@@ -1,4 +1,4 @@
-"""Tables of payouts: payees, runs, payouts, attempts, and what gateways told us.
+"""Tables of payouts: payees, runs, payouts, exclusions, attempts, and what gateways told us.
 
 What the database keeps: one live attempt for each payout and leg, legal states, a frozen amount and
 destination, and earnings that leave a payout only while it is canceled or reversed (triggers in the
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -56,9 +57,12 @@ payout_runs = Table(
     Column("state", Text, nullable=False, server_default=text("'building'")),
     # {"usd": 1000}: the smallest payout, by currency, as it was when the run was built.
     Column("minimums", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # ["stripe"]: the methods that it pays by; payees of other methods are left for another run.
+    Column("methods", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     # {"created": 3, "skipped": 2, "errors": [...], "reasons": {"below_minimum": 2}, "by_currency": {...}}
     Column("result", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Column("members_hash", LargeBinary, nullable=True),
+    # SHA-256 chained over its payouts (id and members hash) by ascending id, while they are made.
+    Column("members_hash", LargeBinary, nullable=False),
     # Where the build stands: the last payable account that was looked at. It resumes from there.
     Column("cursor_account_id", BigInteger, nullable=False, server_default=text("0")),
     created_at(),
@@ -71,7 +75,12 @@ payout_runs = Table(
         "state IN ('building', 'frozen', 'pending_approval', 'approved', 'sending', 'settled')",
         name="state",
     ),
-    CheckConstraint("state = 'building' OR members_hash IS NOT NULL", name="frozen_has_hash"),
+    CheckConstraint("state = 'building' OR frozen_at IS NOT NULL", name="frozen_when"),
+    CheckConstraint(
+        "state IN ('building', 'frozen', 'pending_approval') OR approved_by IS NOT NULL",
+        name="approved_by_whom",
+    ),
+    Index("ix_payout_runs_open", "id", postgresql_where=text("state <> 'settled'")),
 )
 
 payouts = Table(
@@ -94,12 +103,19 @@ payouts = Table(
     # Stops every further send and asks for a person; the sentence says why.
     Column("frozen_reason", Text, nullable=True),
     Column("parked_reason", Text, nullable=True),
+    # Real time: a failed or waiting payout may be sent again from then on; NULL: not by itself.
     at_column("next_try_at", nullable=True),
     Column("tries", Integer, nullable=False, server_default=text("0")),
+    # Real time: when the sweep asks again if nothing happened until then, when it last did, how often.
+    at_column("look_at", nullable=True),
+    at_column("emitted_at", nullable=True),
+    Column("emit_count", Integer, nullable=False, server_default=text("0")),
     at_column("processed_at", nullable=True),
     at_column("failed_at", nullable=True),
     Column("external_transaction_id", String(255), nullable=True),
     Column("reversed_amount", BigInteger, nullable=False, server_default=text("0")),
+    # The operator who let the earnings of a fully reversed payout be paid again.
+    Column("release_confirmed_by", Text, nullable=True),
     Column("error_code", Text, nullable=True),
     Column("error_message", String(500), nullable=True),
     created_at(),
@@ -116,11 +132,33 @@ payouts = Table(
     ),
     Index("ix_payouts_state", "merchant_id", "state", "id"),
     Index("ix_payouts_user", "merchant_id", "user_id", "id"),
+    Index("ix_payouts_look_at", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    # What keeps a run from being settled.
     Index(
-        "ix_payouts_open",
-        "next_try_at",
-        postgresql_where=text("state IN ('approved', 'sending', 'unknown', 'failed')"),
+        "ix_payouts_unsettled",
+        "run_id",
+        "id",
+        postgresql_where=text("state NOT IN ('paid', 'canceled', 'reversed')"),
     ),
+)
+
+payout_exclusions = Table(
+    "payout_exclusions",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("payout_runs.id"), nullable=False),
+    Column("account_id", BigInteger, ForeignKey("ledger_accounts.id"), nullable=False),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("currency", Text, nullable=False),
+    # What would have been paid, in minor units; 0 where it was not computed (`busy`).
+    Column("amount", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", String(500), nullable=False, server_default=text("''")),
+    created_at(),
+    # One payee and currency of a run: paid, or here with the reason.
+    PrimaryKeyConstraint("run_id", "account_id"),
+    Index("ix_payout_exclusions_user", "merchant_id", "user_id", "run_id"),
+    Index("ix_payout_exclusions_busy", "run_id", postgresql_where=text("reason = 'busy'")),
 )
 
 payout_attempts = Table(

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -106,6 +107,9 @@ referrer_states = Table(
     Column("conversions", BigInteger, nullable=False, server_default=text("0")),
     Column("volume", BigInteger, nullable=False, server_default=text("0")),
     Column("rewards", BigInteger, nullable=False, server_default=text("0")),
+    # The program version up to which the counts are complete: they are kept only while a rule needs
+    # them, and are counted again from the trackings when a newer version needs them anew.
+    Column("counted_version", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("merchant_id", "program_id", "user_id"),
     CheckConstraint("conversions >= 0 AND volume >= 0 AND rewards >= 0", name="not_negative"),
 )
@@ -127,10 +131,12 @@ trackings = Table(
     Column("referee_amount_earned", BigInteger, nullable=False, server_default=text("0")),
     Column("currency", Text, nullable=False),
     at_column("converted_at"),
-    Column("seq", BigInteger, nullable=False),
+    # Acceptance order within (program, referrer), where the rule needs order; else the id is the order.
+    Column("seq", BigInteger, nullable=True),
     # Why: the rule, tier and inputs that gave the amount.
     Column("explanation", JSONB, nullable=False),
     Column("refunded_amount", BigInteger, nullable=False, server_default=text("0")),
+    Column("fully_refunded", Boolean, nullable=False, server_default=text("false")),
     Column("reversed_amount", BigInteger, nullable=False, server_default=text("0")),
     Column("referee_reversed_amount", BigInteger, nullable=False, server_default=text("0")),
     created_at(),

@@ -1,0 +1,97 @@
+"""What the inbox decides without a database: identity, duplicates, correlation.
+
+>>> lock_key(1, "transaction:ord-1881") == lock_key(1, "transaction:ord-1881")
+True
+>>> lock_key(1, "transaction:ord-1881") == lock_key(2, "transaction:ord-1881")
+False
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+from payspool_client import Event, InvalidEvent, parse_event
+
+from domain.referrals.state import transaction_correlation
+
+MAX_DETAIL: Final = 500
+"""Longest stored error text (EVENTS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event's text as it came off a queue message (or a request), with its place in it."""
+
+    message_id: str
+    position: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A delivery after parsing: an event, or the reason why it is none."""
+
+    delivery: Delivery
+    event: Event | None
+    error: InvalidEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a delivery.
+
+    ``status``: applied, duplicate, conflict, rejected, waiting or unreadable (kept by message id).
+    """
+
+    status: str
+    type: str | None
+    inbox_id: int | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A claimed event on its way through the rules."""
+
+    inbox_id: int
+    merchant_id: int
+    type: str
+    time: datetime
+    data: Any
+
+
+def parse(deliveries: Iterable[Delivery]) -> list[Parsed]:
+    """Read every delivery; what is wrong with one is its own."""
+    parsed = []
+    for delivery in deliveries:
+        try:
+            parsed.append(Parsed(delivery, parse_event(delivery.text), None))
+        except InvalidEvent as error:
+            parsed.append(Parsed(delivery, None, error))
+    return parsed
+
+
+def correlation_of(event_type: str, data: Any) -> str | None:
+    """What ties an event to those that must be seen together with it, or None."""
+    if event_type in ("conversion.recorded", "conversion.refunded", "conversion.disputed"):
+        transaction = data.transaction_id
+        return None if transaction is None else transaction_correlation(transaction)
+    return None
+
+
+def lock_key(merchant_id: int, correlation: str) -> int:
+    """The 64-bit advisory lock of a correlation."""
+    digest = blake2b(f"{merchant_id}/{correlation}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def storable(text: str) -> str:
+    """``text`` as PostgreSQL can keep it: NUL and lone surrogates are written as escapes."""
+    return (
+        text.encode("utf-8", "backslashreplace").decode("utf-8", "replace").replace("\0", "\\u0000")
+    )

@@ -1,0 +1,256 @@
+"""All SQL of the inbox."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+CLAIM_COLUMNS = [
+    "merchant_id",
+    "source",
+    "event_id",
+    "type",
+    "occurred_at",
+    "content_hash",
+    "data",
+    "raw",
+    "status",
+    "reason",
+    "detail",
+]
+
+
+def claim(tx: Tx, rows: Sequence[Sequence[Any]], received_at: datetime) -> list[Any]:
+    """Insert events that are new, in key order; returns (id, merchant_id, source, event_id) of those.
+
+    ``rows`` are sorted by (merchant, source, event id): two batches with the same events then wait for
+    one another in one direction only.
+    """
+    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
+    parameters: dict[str, Any] = dict(zip(CLAIM_COLUMNS, columns, strict=True))
+    return list(tx.execute(_CLAIM, parameters | {"received_at": received_at}))
+
+
+_CLAIM = text(
+    """
+    INSERT INTO inbox_events (merchant_id, source, event_id, type, occurred_at, received_at, content_hash,
+                              data, raw, status, reason, detail)
+    SELECT merchant_id, source, event_id, type, occurred_at, :received_at, content_hash,
+           CAST(data AS jsonb), raw, status, reason, detail
+    FROM unnest(CAST(:merchant_id AS bigint[]), CAST(:source AS text[]), CAST(:event_id AS text[]),
+                CAST(:type AS text[]), CAST(:occurred_at AS timestamptz[]), CAST(:content_hash AS bytea[]),
+                CAST(:data AS text[]), CAST(:raw AS text[]), CAST(:status AS text[]),
+                CAST(:reason AS text[]), CAST(:detail AS text[]))
+         WITH ORDINALITY AS e (merchant_id, source, event_id, type, occurred_at, content_hash, data, raw,
+                               status, reason, detail, position)
+    ORDER BY position
+    ON CONFLICT (merchant_id, source, event_id) DO NOTHING
+    RETURNING id, merchant_id, source, event_id
+    """
+)
+
+
+def existing(tx: Tx, keys: Iterable[tuple[int, str, str]]) -> list[Any]:
+    """Events that were claimed before. Refused and dead ones, which may be tried again, are locked.
+
+    Waiting ones must not be: who holds their correlation lock writes them, and we take that lock later.
+    """
+    merchants, sources, ids = (list(column) for column in zip(*keys, strict=True))
+    rows = list(tx.execute(_EXISTING, {"merchants": merchants, "sources": sources, "ids": ids}))
+    again = [row.id for row in rows if row.status in ("rejected", "dead")]
+    if not again:
+        return rows
+    locked = {row.id: row for row in tx.execute(_LOCK_REFUSED, {"ids": sorted(again)})}
+    return [locked.get(row.id, row) for row in rows]
+
+
+_EXISTING = text(
+    """
+    SELECT i.id, i.merchant_id, i.source, i.event_id, i.content_hash, i.status
+    FROM inbox_events i
+    JOIN unnest(CAST(:merchants AS bigint[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
+         AS k (m, s, e) ON (i.merchant_id, i.source, i.event_id) = (k.m, k.s, k.e)
+    """
+)
+_LOCK_REFUSED = text(
+    """
+    SELECT id, merchant_id, source, event_id, content_hash, status FROM inbox_events
+    WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
+    """
+)
+
+
+def insert_conflict(
+    tx: Tx, inbox_id: int, content_hash: bytes, data: str | None, raw: str | None, at: datetime
+) -> None:
+    """Keep other content that came under a known key; the same other content once."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO inbox_conflicts (inbox_id, content_hash, data, raw, received_at)
+            VALUES (:inbox_id, :content_hash, CAST(:data AS jsonb), :raw, :at) ON CONFLICT DO NOTHING
+            """
+        ),
+        {"inbox_id": inbox_id, "content_hash": content_hash, "data": data, "raw": raw, "at": at},
+    )
+
+
+def insert_unreadable(
+    tx: Tx, message_id: str, position: int, reason: str, detail: str, raw: bytes, at: datetime
+) -> None:
+    """Keep what has no readable identity, by the message that carried it."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO rejected_messages (message_id, position, reason, detail, raw, received_at)
+            VALUES (:message_id, :position, :reason, :detail, :raw, :at) ON CONFLICT DO NOTHING
+            """
+        ),
+        {
+            "message_id": message_id,
+            "position": position,
+            "reason": reason,
+            "detail": detail,
+            "raw": raw,
+            "at": at,
+        },
+    )
+
+
+def by_correlation(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
+    """Events that wait, were refused, or were noted under (merchant, correlation).
+
+    The caller holds the correlations' advisory locks: nobody else writes these rows meanwhile.
+    """
+    merchants, correlations = (list(column) for column in zip(*keys, strict=True))
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT i.id, i.merchant_id, i.type, i.occurred_at, i.data, i.status, i.reason, i.correlation
+                FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS k (m, c)
+                JOIN inbox_events i ON i.merchant_id = k.m AND i.correlation = k.c
+                """
+            ),
+            {"merchants": merchants, "correlations": correlations},
+        )
+    )
+
+
+def waiting(tx: Tx, after_id: int, limit: int) -> list[Any]:
+    """Waiting events after an id, oldest first; not locked (their correlation locks come first)."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT id, merchant_id, correlation FROM inbox_events
+                WHERE status = 'waiting' AND id > :after_id ORDER BY id LIMIT :limit
+                """
+            ),
+            {"after_id": after_id, "limit": limit},
+        )
+    )
+
+
+def set_outcomes(
+    tx: Tx, rows: Sequence[tuple[int, str, str | None, str | None, str | None, bool]]
+) -> None:
+    """Write (id, status, reason, detail, correlation, tried again) of events that did not just apply."""
+    ids, statuses, reasons, details, correlations, again = (
+        list(column) for column in zip(*rows, strict=True)
+    )
+    tx.execute(
+        text(
+            """
+            UPDATE inbox_events i SET status = k.status, reason = k.reason, detail = k.detail,
+                   correlation = k.correlation, attempts = i.attempts + k.again::int
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
+                        CAST(:details AS text[]), CAST(:correlations AS text[]), CAST(:again AS bool[]))
+                 AS k (id, status, reason, detail, correlation, again)
+            WHERE i.id = k.id
+            """
+        ),
+        {
+            "ids": ids,
+            "statuses": statuses,
+            "reasons": reasons,
+            "details": details,
+            "correlations": correlations,
+            "again": again,
+        },
+    )
+
+
+def find(tx: Tx, merchant_id: int, source: str, event_id: str) -> Any:
+    """An event by its key, or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT i.*, (SELECT count(*) FROM inbox_conflicts c WHERE c.inbox_id = i.id) AS conflicts
+            FROM inbox_events i
+            WHERE merchant_id = :merchant_id AND source = :source AND event_id = :event_id
+            """
+        ),
+        {"merchant_id": merchant_id, "source": source, "event_id": event_id},
+    ).one_or_none()
+
+
+def rows_made_by(tx: Tx, inbox_id: int) -> dict[str, list[Any]]:
+    """The rows that an event made: trackings, reversals, loyalty transactions and earnings."""
+    made: dict[str, list[Any]] = {}
+    for name, statement in _MADE.items():
+        made[name] = [dict(row._mapping) for row in tx.execute(text(statement), {"id": inbox_id})]
+    return {name: rows for name, rows in made.items() if rows}
+
+
+_MADE = {
+    "trackings": """
+        SELECT id, referrer_user_id, amount_earned, currency, explanation FROM trackings WHERE inbox_id = :id
+    """,
+    "reversals": """
+        SELECT id, tracking_id, amount, reversed, referee_reversed FROM tracking_reversals WHERE inbox_id = :id
+    """,
+    "loyalty_transactions": """
+        SELECT id, card_id, type, points_delta, points_balance_after FROM loyalty_transactions
+        WHERE inbox_id = :id ORDER BY id
+    """,
+    "earnings": """
+        SELECT e.id, e.user_id, e.kind, e.amount, e.currency, e.available_at, e.payout_id,
+               p.state AS payout_state, p.external_transaction_id
+        FROM earnings e LEFT JOIN payouts p ON p.id = e.payout_id
+        WHERE (e.source_kind = 'tracking' AND e.source_id IN (SELECT id FROM trackings WHERE inbox_id = :id))
+           OR (e.source_kind = 'tracking_reversal'
+               AND e.source_id IN (SELECT id FROM tracking_reversals WHERE inbox_id = :id))
+        ORDER BY e.id
+    """,
+}
+
+
+def counts(tx: Tx, merchant_id: int | None) -> list[Any]:
+    """Events by type, status and reason."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT type, status, reason, count(*) AS events FROM inbox_events
+                WHERE CAST(:merchant_id AS bigint) IS NULL OR merchant_id = :merchant_id
+                GROUP BY 1, 2, 3 ORDER BY 2, 4 DESC, 1, 3
+                """
+            ),
+            {"merchant_id": merchant_id},
+        )
+    )
+
+
+def unreadable_counts(tx: Tx) -> list[Any]:
+    """Messages without a readable identity, by reason."""
+    return list(
+        tx.execute(
+            text(
+                "SELECT reason, count(*) AS events FROM rejected_messages GROUP BY 1 ORDER BY 2 DESC, 1"
+            )
+        )
+    )

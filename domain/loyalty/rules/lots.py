@@ -1,0 +1,55 @@
+"""Lots: each credit is one, and a debit consumes them soonest-expiry first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+"""Sorts lots without a deadline of their own last."""
+
+
+@dataclass(slots=True, eq=False)
+class Lot:
+    """What is left of one credit. ``id`` is 0 until it is stored."""
+
+    points: int
+    remaining: int
+    occurred_at: datetime
+    available_at: datetime
+    expires_at: datetime | None = None
+    held: int = 0
+    id: int = 0
+
+    @property
+    def free(self) -> int:
+        """Points that no hold has reserved."""
+        return self.remaining - self.held
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether its points can be spent at ``at``: available, and before its own deadline."""
+        return self.available_at <= at and (self.expires_at is None or at < self.expires_at)
+
+
+def spendable(lots: Iterable[Lot], at: datetime) -> int:
+    """Points of ``lots`` that can be spent at ``at``."""
+    return sum(lot.free for lot in lots if lot.is_open(at))
+
+
+def consume(lots: Sequence[Lot], points: int, at: datetime) -> list[tuple[Lot, int]]:
+    """Take ``points`` from what is spendable at ``at``, which must suffice; returns what each lot gave.
+
+    Order: the sooner deadline, then the older, then the sooner stored. ``lots`` are in stored order,
+    which the sort keeps among equals.
+    """
+    taken: list[tuple[Lot, int]] = []
+    for lot in sorted(lots, key=lambda lot: (lot.expires_at or NEVER, lot.occurred_at)):
+        if points == 0:
+            break
+        if lot.free and lot.is_open(at):
+            part = min(lot.free, points)
+            lot.remaining -= part
+            points -= part
+            taken.append((lot, part))
+    assert points == 0, "the caller checked that enough is spendable"
+    return taken

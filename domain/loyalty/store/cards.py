@@ -1,0 +1,163 @@
+"""SQL of the hot path: find, add and lock cards, load their lots, and write what a batch decided."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx, next_ids
+from domain.loyalty.rules import Card, Lot, Program
+
+_FIND = text(
+    """
+    SELECT c.merchant_id, c.number, c.customer_id
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[]), CAST(:customers AS text[]))
+         AS w (merchant_id, number, customer_id)
+    JOIN cards c ON c.merchant_id = w.merchant_id AND c.number = w.number
+    UNION
+    SELECT c.merchant_id, c.number, c.customer_id
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[]), CAST(:customers AS text[]))
+         AS w (merchant_id, number, customer_id)
+    JOIN cards c ON c.merchant_id = w.merchant_id AND c.customer_id = w.customer_id
+    """
+)
+
+# In customer order: two batches that enrol the same customers wait for each other, not crosswise.
+_ADD = text(
+    """
+    INSERT INTO cards (id, merchant_id, program_id, number, customer_id, last_activity_at)
+    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]),
+                         CAST(:numbers AS text[]), CAST(:customers AS text[]),
+                         CAST(:times AS timestamptz[]))
+         AS n (id, merchant_id, program_id, number, customer_id, last_activity_at)
+    ORDER BY merchant_id, customer_id
+    ON CONFLICT DO NOTHING RETURNING id
+    """
+)
+
+_LOCK = text(
+    """
+    SELECT id, merchant_id, program_id, number, customer_id, status = 'active' AS active,
+           points_balance, stamps_balance, last_seq, last_activity_at, inactivity_deadline,
+           expired_through, expire_check_on
+    FROM cards
+    WHERE id = ANY (ARRAY(
+        SELECT c.id FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
+        JOIN cards c ON c.merchant_id = w.merchant_id AND c.number = w.number
+    ))
+    ORDER BY id FOR NO KEY UPDATE
+    """
+)
+
+_OPEN_LOTS = text(
+    """
+    SELECT card_id, id, points, remaining, held, occurred_at, available_at, expires_at
+    FROM point_lots WHERE card_id = ANY(:cards) AND remaining > 0 ORDER BY id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCard:
+    """A card to be added; ``number`` None has one made from its id."""
+
+    merchant_id: int
+    program: Program
+    number: str | None
+    customer_id: str
+    at: datetime
+
+
+def taken(
+    tx: Tx, wanted: Sequence[tuple[int, str | None, str]]
+) -> tuple[set[tuple[int, str]], set[tuple[int, str]]]:
+    """Which numbers and which customers of ``wanted`` (merchant, number, customer) have a card."""
+    rows = tx.execute(
+        _FIND,
+        {
+            "merchants": [merchant for merchant, _, _ in wanted],
+            "numbers": [number for _, number, _ in wanted],
+            "customers": [customer for _, _, customer in wanted],
+        },
+    ).all()
+    return {(r.merchant_id, r.number) for r in rows}, {(r.merchant_id, r.customer_id) for r in rows}
+
+
+def add(tx: Tx, new: Sequence[tuple[int, str, NewCard]]) -> set[int]:
+    """Add empty cards (id, number, card); returns the ids that no concurrent batch was faster with."""
+    rows = tx.execute(
+        _ADD,
+        {
+            "ids": [card_id for card_id, _, _ in new],
+            "merchants": [card.merchant_id for _, _, card in new],
+            "programs": [card.program.id for _, _, card in new],
+            "numbers": [number for _, number, _ in new],
+            "customers": [card.customer_id for _, _, card in new],
+            "times": [card.at for _, _, card in new],
+        },
+    )
+    return {row[0] for row in rows}
+
+
+def new_ids(tx: Tx, count: int) -> list[int]:
+    """Reserve ids for cards to be added."""
+    return next_ids(tx, "cards", count)
+
+
+def lock(
+    tx: Tx, keys: Iterable[tuple[int, str]], programs: Mapping[int, Program]
+) -> dict[tuple[int, str], Card]:
+    """Lock the cards of ``keys`` (merchant, number) in id order; those that exist, without lots."""
+    wanted = sorted(set(keys))
+    rows = tx.execute(
+        _LOCK, {"merchants": [m for m, _ in wanted], "numbers": [number for _, number in wanted]}
+    )
+    return {
+        (merchant_id, number): Card(
+            card_id,
+            merchant_id,
+            programs[program_id],
+            number,
+            customer_id,
+            last_activity_at,
+            None,
+            active,
+            balance,
+            stamps,
+            seq,
+            deadline,
+            expired_through,
+            check_on,
+        )
+        for (
+            card_id,
+            merchant_id,
+            program_id,
+            number,
+            customer_id,
+            active,
+            balance,
+            stamps,
+            seq,
+            last_activity_at,
+            deadline,
+            expired_through,
+            check_on,
+        ) in rows
+    }
+
+
+def load_lots(tx: Tx, cards: Sequence[Card]) -> None:
+    """Give each of ``cards`` its open lots in stored order. The cards are locked, so they stay so."""
+    by_id: dict[int, list[Lot]] = {}
+    for card in cards:
+        card.lots = by_id[card.id] = []
+    if not cards:
+        return
+    rows: Any = tx.execute(_OPEN_LOTS, {"cards": list(by_id)})
+    for card_id, lot_id, points, remaining, held, occurred_at, available_at, expires_at in rows:
+        by_id[card_id].append(
+            Lot(points, remaining, occurred_at, available_at, expires_at, held, lot_id)
+        )

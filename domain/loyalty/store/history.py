@@ -1,0 +1,198 @@
+"""SQL that writes what a batch decided: history, lots, allocations, and the cards last."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from domain.db import Tx, copy_rows, next_ids
+from domain.loyalty.rules import Card, Entry, Lot
+
+TRANSACTION_COLUMNS: Final = (
+    "id",
+    "merchant_id",
+    "card_id",
+    "program_id",
+    "program_version",
+    "seq",
+    "type",
+    "points_delta",
+    "points_balance_after",
+    "stamps_balance_after",
+    "explanation",
+    "transaction_at",
+    "inbox_id",
+)
+PROVENANCE_COLUMNS: Final = (
+    "store_id",
+    "staff_pin_id",
+    "terminal_device_id",
+    "ip_address",
+    "user_agent",
+    "notes",
+    "category_ids",
+    "purchase_amount_cents",
+    "purchase_currency",
+    "order_reference",
+    "reward_id",
+    "reward_cost",
+    "reward_description",
+)
+"""What an event may say about a change; see ``domain.loyalty.service.provenance``."""
+
+_LOT_COLUMNS: Final = (
+    "id",
+    "merchant_id",
+    "card_id",
+    "program_id",
+    "transaction_id",
+    "points",
+    "remaining",
+    "occurred_at",
+    "available_at",
+    "expires_at",
+    "policy",
+)
+
+_UPDATE_LOTS = text(
+    """
+    UPDATE point_lots AS l SET remaining = d.remaining
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS d (id, remaining)
+    WHERE l.id = d.id
+    """
+)
+
+_UPDATE_CARDS = text(
+    """
+    UPDATE cards AS c SET points_balance = d.balance, last_seq = d.seq, last_activity_at = d.last_activity_at,
+           inactivity_deadline = d.deadline, expired_through = d.expired_through, expire_check_on = d.check_on
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:seqs AS bigint[]),
+                CAST(:activities AS timestamptz[]), CAST(:deadlines AS timestamptz[]),
+                CAST(:expired AS timestamptz[]), CAST(:checks AS timestamptz[]))
+         AS d (id, balance, seq, last_activity_at, deadline, expired_through, check_on)
+    WHERE c.id = d.id
+    """
+)
+
+
+def write(
+    tx: Tx,
+    entries: Sequence[tuple[Entry, int | None, tuple[Any, ...]]],
+    cards: Sequence[Card],
+) -> None:
+    """Store ``entries`` (entry, inbox id, provenance) in order, their lots and allocations, and ``cards``.
+
+    Gives entries and lots their ids. The cards must be locked since they were loaded; they come last,
+    when the database compares them with their history.
+    """
+    for (entry, _, _), entry_id in zip(
+        entries, next_ids(tx, "loyalty_transactions", len(entries)), strict=True
+    ):
+        entry.id = entry_id
+    credits = [entry for entry, _, _ in entries if entry.lot is not None]
+    for entry, lot_id in zip(credits, next_ids(tx, "point_lots", len(credits)), strict=True):
+        assert entry.lot is not None
+        entry.lot.id = lot_id
+    if entries:
+        copy_rows(
+            tx,
+            "loyalty_transactions",
+            (*TRANSACTION_COLUMNS, *PROVENANCE_COLUMNS),
+            (_transaction(*row) for row in entries),
+        )
+    if credits:
+        copy_rows(tx, "point_lots", _LOT_COLUMNS, _lots(credits))
+    _write_debits(tx, [entry for entry, _, _ in entries if entry.allocations], credits)
+    _update_cards(tx, cards)
+
+
+def _transaction(
+    entry: Entry, inbox_id: int | None, provenance: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    card, explanation = entry.card, entry.explanation
+    if entry.at != entry.happened_at:
+        explanation = {**explanation, "counted_at": entry.at.isoformat()}
+    return (
+        entry.id,
+        card.merchant_id,
+        card.id,
+        card.program.id,
+        card.program.version,
+        entry.seq,
+        entry.type,
+        entry.points,
+        entry.balance_after,
+        entry.stamps_after,
+        json.dumps(explanation),
+        entry.happened_at,
+        inbox_id,
+        *provenance,
+    )
+
+
+def _lots(credits: Sequence[Entry]) -> Iterator[tuple[Any, ...]]:
+    policies: dict[tuple[int, int], str] = {}
+    for entry in credits:
+        card, lot, program = entry.card, entry.lot, entry.card.program
+        assert lot is not None
+        policy = policies.get((program.id, program.version))
+        if policy is None:
+            policy = policies[program.id, program.version] = json.dumps(
+                {"version": program.version, "inactivity_days": program.inactivity_days}
+            )
+        yield (
+            lot.id,
+            card.merchant_id,
+            card.id,
+            program.id,
+            entry.id,
+            lot.points,
+            lot.remaining,
+            lot.occurred_at,
+            lot.available_at,
+            lot.expires_at,
+            policy,
+        )
+
+
+def _write_debits(tx: Tx, debits: Sequence[Entry], credits: Sequence[Entry]) -> None:
+    if not debits:
+        return
+    copy_rows(
+        tx,
+        "lot_allocations",
+        ("merchant_id", "debit_transaction_id", "lot_id", "points"),
+        (
+            (entry.card.merchant_id, entry.id, lot.id, points)
+            for entry in debits
+            for lot, points in entry.allocations
+        ),
+    )
+    new = {id(entry.lot) for entry in credits}
+    touched: Mapping[int, Lot] = {
+        lot.id: lot for entry in debits for lot, _ in entry.allocations if id(lot) not in new
+    }
+    if touched:
+        tx.execute(
+            _UPDATE_LOTS,
+            {"ids": list(touched), "remaining": [lot.remaining for lot in touched.values()]},
+        )
+
+
+def _update_cards(tx: Tx, cards: Sequence[Card]) -> None:
+    if not cards:
+        return
+    updated = tx.execute(
+        _UPDATE_CARDS,
+        {
+            "ids": [card.id for card in cards],
+            "balances": [card.balance for card in cards],
+            "seqs": [card.seq for card in cards],
+            "activities": [card.last_activity_at for card in cards],
+            "deadlines": [card.deadline for card in cards],
+            "expired": [card.expired_through for card in cards],
+            "checks": [card.check_on for card in cards],
+        },
+    ).rowcount
+    assert updated == len(cards), "every locked card is still there"

@@ -1,0 +1,121 @@
+"""Use cases of merchants: add one, give it a gateway account, find it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from domain.audit import service as audit
+from domain.audit.service import Actor
+from domain.db import Tx
+from domain.errors import AlreadyExists, Invalid, NotFound
+from domain.merchants import rules, store
+from domain.secrets import SecretBox
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """A tenant. ``mode`` is test or live; a retired one takes no events."""
+
+    id: int
+    key: str
+    name: str
+    mode: str
+    retired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAccount:
+    """Where a merchant's payouts of one method go, with its secrets in the clear (in memory only)."""
+
+    method: str
+    mode: str
+    base_url: str
+    api_key: str
+    webhook_secret: str | None
+
+
+def add(tx: Tx, key: str, name: str, *, mode: str, actor: Actor) -> Merchant:
+    """Add a merchant. Raises Invalid for a bad key or mode, AlreadyExists for a taken key."""
+    if not rules.is_key(key):
+        raise Invalid("key", "use lower-case letters, digits, - and _, at most 100 characters")
+    if mode not in ("test", "live"):
+        raise Invalid("mode", "is test or live")
+    made = store.insert(tx, key, name, mode)
+    if made is None:
+        raise AlreadyExists("merchant", key)
+    audit.record(
+        tx,
+        actor,
+        "merchant.added",
+        merchant_id=made,
+        subject_kind="merchant",
+        subject_id=key,
+        after={"name": name, "mode": mode},
+    )
+    return Merchant(made, key, name, mode, retired=False)
+
+
+def find(tx: Tx, keys: Iterable[str]) -> dict[str, Merchant]:
+    """Merchants by key; unknown keys are left out."""
+    rows = store.by_keys(tx, sorted(set(keys)))
+    return {r.key: Merchant(r.id, r.key, r.name, r.mode, r.retired_at is not None) for r in rows}
+
+
+def get(tx: Tx, key: str) -> Merchant:
+    """One merchant. Raises NotFound."""
+    found = find(tx, [key]).get(key)
+    if found is None:
+        raise NotFound("merchant", key, f"Add it with `payspool merchants add {key}`.")
+    return found
+
+
+def set_stripe_account(
+    tx: Tx,
+    merchant: Merchant,
+    *,
+    api_key: str,
+    base_url: str,
+    webhook_secret: str | None,
+    box: SecretBox,
+    actor: Actor,
+) -> None:
+    """Set the Stripe account that pays for ``merchant``. Raises Invalid where key, address and mode clash."""
+    problem = rules.check_stripe_key(api_key, base_url, merchant.mode)
+    if problem:
+        raise Invalid("stripe_key", problem)
+    store.upsert_gateway_account(
+        tx,
+        merchant_id=merchant.id,
+        mode=merchant.mode,
+        method="stripe",
+        base_url=base_url,
+        api_key=box.encrypt(api_key),
+        webhook_secret=box.encrypt(webhook_secret) if webhook_secret else None,
+        hint=f"{api_key[:8]}…{api_key[-4:]}",
+    )
+    audit.record(
+        tx,
+        actor,
+        "gateway_account.set",
+        merchant_id=merchant.id,
+        subject_kind="merchant",
+        subject_id=merchant.key,
+        after={"method": "stripe", "base_url": base_url, "key": f"{api_key[:8]}…{api_key[-4:]}"},
+    )
+
+
+def gateway_account(
+    tx: Tx, merchant_id: int, method: str, *, box: SecretBox
+) -> GatewayAccount | None:
+    """A merchant's account for ``method``, decrypted, or None. Raises CannotDecrypt."""
+    row: Any = store.gateway_account(tx, merchant_id, method)
+    if row is None:
+        return None
+    secret = row.webhook_secret_encrypted
+    return GatewayAccount(
+        method=row.method,
+        mode=row.mode,
+        base_url=row.base_url,
+        api_key=box.decrypt(row.api_key_encrypted, f"{method} key"),
+        webhook_secret=box.decrypt(secret, "webhook secret") if secret else None,
+    )

@@ -1,0 +1,80 @@
+"""All SQL of merchants and gateway accounts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+
+def insert(tx: Tx, key: str, name: str, mode: str) -> int | None:
+    """Add a merchant; None if the key is taken."""
+    made: int | None = tx.execute(
+        text(
+            """
+            INSERT INTO merchants (key, name, mode) VALUES (:key, :name, :mode)
+            ON CONFLICT (key) DO NOTHING RETURNING id
+            """
+        ),
+        {"key": key, "name": name, "mode": mode},
+    ).scalar()
+    return made
+
+
+def by_keys(tx: Tx, keys: Sequence[str]) -> list[Any]:
+    """Merchants by key: id, key, name, mode, retired_at."""
+    return list(
+        tx.execute(
+            text("SELECT id, key, name, mode, retired_at FROM merchants WHERE key = ANY(:keys)"),
+            {"keys": list(keys)},
+        )
+    )
+
+
+def listing(tx: Tx) -> list[Any]:
+    """All merchants with their gateway accounts' methods, by key."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT m.id, m.key, m.name, m.mode, m.retired_at,
+                       coalesce(array_agg(g.method ORDER BY g.method)
+                                FILTER (WHERE g.retired_at IS NULL AND g.id IS NOT NULL), '{}') AS methods
+                FROM merchants m LEFT JOIN gateway_accounts g ON g.merchant_id = m.id
+                GROUP BY m.id ORDER BY m.key
+                """
+            )
+        )
+    )
+
+
+def upsert_gateway_account(tx: Tx, **account: Any) -> None:
+    """Set a merchant's gateway account for a method."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO gateway_accounts (merchant_id, mode, method, base_url, api_key_encrypted,
+                                          webhook_secret_encrypted, api_key_hint)
+            VALUES (:merchant_id, :mode, :method, :base_url, :api_key, :webhook_secret, :hint)
+            ON CONFLICT (merchant_id, method) DO UPDATE SET
+                base_url = excluded.base_url, api_key_encrypted = excluded.api_key_encrypted,
+                webhook_secret_encrypted = excluded.webhook_secret_encrypted,
+                api_key_hint = excluded.api_key_hint, retired_at = NULL
+            """
+        ),
+        account,
+    )
+
+
+def gateway_account(tx: Tx, merchant_id: int, method: str) -> Any:
+    """A merchant's active gateway account for a method, or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT * FROM gateway_accounts
+            WHERE merchant_id = :merchant_id AND method = :method AND retired_at IS NULL
+            """
+        ),
+        {"merchant_id": merchant_id, "method": method},
+    ).one_or_none()

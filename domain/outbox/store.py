@@ -1,0 +1,69 @@
+"""All SQL of the outbox."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+from domain.outbox.rules import OUTBOX_CHANNEL, OutboxMessage
+
+
+def insert(tx: Tx, messages: Sequence[OutboxMessage]) -> None:
+    """Append messages; the relay is woken when the transaction commits."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO outbox (merchant_id, queue, actor, args, run_at)
+            SELECT merchant_id, queue, actor, args, clock_timestamp() + delay * interval '1 second'
+            FROM unnest(CAST(:merchants AS bigint[]), CAST(:queues AS text[]), CAST(:actors AS text[]),
+                        CAST(CAST(:args AS text[]) AS jsonb[]), CAST(:delays AS float8[]))
+                 AS m (merchant_id, queue, actor, args, delay)
+            """
+        ),
+        {
+            "merchants": [m.merchant_id for m in messages],
+            "queues": [m.queue for m in messages],
+            "actors": [m.actor for m in messages],
+            "args": [json.dumps(m.args) for m in messages],
+            "delays": [m.delay_seconds for m in messages],
+        },
+    )
+    tx.execute(text(f"NOTIFY {OUTBOX_CHANNEL}"))
+
+
+def take_due(tx: Tx, limit: int) -> list[Any]:
+    """Lock up to ``limit`` due rows that no other relay holds, oldest first."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT id, queue, actor, args FROM outbox WHERE run_at <= clock_timestamp()
+                ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
+                """
+            ),
+            {"limit": limit},
+        )
+    )
+
+
+def delete(tx: Tx, ids: Sequence[int]) -> None:
+    """Remove rows that were enqueued."""
+    tx.execute(text("DELETE FROM outbox WHERE id = ANY(:ids)"), {"ids": list(ids)})
+
+
+def seconds_to_next(tx: Tx) -> float | None:
+    """Seconds until the next row is due (0 if one is), None if the outbox is empty."""
+    value: float | None = tx.execute(
+        text(
+            "SELECT greatest(0, extract(epoch FROM min(run_at) - clock_timestamp()))::float8 FROM outbox"
+        )
+    ).scalar()
+    return value
+
+
+def depth(tx: Tx) -> int:
+    """Rows that wait to be relayed, delayed ones included."""
+    count: int = tx.execute(text("SELECT count(*) FROM outbox")).scalar_one()
+    return count

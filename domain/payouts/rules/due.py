@@ -1,0 +1,119 @@
+"""Who is paid how much in a run, and the hashes that freeze it."""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Reason = Literal[
+    "on_hold",
+    "other_method",
+    "negative_balance",
+    "below_minimum",
+    "payee_not_ready",
+    "blocked",
+    "method_not_in_run",
+    "busy",
+    "destination_changed",
+]
+"""Why earnings wait. The last two are found while locking and while sending."""
+
+EMPTY_RUN_HASH: Final = hashlib.sha256(b"payspool run").digest()
+"""The hash of a run without payouts: where the chain begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one payee is due in one currency, in minor units.
+
+    ``amount`` and ``members`` count what is due; ``held`` and ``other_method`` count earnings that wait
+    for a person, or name another method than the payee's.
+    """
+
+    account_id: int
+    user_id: str
+    currency: str
+    amount: int
+    members: int
+    held: int = 0
+    other_method: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PayeeView:
+    """Where a payee's money goes; without a destination it cannot go anywhere yet."""
+
+    payee_id: int
+    method: str
+    destination: str | None
+    blocked_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """A payout to be made, in minor units."""
+
+    payee_id: int
+    method: str
+    destination: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Earnings carried over to the next run, and why."""
+
+    reason: Reason
+    detail: str = ""
+
+
+Decision = Pay | Skip
+
+
+def decide(
+    group: Group, payee: PayeeView | None, *, minimum: int, methods: Collection[str]
+) -> Decision:
+    """Pay a group or carry it over.
+
+    ``minimum`` is the smallest payout in minor units of the group's currency (nothing below 1 is ever
+    paid); ``methods`` are those that the run pays by. What the payee is owed is looked at first, so
+    that a reason about money is not hidden by one about papers.
+    """
+    if group.members == 0:
+        if group.held:
+            return Skip("on_hold", f"{group.held} earnings wait for a person")
+        return Skip("other_method", f"{group.other_method} earnings name another payout method")
+    if group.amount < 0:
+        return Skip("negative_balance", f"owes {-group.amount}; later earnings pay it off first")
+    least = max(minimum, 1)
+    if group.amount < least:
+        return Skip("below_minimum", f"{group.amount} of at least {least}")
+    if payee is None or not payee.destination:
+        return Skip("payee_not_ready", "no payout account is known for this payee")
+    if payee.blocked_reason:
+        return Skip("blocked", payee.blocked_reason)
+    if payee.method not in methods:
+        return Skip("method_not_in_run", f"is paid by {payee.method}")
+    return Pay(payee.payee_id, payee.method, payee.destination, group.amount)
+
+
+def members_digest(members: Iterable[tuple[int, int]]) -> bytes:
+    """SHA-256 over the members of a payout, (earning id, amount), by ascending id.
+
+    >>> members_digest([(8, -100), (7, 500)]) == members_digest([(7, 500), (8, -100)])
+    True
+    """
+    listed = ",".join(f"{earning_id}:{amount}" for earning_id, amount in sorted(members))
+    return hashlib.sha256(listed.encode()).digest()
+
+
+def members_hash(digest: bytes, *, amount: int, currency: str, destination: str) -> bytes:
+    """SHA-256 that freezes a payout: its members' digest, amount, currency and destination."""
+    return hashlib.sha256(digest + f"|{amount}|{currency}|{destination}".encode()).digest()
+
+
+def extend_run_hash(run_hash: bytes, payouts: Iterable[tuple[int, bytes]]) -> bytes:
+    """Chain payouts, (id, members hash) by ascending id, onto the hash of the run so far."""
+    for payout_id, hashed in payouts:
+        run_hash = hashlib.sha256(run_hash + payout_id.to_bytes(8, "big") + hashed).digest()
+    return run_hash

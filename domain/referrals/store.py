@@ -1,0 +1,365 @@
+"""All SQL of the road that conversions take. Programs and codes are administered in ``admin_store``."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx, copy_rows, next_ids
+
+TRACKING_COLUMNS = [
+    "id",
+    "merchant_id",
+    "inbox_id",
+    "referrer_user_id",
+    "referred_user_id",
+    "code_id",
+    "program_id",
+    "program_version",
+    "transaction_id",
+    "transaction_amount",
+    "amount_earned",
+    "referee_amount_earned",
+    "currency",
+    "converted_at",
+    "seq",
+    "explanation",
+    "refunded_amount",
+    "fully_refunded",
+    "reversed_amount",
+    "referee_reversed_amount",
+]
+REVERSAL_COLUMNS = [
+    "merchant_id",
+    "tracking_id",
+    "inbox_id",
+    "kind",
+    "external_id",
+    "amount",
+    "reversed",
+    "referee_reversed",
+    "occurred_at",
+]
+
+
+def codes_by_name(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
+    """Codes by (merchant, code)."""
+    merchants, names = _columns(keys, 2)
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT c.id, c.merchant_id, c.code, c.program_id, c.user_id, c.status, c.max_uses, c.uses,
+                       c.expires_at
+                FROM unnest(CAST(:merchants AS bigint[]), CAST(:names AS text[])) AS k (merchant_id, code)
+                JOIN codes c USING (merchant_id, code)
+                """
+            ),
+            {"merchants": merchants, "names": names},
+        )
+    )
+
+
+def codes_by_id(tx: Tx, ids: Iterable[int], *, lock: bool = False) -> list[Any]:
+    """Codes by id; with ``lock``, locked in id order (only those with ``max_uses`` ever are)."""
+    statement = _CODES_BY_ID_LOCKED if lock else _CODES_BY_ID
+    return list(tx.execute(statement, {"ids": sorted(set(ids))}))
+
+
+_CODES_BY_ID = text(
+    """
+    SELECT id, merchant_id, code, program_id, user_id, status, max_uses, uses, expires_at
+    FROM codes WHERE id = ANY(:ids)
+    """
+)
+_CODES_BY_ID_LOCKED = text(f"{_CODES_BY_ID.text} ORDER BY id FOR NO KEY UPDATE")
+
+
+def attributions_of_users(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
+    """All attributions of (merchant, referred user), the newest last."""
+    merchants, users = _columns(keys, 2)
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT a.id, a.merchant_id, a.program_id, a.referred_user_id, a.code_id, a.attributed_at
+                FROM unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[])) AS k (merchant_id, user_id)
+                JOIN attributions a ON a.merchant_id = k.merchant_id AND a.referred_user_id = k.user_id
+                ORDER BY a.attributed_at, a.id
+                """
+            ),
+            {"merchants": merchants, "users": users},
+        )
+    )
+
+
+def share_programs(tx: Tx, ids: Iterable[int]) -> list[Any]:
+    """Programs at their present version. The share lock makes a change of version wait for this batch."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT p.id, p.key, p.status, p.version, v.rule, v.referee_rule, v.currency, v.hold_days,
+                       v.window_days, v.max_rewards_per_referrer, v.min_amount, v.payout_method
+                FROM programs p
+                JOIN program_versions v ON v.program_id = p.id AND v.version = p.version
+                WHERE p.id = ANY(:ids) ORDER BY p.id FOR SHARE OF p
+                """
+            ),
+            {"ids": sorted(set(ids))},
+        )
+    )
+
+
+def add_attributions(tx: Tx, keys: Iterable[tuple[int, int, str, int, datetime]]) -> None:
+    """Remember (merchant, program, referred user, code, since) where nothing is remembered yet."""
+    ordered = sorted(set(keys))
+    if not ordered:
+        return
+    merchants, programs, users, codes, times = _columns(ordered, 5)
+    tx.execute(
+        text(
+            """
+            INSERT INTO attributions (merchant_id, program_id, referred_user_id, code_id, attributed_at)
+            SELECT k.m, k.p, k.u, k.c, k.t
+            FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]),
+                        CAST(:codes AS bigint[]), CAST(:times AS timestamptz[]))
+                 WITH ORDINALITY AS k (m, p, u, c, t, position)
+            ORDER BY position ON CONFLICT DO NOTHING
+            """
+        ),
+        {
+            "merchants": merchants,
+            "programs": programs,
+            "users": users,
+            "codes": codes,
+            "times": times,
+        },
+    )
+
+
+def attributions(
+    tx: Tx, keys: Iterable[tuple[int, int, str]], *, lock_programs: Sequence[int]
+) -> list[Any]:
+    """Attributions by (merchant, program, referred user); those of ``lock_programs`` locked, id order."""
+    merchants, programs, users = _columns(sorted(set(keys)), 3)
+    parameters = {
+        "merchants": merchants,
+        "programs": programs,
+        "users": users,
+        "locked": list(lock_programs),
+    }
+    if lock_programs:
+        tx.execute(text(_ATTRIBUTIONS_LOCK), parameters)
+    return list(tx.execute(text(_ATTRIBUTIONS), parameters))
+
+
+_ATTRIBUTION_KEYS = """
+    SELECT a.id FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]))
+        AS k (merchant_id, program_id, referred_user_id)
+    JOIN attributions a USING (merchant_id, program_id, referred_user_id)
+"""
+_ATTRIBUTIONS_LOCK = f"""
+    SELECT id FROM attributions
+    WHERE id IN ({_ATTRIBUTION_KEYS} WHERE a.program_id = ANY(:locked)) ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608 - no value is spliced in
+_ATTRIBUTIONS = f"""
+    SELECT id, merchant_id, program_id, referred_user_id, code_id, attributed_at, rewarded, first_rewarded_at
+    FROM attributions WHERE id IN ({_ATTRIBUTION_KEYS})
+"""  # noqa: S608 - no value is spliced in
+
+
+def update_attributions(tx: Tx, rows: Sequence[tuple[int, datetime, int, datetime | None]]) -> None:
+    """Write (id, attributed_at, rewarded, first_rewarded_at) back."""
+    ids, since, rewarded, first = _columns(rows, 4)
+    tx.execute(
+        text(
+            """
+            UPDATE attributions a SET attributed_at = k.since, rewarded = k.rewarded, first_rewarded_at = k.first
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:since AS timestamptz[]), CAST(:rewarded AS int[]),
+                        CAST(:first AS timestamptz[])) AS k (id, since, rewarded, first)
+            WHERE a.id = k.id
+            """
+        ),
+        {"ids": ids, "since": since, "rewarded": rewarded, "first": first},
+    )
+
+
+def lock_referrer_states(tx: Tx, keys: Iterable[tuple[int, int, str, int]]) -> list[Any]:
+    """Lock (merchant, program, user) rows in order, made where missing; ``keys`` end in the version.
+
+    Counts that no version kept are counted from the trackings, under the lock.
+    """
+    merchants, programs, users, versions = _columns(sorted(set(keys)), 4)
+    parameters = {"merchants": merchants, "programs": programs, "users": users, "v": versions}
+    tx.execute(
+        text(
+            """
+            INSERT INTO referrer_states (merchant_id, program_id, user_id)
+            SELECT k.m, k.p, k.u
+            FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]))
+                 WITH ORDINALITY AS k (m, p, u, position)
+            ORDER BY position ON CONFLICT DO NOTHING
+            """
+        ),
+        parameters,
+    )
+    locked = list(tx.execute(text(_LOCK_STATES), parameters))
+    stale = [row.id for row in locked if row.counted_version < row.wanted_version]
+    if not stale:
+        return locked
+    tx.execute(text(_COUNT_STATES), {"ids": stale})
+    return list(tx.execute(text(_LOCK_STATES), parameters))
+
+
+_LOCK_STATES = """
+    SELECT s.id, s.merchant_id, s.program_id, s.user_id, s.last_seq, s.conversions, s.volume, s.rewards,
+           s.counted_version, k.v AS wanted_version
+    FROM referrer_states s
+    JOIN unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]),
+                CAST(:v AS int[])) AS k (m, p, u, v)
+      ON (s.merchant_id, s.program_id, s.user_id) = (k.m, k.p, k.u)
+    ORDER BY s.id FOR NO KEY UPDATE OF s
+"""
+_COUNT_STATES = """
+    UPDATE referrer_states s
+    SET conversions = c.conversions, volume = c.volume, rewards = c.rewards, last_seq = c.last_seq,
+        counted_version = p.version
+    FROM referrer_states r
+    JOIN programs p ON p.id = r.program_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE NOT t.fully_refunded) AS conversions,
+               count(*) FILTER (WHERE NOT t.fully_refunded AND t.amount_earned > 0) AS rewards,
+               coalesce(sum(t.transaction_amount - t.refunded_amount), 0) AS volume,
+               coalesce(max(t.seq), 0) AS last_seq
+        FROM trackings t
+        WHERE t.merchant_id = r.merchant_id AND t.referrer_user_id = r.user_id
+          AND t.program_id = r.program_id
+    ) c
+    WHERE s.id = r.id AND r.id = ANY(:ids)
+"""
+
+
+def update_referrer_states(tx: Tx, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
+    """Write (id, last_seq, conversions, volume, rewards) back."""
+    ids, seqs, conversions, volumes, rewards = _columns(rows, 5)
+    tx.execute(
+        text(
+            """
+            UPDATE referrer_states s
+            SET last_seq = k.seq, conversions = k.conversions, volume = k.volume, rewards = k.rewards
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:seqs AS bigint[]), CAST(:conversions AS bigint[]),
+                        CAST(:volumes AS bigint[]), CAST(:rewards AS bigint[]))
+                 AS k (id, seq, conversions, volume, rewards)
+            WHERE s.id = k.id
+            """
+        ),
+        {
+            "ids": ids,
+            "seqs": seqs,
+            "conversions": conversions,
+            "volumes": volumes,
+            "rewards": rewards,
+        },
+    )
+
+
+def add_code_uses(tx: Tx, uses: Mapping[int, int]) -> None:
+    """Add to the counters of locked codes."""
+    tx.execute(
+        text(
+            """
+            UPDATE codes c SET uses = c.uses + k.uses
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:uses AS int[])) AS k (id, uses) WHERE c.id = k.id
+            """
+        ),
+        {"ids": list(uses), "uses": list(uses.values())},
+    )
+
+
+def trackings_by_transaction(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
+    """Trackings by (merchant, transaction). The caller holds the transactions' advisory locks."""
+    merchants, transactions = _columns(keys, 2)
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT t.* FROM unnest(CAST(:merchants AS bigint[]), CAST(:transactions AS text[]))
+                    AS k (merchant_id, transaction_id)
+                JOIN trackings t USING (merchant_id, transaction_id)
+                """
+            ),
+            {"merchants": merchants, "transactions": transactions},
+        )
+    )
+
+
+def reversal_ids(tx: Tx, tracking_ids: Sequence[int]) -> list[Any]:
+    """(tracking_id, kind, external_id) of the reversals of some trackings."""
+    return list(
+        tx.execute(
+            text(
+                "SELECT tracking_id, kind, external_id FROM tracking_reversals WHERE tracking_id = ANY(:ids)"
+            ),
+            {"ids": list(tracking_ids)},
+        )
+    )
+
+
+def reserve_tracking_ids(tx: Tx, count: int) -> list[int]:
+    """Ids for trackings that are about to be written."""
+    return next_ids(tx, "trackings", count)
+
+
+def insert_trackings(tx: Tx, rows: Iterable[Sequence[Any]]) -> None:
+    """Append trackings; the columns are TRACKING_COLUMNS."""
+    copy_rows(tx, "trackings", TRACKING_COLUMNS, rows)
+
+
+def insert_reversals(tx: Tx, rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Append reversals (REVERSAL_COLUMNS); returns their ids in order."""
+    ids = next_ids(tx, "tracking_reversals", len(rows))
+    copy_rows(
+        tx,
+        "tracking_reversals",
+        ["id", *REVERSAL_COLUMNS],
+        ([new_id, *row] for new_id, row in zip(ids, rows, strict=True)),
+    )
+    return ids
+
+
+def update_trackings(tx: Tx, rows: Sequence[tuple[int, int, bool, int, int]]) -> None:
+    """Write (id, refunded_amount, fully_refunded, reversed_amount, referee_reversed_amount) back."""
+    ids, refunded, fully, taken, referee_taken = _columns(rows, 5)
+    tx.execute(
+        text(
+            """
+            UPDATE trackings t
+            SET refunded_amount = k.refunded, fully_refunded = k.fully, reversed_amount = k.taken,
+                referee_reversed_amount = k.referee_taken, updated_at = clock_timestamp()
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:refunded AS bigint[]), CAST(:fully AS bool[]),
+                        CAST(:taken AS bigint[]), CAST(:referee_taken AS bigint[]))
+                 AS k (id, refunded, fully, taken, referee_taken)
+            WHERE t.id = k.id
+            """
+        ),
+        {
+            "ids": ids,
+            "refunded": refunded,
+            "fully": fully,
+            "taken": taken,
+            "referee_taken": referee_taken,
+        },
+    )
+
+
+def dumps(value: Any) -> str:
+    """JSON for a jsonb column written by COPY."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _columns(rows: Iterable[Sequence[Any]], width: int) -> tuple[list[Any], ...]:
+    columns = tuple(map(list, zip(*rows, strict=True)))
+    return columns or tuple([] for _ in range(width))

@@ -1,0 +1,81 @@
+"""When a schedule fires. Cron arithmetic is cronsim's, in the schedule's zone; results are UTC.
+
+>>> from datetime import UTC, datetime
+>>> night = Cron("0 3 1 * *", "Europe/Berlin")               # 03:00 on the first of each month
+>>> next_after(night, datetime(2026, 6, 15, tzinfo=UTC))
+datetime.datetime(2026, 7, 1, 1, 0, tzinfo=datetime.timezone.utc)
+>>> due_fires(night, datetime(2026, 7, 1, 1, 0, tzinfo=UTC), datetime(2026, 9, 2, tzinfo=UTC), catch_up="latest")
+[datetime.datetime(2026, 9, 1, 1, 0, tzinfo=datetime.timezone.utc)]
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from domain.errors import Invalid
+
+MAX_CATCH_UP: Final = 1_000
+"""Fires made up for at most in one tick with ``catch_up = all``; the rest follow in the next ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron expression in an IANA zone, on business time."""
+
+    expression: str
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """An interval in seconds, on real time: technical sweeps."""
+
+    seconds: int
+
+
+Timing = Cron | Every
+
+
+def validate(timing: Timing) -> None:
+    """Raises Invalid, naming the field, for a cron expression, zone or interval that cannot be used."""
+    if isinstance(timing, Every):
+        if timing.seconds < 1:
+            raise Invalid("every_seconds", "must be at least 1")
+        return
+    try:
+        ZoneInfo(timing.zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Invalid("zone", f"{timing.zone!r} is no IANA time zone (as Europe/Berlin)") from None
+    try:
+        CronSim(timing.expression, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise Invalid("cron", f"{timing.expression!r} is not understood: {error}") from None
+
+
+def next_after(timing: Timing, after: datetime) -> datetime:
+    """The first fire strictly after ``after`` (UTC in, UTC out).
+
+    Intervals are aligned to the epoch, so that several schedulers agree without talking.
+    """
+    if isinstance(timing, Every):
+        seconds = int(after.timestamp()) // timing.seconds * timing.seconds + timing.seconds
+        return datetime.fromtimestamp(seconds, UTC)
+    return next(CronSim(timing.expression, after.astimezone(ZoneInfo(timing.zone)))).astimezone(UTC)
+
+
+def due_fires(
+    timing: Timing, next_fire_at: datetime, now: datetime, *, catch_up: str
+) -> list[datetime]:
+    """Fires that are due at ``now``, oldest first; with ``latest`` only the newest of them."""
+    if isinstance(timing, Every):
+        latest = next_after(timing, now - timedelta(seconds=timing.seconds))
+        return [latest] if latest >= next_fire_at else [next_fire_at] if next_fire_at <= now else []
+    fires: list[datetime] = []
+    fire = next_fire_at
+    while fire <= now and (catch_up == "latest" or len(fires) < MAX_CATCH_UP):
+        fires = [fire] if catch_up == "latest" else [*fires, fire]
+        fire = next_after(timing, fire)
+    return fires

@@ -1,0 +1,204 @@
+"""All SQL of schedules and their fires."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+
+def upsert(tx: Tx, **schedule: Any) -> None:
+    """Add a schedule, or bring its timing and arguments up to date; a pause stays."""
+    schedule["args"] = json.dumps(schedule["args"])
+    tx.execute(
+        text(
+            """
+            INSERT INTO schedules AS s (name, merchant_id, queue, actor, args, cron, zone, every_seconds,
+                                        catch_up, next_fire_at)
+            VALUES (:name, :merchant_id, :queue, :actor, CAST(:args AS jsonb), :cron, :zone, :every_seconds,
+                    :catch_up, :next_fire_at)
+            ON CONFLICT (name) DO UPDATE SET
+                queue = excluded.queue, actor = excluded.actor, args = excluded.args,
+                catch_up = excluded.catch_up, cron = excluded.cron, zone = excluded.zone,
+                every_seconds = excluded.every_seconds,
+                next_fire_at = CASE
+                    WHEN (s.cron, s.zone, s.every_seconds)
+                         IS DISTINCT FROM (excluded.cron, excluded.zone, excluded.every_seconds)
+                    THEN excluded.next_fire_at ELSE s.next_fire_at END
+            """
+        ),
+        schedule,
+    )
+
+
+def lock_due(tx: Tx, business_now: datetime, limit: int) -> list[Any]:
+    """Due schedules that no other scheduler holds: cron by business time, intervals by the real clock."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT name, merchant_id, queue, actor, args, cron, zone, every_seconds, catch_up,
+                       next_fire_at, clock_timestamp() AS real_now
+                FROM schedules
+                WHERE paused_at IS NULL
+                  AND next_fire_at <= CASE WHEN cron IS NULL THEN clock_timestamp()
+                                           ELSE CAST(:business_now AS timestamptz) END
+                ORDER BY next_fire_at, name LIMIT :limit FOR UPDATE SKIP LOCKED
+                """
+            ),
+            {"business_now": business_now, "limit": limit},
+        )
+    )
+
+
+def advance(tx: Tx, name: str, next_fire_at: datetime) -> None:
+    """Move a schedule to its next fire."""
+    tx.execute(
+        text(
+            "UPDATE schedules SET next_fire_at = :next_fire_at, last_tick_at = clock_timestamp() WHERE name = :name"
+        ),
+        {"name": name, "next_fire_at": next_fire_at},
+    )
+
+
+def insert_fire(tx: Tx, name: str, fire_at: datetime, *, manual: bool = False) -> bool:
+    """Record a fire; False if it was already made, here or elsewhere."""
+    made = tx.execute(
+        text(
+            """
+            INSERT INTO schedule_fires (name, fire_at, manual, emitted_at)
+            VALUES (:name, :fire_at, :manual, clock_timestamp()) ON CONFLICT DO NOTHING
+            """
+        ),
+        {"name": name, "fire_at": fire_at, "manual": manual},
+    )
+    return made.rowcount == 1
+
+
+def lock_fire(tx: Tx, name: str, fire_at: datetime) -> Any:
+    """A fire with its state, locked; None if there is none."""
+    return tx.execute(
+        text("SELECT * FROM schedule_fires WHERE name = :name AND fire_at = :fire_at FOR UPDATE"),
+        {"name": name, "fire_at": fire_at},
+    ).one_or_none()
+
+
+def update_fire(
+    tx: Tx, name: str, fire_at: datetime, state: str, progress: Mapping[str, Any], error: str | None
+) -> None:
+    """Set a fire's state, and merge ``progress`` into what it keeps."""
+    tx.execute(
+        text(
+            """
+            UPDATE schedule_fires
+            SET state = CAST(:state AS text), error = :error,
+                progress = progress || CAST(:progress AS jsonb),
+                started_at = coalesce(started_at, clock_timestamp()),
+                finished_at = CASE WHEN :state IN ('done', 'failed') THEN clock_timestamp() END
+            WHERE name = :name AND fire_at = :fire_at
+            """
+        ),
+        {
+            "name": name,
+            "fire_at": fire_at,
+            "state": state,
+            "progress": json.dumps(progress, default=str),
+            "error": error,
+        },
+    )
+
+
+def take_stale_fires(tx: Tx, older_than_seconds: float, limit: int) -> list[Any]:
+    """Open fires whose message is older than the back-off (doubling with each emission, at most 1 h)."""
+    return list(
+        tx.execute(
+            text(
+                """
+                UPDATE schedule_fires f SET emitted_at = clock_timestamp(), emit_count = emit_count + 1
+                FROM (
+                    SELECT name, fire_at FROM schedule_fires
+                    WHERE state IN ('emitted', 'running')
+                      AND emitted_at < clock_timestamp() - least(
+                          interval '1 hour', :seconds * interval '1 second' * power(2, least(emit_count - 1, 10)))
+                    ORDER BY name, fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+                ) due, schedules s
+                WHERE f.name = due.name AND f.fire_at = due.fire_at AND s.name = f.name
+                RETURNING f.name, f.fire_at, s.queue, s.actor, s.args, s.merchant_id
+                """
+            ),
+            {"seconds": older_than_seconds, "limit": limit},
+        )
+    )
+
+
+def prune_fires(tx: Tx, keep_seconds: int) -> int:
+    """Remove finished fires of interval schedules that are older than ``keep_seconds``."""
+    return tx.execute(
+        text(
+            """
+            DELETE FROM schedule_fires f USING schedules s
+            WHERE s.name = f.name AND s.every_seconds IS NOT NULL AND f.finished_at IS NOT NULL
+              AND f.fire_at < clock_timestamp() - :keep * interval '1 second'
+            """
+        ),
+        {"keep": keep_seconds},
+    ).rowcount
+
+
+def listing(tx: Tx) -> list[Any]:
+    """All schedules with their last fire, by name."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT s.*, f.fire_at AS last_fire_at, f.state AS last_state, f.error AS last_error,
+                       f.finished_at - f.started_at AS last_duration
+                FROM schedules s
+                LEFT JOIN LATERAL (SELECT * FROM schedule_fires WHERE name = s.name
+                                   ORDER BY fire_at DESC LIMIT 1) f ON true
+                ORDER BY s.name
+                """
+            )
+        )
+    )
+
+
+def find(tx: Tx, name: str) -> Any:
+    """A schedule by name, or None."""
+    return tx.execute(
+        text("SELECT * FROM schedules WHERE name = :name"), {"name": name}
+    ).one_or_none()
+
+
+def set_paused(tx: Tx, name: str, *, by: str | None, reason: str | None) -> bool:
+    """Pause (``by`` given) or resume a schedule; False if there is none of that name."""
+    return (
+        tx.execute(
+            text(
+                """
+                UPDATE schedules SET paused_by = CAST(:by AS text), pause_reason = :reason,
+                       paused_at = CASE WHEN CAST(:by AS text) IS NULL THEN NULL ELSE clock_timestamp() END
+                WHERE name = :name
+                """
+            ),
+            {"name": name, "by": by, "reason": reason},
+        ).rowcount
+        == 1
+    )
+
+
+def open_fires(tx: Tx, *, business_only: bool) -> int:
+    """Fires that are not finished."""
+    count: int = tx.execute(
+        text(
+            """
+            SELECT count(*) FROM schedule_fires f JOIN schedules s USING (name)
+            WHERE f.state IN ('emitted', 'running') AND (NOT :business_only OR s.cron IS NOT NULL)
+            """
+        ),
+        {"business_only": business_only},
+    ).scalar_one()
+    return count

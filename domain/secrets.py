@@ -1,0 +1,41 @@
+"""Secrets at rest: Fernet under rotating keys. The first key encrypts; every key decrypts."""
+
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from domain.errors import DomainError
+
+
+class CannotDecrypt(DomainError):
+    """A stored secret was written under a key that is not configured."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"The stored {what} cannot be decrypted. Add the key that it was written under to PAYSPOOL_SECRET_KEYS"
+            " (newest first)."
+        )
+
+
+class SecretBox:
+    """Encrypts and decrypts with ``keys``: URL-safe base64 of 32 bytes each, newest first."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    def encrypt(self, secret: str) -> bytes:
+        """A token that only these keys open."""
+        return self._fernet.encrypt(secret.encode())
+
+    def decrypt(self, token: bytes, what: str) -> str:
+        """The plain text of ``token``. Raises CannotDecrypt, naming ``what`` it was."""
+        try:
+            return self._fernet.decrypt(bytes(token)).decode()
+        except InvalidToken:
+            raise CannotDecrypt(what) from None
+
+
+def new_key() -> str:
+    """A fresh key for PAYSPOOL_SECRET_KEYS."""
+    return Fernet.generate_key().decode()
