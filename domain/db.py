@@ -89,6 +89,16 @@ def transaction(engine: Engine) -> Iterator[Tx]:
         yield tx
 
 
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Tx]:
+    """A read-only transaction in which every statement sees the same moment: for checks across tables."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            yield connection
+
+
 def next_ids(tx: Tx, table: str, count: int) -> list[int]:
     """Reserve ``count`` ids of ``table``'s identity, ascending, so that rows can be linked before COPY."""
     if count == 0:

@@ -1,0 +1,32 @@
+"""How work travels: Dramatiq on Redis, made safe for money.
+
+`PayspoolBroker` is a Dramatiq broker; actors are declared on it as usual. `run` is a worker
+process. The `events` queue is consumed in batches (`Batch`), other queues message by message.
+`send` puts messages on queues without actors, `queues.inspect` tells what is on
+them.
+"""
+
+from queues.batches import Batch, BatchItem, BatchLimits
+from queues.broker import PayspoolBroker
+from queues.errors import DelayRefused, QueuesError, UnknownQueue
+from queues.inspect import QueueState, is_idle
+from queues.liveness import LivenessSettings
+from queues.send import Outgoing, enqueue, enqueue_many
+from queues.worker import run
+
+__all__ = [
+    "Batch",
+    "BatchItem",
+    "BatchLimits",
+    "DelayRefused",
+    "LivenessSettings",
+    "Outgoing",
+    "PayspoolBroker",
+    "QueueState",
+    "QueuesError",
+    "UnknownQueue",
+    "enqueue",
+    "enqueue_many",
+    "is_idle",
+    "run",
+]

@@ -1,11 +1,13 @@
 """Use cases of earnings: record what is owed, and check it against the ledger."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from domain.db import Tx
 from domain.earnings import store
 from domain.earnings.rules import NewEarning, transfer_for
+from domain.earnings.store import Claimed, Due, Payable
 from domain.ledger import service as ledger
 from domain.ledger.rules import Transfer
 
@@ -33,3 +35,51 @@ def check_invariants(tx: Tx) -> list[str]:
 def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
     """The earnings that the given sources gave, with their availability, hold and claim."""
     return store.by_source(tx, source_kind, source_ids)
+
+
+def accounts_with_unclaimed(tx: Tx, merchant_id: int, *, after: int, limit: int) -> list[int]:
+    """The next payable accounts above id ``after`` that hold an unclaimed earning, ascending."""
+    return store.accounts_with_unclaimed(tx, merchant_id, after, limit)
+
+
+def payables(tx: Tx, account_ids: Sequence[int]) -> list[Payable]:
+    """Payable accounts by ascending id, unlocked: for a preview."""
+    return store.payables(tx, account_ids)
+
+
+def lock_payables(tx: Tx, account_ids: Sequence[int], *, wait: bool = False) -> list[Payable]:
+    """Lock payable accounts in id order; without ``wait``, leave out those that others hold.
+
+    Until the transaction ends, no other one can commit an earning of these accounts.
+    """
+    return store.lock_payables(tx, account_ids, wait=wait)
+
+
+def due(
+    tx: Tx, merchant_id: int, accounts: Sequence[tuple[int, str | None]], as_of: datetime
+) -> list[Due]:
+    """What accounts, each with the method of its payee, are due as of business time ``as_of``."""
+    return store.due(tx, merchant_id, accounts, as_of) if accounts else []
+
+
+def claim(
+    tx: Tx, merchant_id: int, claims: Sequence[tuple[int, str, int]], as_of: datetime
+) -> dict[int, Claimed]:
+    """Put what is due into payouts: (account id, method, payout id), accounts locked by the caller.
+
+    Returns what was taken, by payout: the caller compares it with what it decided on.
+    """
+    return store.claim(tx, merchant_id, claims, as_of) if claims else {}
+
+
+def release(tx: Tx, payout_id: int) -> int:
+    """Let the earnings of a canceled payout be claimed again; returns how many.
+
+    The payable account is locked by the caller. The database refuses it for any other payout.
+    """
+    return store.release(tx, payout_id)
+
+
+def held_members(tx: Tx, payout_id: int) -> int:
+    """How many credits of a payout were put on hold after they were claimed."""
+    return store.held_members(tx, payout_id)

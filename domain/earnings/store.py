@@ -1,7 +1,9 @@
 """All SQL of earnings."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -115,3 +117,191 @@ def drifted_accounts(tx: Tx, limit: int) -> list[Any]:
             {"limit": limit},
         )
     )
+
+
+# Where a credit stands as of a time, for a payee who is paid by `a.method` (NULL: not known yet).
+_CREDIT: Final = """
+CASE WHEN @.held_at IS NOT NULL THEN 'held'
+     WHEN @.available_at > :as_of THEN 'later'
+     WHEN @.method <> a.method THEN 'other_method'
+     ELSE 'due' END
+"""
+# A debit of a claimed earning is due at once; any other shares the due time, hold and claim of the
+# earning that it reverses, so that no credit is ever paid without it. (A scalar subquery: it is looked
+# up by key for debits only, whatever the planner believes about the table.)
+_STANDING: Final = """
+CASE WHEN e.reverses_id IS NULL THEN $credit
+     ELSE (SELECT CASE WHEN r.payout_id IS NOT NULL THEN 'due'
+                       WHEN r.voided_at IS NOT NULL THEN 'later'
+                       ELSE $reversed END
+           FROM earnings r WHERE r.id = e.reverses_id) END
+""".replace("$credit", _CREDIT.replace("@", "e")).replace("$reversed", _CREDIT.replace("@", "r"))
+
+# The same encoding as domain.payouts.rules.members_digest, which a test compares.
+_DIGEST: Final = """
+sha256(convert_to(string_agg(id || ':' || amount, ',' ORDER BY id) FILTER (WHERE standing = 'due'), 'UTF8'))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Payable:
+    """A payee's account in one currency: what a run locks."""
+
+    account_id: int
+    user_id: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What an account is due: sum in minor units, number and digest of the earnings that are due, and
+    how many of the others wait for a person or name another method than the payee's."""
+
+    account_id: int
+    amount: int
+    members: int
+    digest: bytes | None
+    held: int
+    other_method: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim took: sum in minor units, number and digest of the earnings."""
+
+    amount: int
+    members: int
+    digest: bytes
+
+
+def accounts_with_unclaimed(tx: Tx, merchant_id: int, after: int, limit: int) -> list[int]:
+    """Ids of payable accounts above ``after`` that hold an unclaimed earning, ascending."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT DISTINCT account_id FROM earnings
+            WHERE merchant_id = :merchant_id AND account_id > :after
+                  AND payout_id IS NULL AND voided_at IS NULL
+            ORDER BY account_id LIMIT :limit
+            """
+        ),
+        {"merchant_id": merchant_id, "after": after, "limit": limit},
+    )
+    return [row.account_id for row in rows]
+
+
+def payables(tx: Tx, account_ids: Sequence[int]) -> list[Payable]:
+    """The accounts, by ascending id, unlocked."""
+    return _payables(tx, account_ids, "")
+
+
+def lock_payables(tx: Tx, account_ids: Sequence[int], *, wait: bool) -> list[Payable]:
+    """Lock accounts in id order; without ``wait``, those that another writer holds are left out.
+
+    While an account is locked no earning of it can be committed by anyone else, because every writer
+    of earnings moves the balance in this row before it commits.
+    """
+    return _payables(tx, account_ids, "FOR NO KEY UPDATE" + ("" if wait else " SKIP LOCKED"))
+
+
+_PAYABLES: Final = (
+    "SELECT id, owner, currency FROM ledger_accounts WHERE id = ANY(:ids) ORDER BY id $lock"
+)
+
+
+def _payables(tx: Tx, account_ids: Sequence[int], lock: str) -> list[Payable]:
+    rows = tx.execute(
+        text(_PAYABLES.replace("$lock", lock)),
+        {"ids": list(account_ids)},
+    )
+    return [Payable(row.id, row.owner, row.currency) for row in rows]
+
+
+def due(
+    tx: Tx, merchant_id: int, accounts: Sequence[tuple[int, str | None]], as_of: datetime
+) -> list[Due]:
+    """What each of ``accounts``, (id, method of its payee), is due as of business time ``as_of``.
+
+    Accounts whose earnings all wait for their time are left out.
+    """
+    rows = tx.execute(
+        text(
+            """
+            SELECT account_id, coalesce(sum(amount) FILTER (WHERE standing = 'due'), 0)::bigint AS amount,
+                   count(*) FILTER (WHERE standing = 'due') AS members,
+                   count(*) FILTER (WHERE standing = 'held') AS held,
+                   count(*) FILTER (WHERE standing = 'other_method') AS other_method,
+                   $digest AS digest
+            FROM (
+                SELECT e.account_id, e.id, e.amount, $standing AS standing
+                FROM unnest(CAST(:accounts AS bigint[]), CAST(:methods AS text[])) AS a (account_id, method)
+                JOIN earnings e ON e.merchant_id = :merchant_id AND e.account_id = a.account_id
+                WHERE e.payout_id IS NULL AND e.voided_at IS NULL
+            ) unclaimed
+            WHERE standing <> 'later'
+            GROUP BY account_id ORDER BY account_id
+            """.replace("$standing", _STANDING).replace("$digest", _DIGEST)
+        ),
+        {
+            "merchant_id": merchant_id,
+            "accounts": [account_id for account_id, _ in accounts],
+            "methods": [method for _, method in accounts],
+            "as_of": as_of,
+        },
+    )
+    return [Due(r.account_id, r.amount, r.members, r.digest, r.held, r.other_method) for r in rows]
+
+
+def claim(
+    tx: Tx, merchant_id: int, claims: Sequence[tuple[int, str, int]], as_of: datetime
+) -> dict[int, Claimed]:
+    """Put what is due into payouts: ``claims`` are (account id, method, payout id).
+
+    The accounts are locked by the caller. Returns what each payout got.
+    """
+    rows = tx.execute(
+        text(
+            """
+            WITH claimed AS (
+                UPDATE earnings e SET payout_id = a.payout_id
+                FROM unnest(CAST(:accounts AS bigint[]), CAST(:methods AS text[]), CAST(:payouts AS bigint[]))
+                     AS a (account_id, method, payout_id)
+                WHERE e.merchant_id = :merchant_id AND e.account_id = a.account_id
+                      AND e.payout_id IS NULL AND e.voided_at IS NULL AND $standing = 'due'
+                RETURNING e.id, e.amount, e.payout_id, 'due' AS standing
+            )
+            SELECT payout_id, sum(amount)::bigint AS amount, count(*) AS members, $digest AS digest
+            FROM claimed GROUP BY payout_id
+            """.replace("$standing", _STANDING).replace("$digest", _DIGEST)
+        ),
+        {
+            "merchant_id": merchant_id,
+            "accounts": [account_id for account_id, _, _ in claims],
+            "methods": [method for _, method, _ in claims],
+            "payouts": [payout_id for _, _, payout_id in claims],
+            "as_of": as_of,
+        },
+    )
+    return {r.payout_id: Claimed(r.amount, r.members, r.digest) for r in rows}
+
+
+def release(tx: Tx, payout_id: int) -> int:
+    """Take all earnings out of a payout that is canceled; returns how many."""
+    return tx.execute(
+        text("UPDATE earnings SET payout_id = NULL WHERE payout_id = :payout_id"),
+        {"payout_id": payout_id},
+    ).rowcount
+
+
+def held_members(tx: Tx, payout_id: int) -> int:
+    """How many credits of a payout were put on hold after they were claimed."""
+    count: int = tx.execute(
+        text(
+            """
+            SELECT count(*) FROM earnings
+            WHERE payout_id = :payout_id AND held_at IS NOT NULL AND reverses_id IS NULL
+            """
+        ),
+        {"payout_id": payout_id},
+    ).scalar_one()
+    return count

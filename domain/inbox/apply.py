@@ -58,9 +58,9 @@ def apply_subjects(
     positions = by_subject.get("loyalty", [])
     cards = loyalty.apply(tx, [events[i] for i in positions], now)
     result.transfers += cards.transfers
-    for i, refusal in zip(positions, cards.outcomes, strict=True):
-        if refusal is not None:
-            result.decided[i] = Decided("rejected", refusal.reason, refusal.detail)
+    for i, done in zip(positions, cards.outcomes, strict=True):
+        if not isinstance(done, loyalty.Done):
+            result.decided[i] = Decided("rejected", done.reason, done.sentence)
 
     positions = by_subject.get("payees", [])
     payouts.apply_payees(tx, [events[i] for i in positions])

@@ -14,12 +14,24 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
-from payspool_client import Event, InvalidEvent, parse_event
-
 from domain.referrals.state import transaction_correlation
+from payspool_client import Event, InvalidEvent, parse_event
 
 MAX_DETAIL: Final = 500
 """Longest stored error text (EVENTS)."""
+
+STANDING_REASONS: Final = frozenset(
+    "self_referral duplicate_transaction already_rewarded outside_window below_minimum code_exhausted"
+    " code_expired reward_cap_reached currency_mismatch missing_amount duplicate_refund"
+    " refund_exceeds_transaction full_refund_required insufficient_points below_min_redemption"
+    " below_minimum_purchase no_points card_exists customer_has_card card_inactive".split()
+)
+"""Refusals that were decisions: a replay of the same event leaves them as they are.
+
+Else a producer that replays last year would redeem points today that the card did not hold then. What
+was refused because something was missing (a code, a card, a program that was paused) or because the
+event broke the contract of an older version, is tried again by a replay.
+"""
 
 
 @dataclass(frozen=True, slots=True)

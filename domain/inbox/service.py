@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from payspool_client import EVENT_TYPES, Event, InvalidEvent
-from payspool_client.events import TIME_AHEAD_MAX
-
 from domain import clock
 from domain.db import Tx, advisory_lock
 from domain.earnings import service as earnings
@@ -22,6 +19,7 @@ from domain.inbox import store
 from domain.inbox.apply import Decided, apply_subjects
 from domain.inbox.rules import (
     MAX_DETAIL,
+    STANDING_REASONS,
     Incoming,
     Outcome,
     Parsed,
@@ -30,6 +28,8 @@ from domain.inbox.rules import (
     storable,
 )
 from domain.merchants import service as merchants
+from payspool_client import EVENT_TYPES, Event, InvalidEvent
+from payspool_client.events import TIME_AHEAD_MAX
 
 RECHECK_BATCH: Final = 200
 """Waiting events that one transaction of the sweep looks at again."""
@@ -227,7 +227,7 @@ def _settle(
             batch.now,
         )
         batch.outcomes[position] = Outcome("conflict", said.type, claimed_id, "conflict", _CONFLICT)
-    elif not is_first or (old is not None and old.status in ("applied", "waiting")):
+    elif not is_first or (old is not None and _stands(old)):
         batch.outcomes[position] = Outcome("duplicate", said.type, claimed_id)
     elif row[8] == "rejected":  # refused before the rules: what it says breaks the contract
         batch.outcomes[position] = Outcome("rejected", said.type, claimed_id, row[9], row[10])
@@ -239,6 +239,13 @@ def _settle(
             batch.retried.add(claimed_id)
         incoming = Incoming(claimed_id, merchant_id, event.type, event.time, event.data)
         batch.fresh.append((position, incoming))
+
+
+def _stands(old: Any) -> bool:
+    """Whether what became of an event stays so when the same event comes again."""
+    return old.status in ("applied", "waiting") or (
+        old.status == "rejected" and old.reason in STANDING_REASONS
+    )
 
 
 _CONFLICT: Final = (

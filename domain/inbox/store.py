@@ -69,7 +69,7 @@ def existing(tx: Tx, keys: Iterable[tuple[int, str, str]]) -> list[Any]:
 
 _EXISTING = text(
     """
-    SELECT i.id, i.merchant_id, i.source, i.event_id, i.content_hash, i.status
+    SELECT i.id, i.merchant_id, i.source, i.event_id, i.content_hash, i.status, i.reason
     FROM inbox_events i
     JOIN unnest(CAST(:merchants AS bigint[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
          AS k (m, s, e) ON (i.merchant_id, i.source, i.event_id) = (k.m, k.s, k.e)
@@ -77,7 +77,7 @@ _EXISTING = text(
 )
 _LOCK_REFUSED = text(
     """
-    SELECT id, merchant_id, source, event_id, content_hash, status FROM inbox_events
+    SELECT id, merchant_id, source, event_id, content_hash, status, reason FROM inbox_events
     WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
     """
 )

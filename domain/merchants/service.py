@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
@@ -28,7 +28,7 @@ class GatewayAccount:
     """Where a merchant's payouts of one method go, with its secrets in the clear (in memory only)."""
 
     method: str
-    mode: str
+    mode: Literal["test", "live"]
     base_url: str
     api_key: str
     webhook_secret: str | None

@@ -16,7 +16,7 @@ from domain.loyalty.rules.times import effective_time, inactivity_deadline
 
 @dataclass(slots=True, eq=False)
 class Card:
-    """A card's state. ``lots`` are its open ones in stored order; None where no rule will need them."""
+    """A card's state. ``lots`` are its open ones, as far as the rules will look; None where they will not."""
 
     id: int
     merchant_id: int

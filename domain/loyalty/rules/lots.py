@@ -39,8 +39,8 @@ def spendable(lots: Iterable[Lot], at: datetime) -> int:
 def consume(lots: Sequence[Lot], points: int, at: datetime) -> list[tuple[Lot, int]]:
     """Take ``points`` from what is spendable at ``at``, which must suffice; returns what each lot gave.
 
-    Order: the sooner deadline, then the older, then the sooner stored. ``lots`` are in stored order,
-    which the sort keeps among equals.
+    Order: the sooner deadline, then the older, then the sooner stored. Among equals ``lots`` must stand
+    in stored order, which the sort keeps: as they were loaded, then as they were added.
     """
     taken: list[tuple[Lot, int]] = []
     for lot in sorted(lots, key=lambda lot: (lot.expires_at or NEVER, lot.occurred_at)):

@@ -8,7 +8,7 @@ NUMBER_MAX: Final = 50
 SERIAL_DIGITS: Final = 12
 """Digits before the check digit of a generated number; longer serials grow beyond it."""
 
-_FORM = re.compile(r"[!-~]{1,%d}" % NUMBER_MAX)
+_FORM = re.compile(rf"[!-~]{{1,{NUMBER_MAX}}}")
 
 
 def is_card_number(number: str) -> bool:

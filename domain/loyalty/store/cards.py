@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from domain.db import Tx, next_ids
 from domain.loyalty.rules import Card, Lot, Program
@@ -51,10 +51,26 @@ _LOCK = text(
     """
 )
 
+FIRST_LOTS: Final = 8
+"""Lots of a card that are read for a redemption before all of them are."""
+
+# In the order of consumption, by the index and no further than needed: a card may have years of open lots.
+_FIRST_LOTS = text(
+    """
+    SELECT l.card_id, l.id, l.points, l.remaining, l.held, l.occurred_at, l.available_at, l.expires_at
+    FROM unnest(CAST(:cards AS bigint[])) AS w (card_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM point_lots WHERE card_id = w.card_id AND remaining > 0
+        ORDER BY expires_at, occurred_at, id LIMIT :first
+    ) l
+    """
+)
+
 _OPEN_LOTS = text(
     """
     SELECT card_id, id, points, remaining, held, occurred_at, available_at, expires_at
-    FROM point_lots WHERE card_id = ANY(:cards) AND remaining > 0 ORDER BY id
+    FROM point_lots WHERE card_id = ANY(:cards) AND remaining > 0
+    ORDER BY card_id, expires_at, occurred_at, id
     """
 )
 
@@ -149,14 +165,35 @@ def lock(
     }
 
 
-def load_lots(tx: Tx, cards: Sequence[Card]) -> None:
-    """Give each of ``cards`` its open lots in stored order. The cards are locked, so they stay so."""
+def load_lots(tx: Tx, asked: Sequence[tuple[Card, int | None]], oldest: datetime) -> None:
+    """Give cards their open lots in order of consumption. The cards are locked, so the lots stay as read.
+
+    With each card, the points that are asked of it in all, or None for all its lots. Of a card whose
+    first lots surely hold what is asked, only those are loaded: no redemption of the batch reaches
+    further. ``oldest`` is the earliest time that an event of the batch can count at.
+    """
+    some = {card.id: card for card, points in asked if points is not None}
+    _read_lots(tx, _FIRST_LOTS, some, first=FIRST_LOTS)
+    everything = {
+        card.id: card
+        for card, points in asked
+        if points is None or not _suffice(card.lots or [], points, oldest)
+    }
+    _read_lots(tx, _OPEN_LOTS, everything)
+
+
+def _suffice(first: Sequence[Lot], points: int, oldest: datetime) -> bool:
+    sure = sum(lot.free for lot in first if lot.available_at <= oldest and lot.expires_at is None)
+    return len(first) < FIRST_LOTS or sure >= points
+
+
+def _read_lots(tx: Tx, statement: TextClause, cards: Mapping[int, Card], **limits: int) -> None:
     by_id: dict[int, list[Lot]] = {}
-    for card in cards:
+    for card in cards.values():
         card.lots = by_id[card.id] = []
     if not cards:
         return
-    rows: Any = tx.execute(_OPEN_LOTS, {"cards": list(by_id)})
+    rows: Any = tx.execute(statement, {"cards": list(by_id), **limits})
     for card_id, lot_id, points, remaining, held, occurred_at, available_at, expires_at in rows:
         by_id[card_id].append(
             Lot(points, remaining, occurred_at, available_at, expires_at, held, lot_id)

@@ -1,7 +1,8 @@
 """SQL that writes what a batch decided: history, lots, allocations, and the cards last."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -176,7 +177,10 @@ def _write_debits(tx: Tx, debits: Sequence[Entry], credits: Sequence[Entry]) -> 
     if touched:
         tx.execute(
             _UPDATE_LOTS,
-            {"ids": list(touched), "remaining": [lot.remaining for lot in touched.values()]},
+            {
+                "ids": _array(touched),
+                "remaining": _array(lot.remaining for lot in touched.values()),
+            },
         )
 
 
@@ -186,13 +190,19 @@ def _update_cards(tx: Tx, cards: Sequence[Card]) -> None:
     updated = tx.execute(
         _UPDATE_CARDS,
         {
-            "ids": [card.id for card in cards],
-            "balances": [card.balance for card in cards],
-            "seqs": [card.seq for card in cards],
-            "activities": [card.last_activity_at for card in cards],
-            "deadlines": [card.deadline for card in cards],
-            "expired": [card.expired_through for card in cards],
-            "checks": [card.check_on for card in cards],
+            "ids": _array(card.id for card in cards),
+            "balances": _array(card.balance for card in cards),
+            "seqs": _array(card.seq for card in cards),
+            "activities": _array(card.last_activity_at for card in cards),
+            "deadlines": _array(card.deadline for card in cards),
+            "expired": _array(card.expired_through for card in cards),
+            "checks": _array(card.check_on for card in cards),
         },
     ).rowcount
     assert updated == len(cards), "every locked card is still there"
+
+
+def _array(values: Iterable[int | datetime | None]) -> str:
+    """An array literal of numbers or times, which need no quotes. Hot path: the driver's own way of
+    sending a list costs as much as the statement."""
+    return "{" + ",".join("NULL" if v is None else str(v).replace(" ", "T") for v in values) + "}"

@@ -75,7 +75,8 @@ def backoff(count: int, *, first: timedelta, longest: timedelta) -> timedelta:
     >>> [backoff(n, first=timedelta(minutes=1), longest=timedelta(minutes=5)).seconds for n in range(4)]
     [60, 120, 240, 300]
     """
-    return min(first * 2 ** min(count, 30), longest)
+    doublings = min(count, 30)
+    return min(first * (1 << doublings), longest)
 
 
 def resolve_wait(tries: int) -> timedelta:

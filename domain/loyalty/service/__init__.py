@@ -1,0 +1,30 @@
+"""Use cases of loyalty: apply events, expire for inactivity, keep programs, and check the books."""
+
+from domain.loyalty.service.apply import TYPES, Applied, Done, LoyaltyEvent, Outcome, apply
+from domain.loyalty.service.expiry import (
+    ExpiryRange,
+    ExpiryResult,
+    dry_run,
+    expire_range,
+    plan_expiry,
+)
+from domain.loyalty.service.programs import create_program
+from domain.loyalty.service.reports import ProgramSummary, check_invariants, summary
+
+__all__ = [
+    "TYPES",
+    "Applied",
+    "Done",
+    "ExpiryRange",
+    "ExpiryResult",
+    "LoyaltyEvent",
+    "Outcome",
+    "ProgramSummary",
+    "apply",
+    "check_invariants",
+    "create_program",
+    "dry_run",
+    "expire_range",
+    "plan_expiry",
+    "summary",
+]

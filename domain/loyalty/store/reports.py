@@ -1,0 +1,92 @@
+"""SQL that checks the books of loyalty: each query returns what is broken, at most ``limit`` rows."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+_DRIFTED_CARDS = text(
+    """
+    WITH lots AS (SELECT card_id, sum(remaining)::bigint AS points FROM point_lots WHERE remaining > 0 GROUP BY card_id),
+         history AS (SELECT card_id, sum(points_delta)::bigint AS points, sum(stamps_delta)::bigint AS stamps,
+                            max(seq) AS seq, count(*) AS rows
+                     FROM loyalty_transactions GROUP BY card_id)
+    SELECT c.id, c.number, c.points_balance, c.points_debt, c.last_seq, coalesce(l.points, 0) AS lots,
+           coalesce(h.points, 0) AS history, coalesce(h.rows, 0) AS rows, coalesce(t.points_balance_after, 0) AS last
+    FROM cards c
+    LEFT JOIN lots l ON l.card_id = c.id
+    LEFT JOIN history h ON h.card_id = c.id
+    LEFT JOIN loyalty_transactions t ON t.card_id = c.id AND t.seq = h.seq
+    WHERE c.points_balance <> coalesce(l.points, 0) - c.points_debt
+       OR c.points_balance <> coalesce(h.points, 0)
+       OR c.points_balance <> coalesce(t.points_balance_after, 0)
+       OR c.stamps_balance <> coalesce(h.stamps, 0)
+       OR c.last_seq <> coalesce(h.seq, 0)
+       OR c.last_seq <> coalesce(h.rows, 0)
+    ORDER BY c.id LIMIT :limit
+    """
+)
+
+_DRIFTED_LOTS = text(
+    """
+    SELECT l.id, l.points, l.remaining, coalesce(sum(a.points), 0)::bigint AS allocated
+    FROM point_lots l LEFT JOIN lot_allocations a ON a.lot_id = l.id
+    GROUP BY l.id HAVING l.points - l.remaining <> coalesce(sum(a.points), 0)
+    ORDER BY l.id LIMIT :limit
+    """
+)
+
+_DRIFTED_DEBITS = text(
+    """
+    SELECT t.id, t.type, t.points_delta, coalesce(sum(a.points), 0)::bigint AS allocated
+    FROM loyalty_transactions t LEFT JOIN lot_allocations a ON a.debit_transaction_id = t.id
+    WHERE t.type IN ('points_redeemed', 'points_expired')
+    GROUP BY t.id HAVING -t.points_delta <> coalesce(sum(a.points), 0)
+    ORDER BY t.id LIMIT :limit
+    """
+)
+
+_LATE_TIMERS = text(
+    """
+    SELECT id, number, inactivity_deadline, expire_check_on FROM cards
+    WHERE points_balance > 0 AND inactivity_deadline IS NOT NULL
+      AND (expire_check_on IS NULL OR expire_check_on > inactivity_deadline)
+    ORDER BY id LIMIT :limit
+    """
+)
+
+_OUTSTANDING = text(
+    """
+    SELECT p.merchant_id, p.key, p.name, p.status, count(c.id) AS cards,
+           coalesce(sum(c.points_balance), 0)::bigint AS points
+    FROM loyalty_programs p LEFT JOIN cards c ON c.program_id = p.id
+    WHERE CAST(:merchant_id AS bigint) IS NULL OR p.merchant_id = :merchant_id
+    GROUP BY p.id ORDER BY p.id
+    """
+)
+
+
+def drifted_cards(tx: Tx, limit: int) -> list[Any]:
+    """Cards whose balance is not that of their lots, their history and their last row."""
+    return list(tx.execute(_DRIFTED_CARDS, {"limit": limit}))
+
+
+def drifted_lots(tx: Tx, limit: int) -> list[Any]:
+    """Lots that do not lack exactly what was allocated from them."""
+    return list(tx.execute(_DRIFTED_LOTS, {"limit": limit}))
+
+
+def drifted_debits(tx: Tx, limit: int) -> list[Any]:
+    """Redemptions and expiries whose allocations do not add up to them."""
+    return list(tx.execute(_DRIFTED_DEBITS, {"limit": limit}))
+
+
+def late_timers(tx: Tx, limit: int) -> list[Any]:
+    """Cards with points whose timer would fire after their deadline, or never."""
+    return list(tx.execute(_LATE_TIMERS, {"limit": limit}))
+
+
+def outstanding(tx: Tx, merchant_id: int | None) -> list[Any]:
+    """Per program: merchant_id, key, name, status, cards, and the points on them."""
+    return list(tx.execute(_OUTSTANDING, {"merchant_id": merchant_id}))

@@ -1,0 +1,52 @@
+"""What cannot be done with payouts, each condition with its data."""
+
+from domain.errors import DomainError
+
+
+class PayoutsError(DomainError):
+    """The base of this subject's errors."""
+
+
+class ShardChanged(PayoutsError):
+    """Earnings of a shard changed between the decision and the claim; the shard is done again."""
+
+    def __init__(self, account_ids: list[int]) -> None:
+        self.account_ids = account_ids
+        shown = ", ".join(map(str, account_ids[:5]))
+        super().__init__(
+            f"Earnings of accounts {shown} changed while they were claimed; try again."
+        )
+
+
+class RunChangesTooFast(PayoutsError):
+    """A shard changed under every try; nothing was claimed from it."""
+
+    def __init__(self, run_id: int, tries: int) -> None:
+        self.run_id, self.tries = run_id, tries
+        super().__init__(
+            f"Run {run_id}: its earnings changed under {tries} tries; build it again, it resumes."
+        )
+
+
+class NotCancelable(PayoutsError):
+    """A payout may have been paid, or is stopped; its earnings stay in it."""
+
+    def __init__(self, payout_id: int, why: str) -> None:
+        self.payout_id, self.why = payout_id, why
+        super().__init__(f"Payout {payout_id} cannot be canceled: it is {why}.")
+
+
+class NotRetryable(PayoutsError):
+    """Only a failed payout can be tried again."""
+
+    def __init__(self, payout_id: int, why: str) -> None:
+        self.payout_id, self.why = payout_id, why
+        super().__init__(f"Payout {payout_id} cannot be tried again: it is {why}, not failed.")
+
+
+class NoSuchPayout(PayoutsError):
+    """There is no payout, or no attempt, with this id."""
+
+    def __init__(self, what: str, wanted: int) -> None:
+        self.what, self.wanted = what, wanted
+        super().__init__(f"There is no {what} {wanted}.")

@@ -1,0 +1,54 @@
+"""Use cases of payouts: build a run, send it so that it cannot pay twice, settle what is unknown."""
+
+from domain.payouts.service.building import RunResult, build_run, run_result
+from domain.payouts.service.checking import Total, check_invariants, summary
+from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
+from domain.payouts.service.payees import apply_payees, block_payee, put_payees
+from domain.payouts.service.recording import Recorded, record_outcome
+from domain.payouts.service.resolving import (
+    Resolution,
+    begin_resolution,
+    record_found,
+)
+from domain.payouts.service.sending import (
+    Attempt,
+    Route,
+    begin_attempt,
+    cancel,
+    retry,
+    route,
+    route_of_attempt,
+)
+from domain.payouts.service.sweeping import settle_runs, sweep_stuck
+from domain.payouts.store.payees import PayeeUpdate
+
+__all__ = [
+    "Attempt",
+    "PayeeUpdate",
+    "Preview",
+    "PreviewLine",
+    "Recorded",
+    "Resolution",
+    "Route",
+    "RunResult",
+    "RunSpec",
+    "Total",
+    "apply_payees",
+    "begin_attempt",
+    "begin_resolution",
+    "block_payee",
+    "build_run",
+    "cancel",
+    "check_invariants",
+    "preview",
+    "put_payees",
+    "record_found",
+    "record_outcome",
+    "retry",
+    "route",
+    "route_of_attempt",
+    "run_result",
+    "settle_runs",
+    "summary",
+    "sweep_stuck",
+]

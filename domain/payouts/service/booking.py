@@ -1,0 +1,82 @@
+"""How payouts move in the ledger: payable → reserved → in flight → the gateway's clearing account."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from domain.db import Tx
+from domain.ledger import service as ledger
+from domain.ledger.rules import (
+    Account,
+    Transfer,
+    gateway_clearing,
+    payable,
+    payouts_in_flight,
+    payouts_reserved,
+)
+from domain.payouts.store.runs import NewPayout
+
+
+def reserve(tx: Tx, payouts: Iterable[tuple[int, NewPayout]], at: datetime) -> None:
+    """Claimed: from what is owed to each payee to what is reserved, one transfer a payout."""
+    ledger.post(
+        tx,
+        [
+            Transfer(
+                debit=payable(p.merchant_id, p.user_id, p.currency),
+                credit=payouts_reserved(p.merchant_id, p.currency),
+                amount=p.amount,
+                kind="payout_reserved",
+                source_kind="payout",
+                source_id=payout_id,
+                occurred_at=at,
+            )
+            for payout_id, p in payouts
+        ],
+    )
+
+
+def release(tx: Tx, payout: Any, at: datetime) -> None:
+    """Canceled: back to what is owed."""
+    owed = payable(payout.merchant_id, payout.user_id, payout.currency)
+    _book(tx, payout, "payout_released", ("payout", payout.id), _reserved(payout), owed, at)
+
+
+def send(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
+    """Handed to the gateway."""
+    source = ("payout_attempt", attempt_id)
+    _book(tx, payout, "payout_sent", source, _reserved(payout), _in_flight(payout), at)
+
+
+def fail(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
+    """Refused, or turned away for good: reserved again."""
+    source = ("payout_attempt", attempt_id)
+    _book(tx, payout, "payout_failed", source, _in_flight(payout), _reserved(payout), at)
+
+
+def pay(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
+    """Paid: what the gateway's books must show."""
+    clearing = gateway_clearing(payout.merchant_id, payout.method, payout.currency)
+    source = ("payout_attempt", attempt_id)
+    _book(tx, payout, "payout_paid", source, _in_flight(payout), clearing, at)
+
+
+def _reserved(payout: Any) -> Account:
+    return payouts_reserved(payout.merchant_id, payout.currency)
+
+
+def _in_flight(payout: Any) -> Account:
+    return payouts_in_flight(payout.merchant_id, payout.currency)
+
+
+def _book(
+    tx: Tx,
+    payout: Any,
+    kind: str,
+    source: tuple[str, int],
+    debit: Account,
+    credit: Account,
+    at: datetime,
+) -> None:
+    moved = Transfer(debit, credit, payout.amount, kind, source[0], source[1], at)
+    ledger.post(tx, [moved])

@@ -1,0 +1,182 @@
+"""From earnings to a frozen, approved run: claim shard by shard, freeze, approve, ask for the sends.
+
+Each step is one transaction that leaves the run resumable: killed anywhere and called again, it ends in
+the same payouts. Any number of builders may work on one run; they take turns.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from domain.db import Tx, transaction
+from domain.outbox import service as outbox
+from domain.outbox.rules import OutboxMessage
+from domain.payouts.errors import RunChangesTooFast, ShardChanged
+from domain.payouts.rules import EMPTY_RUN_HASH
+from domain.payouts.rules.attempts import LOST_AFTER
+from domain.payouts.service.claiming import SHARD, RunSpec, claim_one, claim_shard
+from domain.payouts.store import runs as store
+
+MAX_SHARD_TRIES: Final = 5
+"""Tries of a shard whose earnings change between the decision and the claim."""
+
+ONE_BUSY_SECONDS: Final = 2.0
+LAST_PASS_SECONDS: Final = 30.0
+"""How long the last pass waits for one locked account, and for all of them."""
+
+ERRORS_SHOWN: Final = 100
+"""Errors that a run's result lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run made: payouts created, payees and currencies skipped, errors; and why, and how much.
+
+    ``by_currency``: number and sum in minor units of the payouts, ``{"usd": {"payouts": …, "amount": …}}``.
+    """
+
+    run_id: int
+    state: str
+    created: int
+    skipped: int
+    errors: list[str]
+    reasons: dict[str, int]
+    by_currency: dict[str, dict[str, int]]
+
+
+def build_run(
+    engine: Engine, spec: RunSpec, *, on_progress: Callable[[int], None] | None = None
+) -> RunResult:
+    """Build, freeze and approve a run, and ask for its sends; a repeated call resumes or tells.
+
+    ``on_progress`` is called after each shard with the number of accounts looked at so far by this
+    call. Raises RunChangesTooFast if a shard could not be claimed in MAX_SHARD_TRIES tries.
+    """
+    with transaction(engine) as tx:
+        run_id = store.open_run(
+            tx,
+            merchant_id=spec.merchant_id,
+            name=spec.name,
+            as_of=spec.as_of,
+            minimums=spec.minimums,
+            methods=spec.methods,
+            empty_hash=EMPTY_RUN_HASH,
+        )
+    looked_at = 0
+    while (count := _claim_next_shard(engine, run_id)) > 0:
+        looked_at += count
+        if on_progress:
+            on_progress(looked_at)
+    _claim_busy(engine, run_id)
+    with transaction(engine) as tx:
+        _freeze(tx, run_id)
+    with transaction(engine) as tx:
+        _approve(tx, run_id, by="automatic")
+    more = True
+    while more:
+        with transaction(engine) as tx:
+            more = _hand_over(tx, run_id)
+    with transaction(engine) as tx:
+        return run_result(tx, run_id)
+
+
+def run_result(tx: Tx, run_id: int) -> RunResult:
+    """What a run made, as it was when it was frozen (empty before)."""
+    run = store.run(tx, run_id)
+    result = run.result
+    return RunResult(
+        run_id=run_id,
+        state=run.state,
+        created=result.get("created", 0),
+        skipped=result.get("skipped", 0),
+        errors=result.get("errors", []),
+        reasons=result.get("reasons", {}),
+        by_currency=result.get("by_currency", {}),
+    )
+
+
+def _claim_next_shard(engine: Engine, run_id: int) -> int:
+    """Claim the next shard; returns how many accounts were looked at, 0 when there are no more."""
+    for _ in range(MAX_SHARD_TRIES):
+        try:
+            with transaction(engine) as tx:
+                return claim_shard(tx, run_id)
+        except ShardChanged:
+            continue
+    raise RunChangesTooFast(run_id, MAX_SHARD_TRIES)
+
+
+def _claim_busy(engine: Engine, run_id: int) -> None:
+    """The last pass: wait a little for accounts that were locked; what is locked still stays busy."""
+    deadline = time.monotonic() + LAST_PASS_SECONDS
+    after = 0
+    while True:
+        with transaction(engine) as tx:
+            ids = store.busy_accounts(tx, run_id, after, SHARD)
+        if not ids:
+            return
+        for account_id in ids:
+            wait = min(ONE_BUSY_SECONDS, max(deadline - time.monotonic(), 0.001))
+            try:
+                with transaction(engine) as tx:
+                    claim_one(tx, run_id, account_id, wait)
+            except (OperationalError, ShardChanged) as error:
+                if isinstance(error, OperationalError) and not _is_lock_timeout(error):
+                    raise
+        after = ids[-1]
+
+
+def _is_lock_timeout(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
+def _freeze(tx: Tx, run_id: int) -> None:
+    if store.lock_run(tx, run_id).state != "building":
+        return
+    by_currency = store.made_by_currency(tx, run_id)
+    reasons = store.exclusion_reasons(tx, run_id)
+    errors = [
+        f"busy: {row.user_id} ({row.currency}) was held by another writer; the next run looks again"
+        for row in store.busy_payees(tx, run_id, ERRORS_SHOWN)
+    ]
+    store.freeze_run(
+        tx,
+        run_id,
+        {
+            "created": sum(made["payouts"] for made in by_currency.values()),
+            "skipped": sum(reasons.values()) - reasons.get("busy", 0),
+            "errors": errors,
+            "reasons": reasons,
+            "by_currency": by_currency,
+        },
+    )
+
+
+def _approve(tx: Tx, run_id: int, *, by: str) -> None:
+    run = store.lock_run(tx, run_id)
+    if run.state == "frozen":
+        store.approve_run(tx, run_id, by, run.members_hash)
+
+
+def _hand_over(tx: Tx, run_id: int) -> bool:
+    """Approve the next payouts and ask for their sends, together; returns whether there may be more."""
+    run = store.lock_run(tx, run_id)
+    if run.state != "approved":
+        return False
+    ids = store.approve_drafts(tx, run_id, SHARD, LOST_AFTER)
+    if ids:
+        outbox.emit(
+            tx,
+            [
+                OutboxMessage("payouts", "payouts.send", {"payout_id": i}, run.merchant_id)
+                for i in ids
+            ],
+        )
+        return True
+    store.move_run(tx, run_id, "approved", "sending")
+    store.settle_runs(tx, run_id)
+    return False

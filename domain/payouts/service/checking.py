@@ -1,0 +1,75 @@
+"""Totals of payouts, and what must always hold."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from domain.db import Tx
+from domain.payouts.store import checks as store
+
+VIOLATIONS_SHOWN: Final = 20
+"""How many examples of one broken invariant are listed."""
+
+_ACCOUNT_OF_STATE: Final = {
+    **dict.fromkeys(("draft", "pending_approval", "approved", "failed"), "payouts_reserved"),
+    **dict.fromkeys(("sending", "unknown", "in_transit"), "payouts_in_flight"),
+    "paid": "gateway_clearing",
+}
+"""Where a payout's money stands in the ledger; canceled ones stand nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Payouts of one state and currency: how many, and their sum in minor units."""
+
+    merchant_id: int
+    state: str
+    currency: str
+    payouts: int
+    amount: int
+
+
+def summary(tx: Tx, merchant_id: int | None = None) -> list[Total]:
+    """Totals by state and currency, of one merchant or of all."""
+    return [
+        Total(r.merchant_id, r.state, r.currency, r.payouts, r.amount)
+        for r in store.totals(tx, merchant_id)
+    ]
+
+
+def check_invariants(tx: Tx) -> list[str]:
+    """Sentences, one for each broken invariant; empty when all hold."""
+    found = [
+        f"payout {r.id} ({r.state}) is {r.amount} of {r.members} earnings, {r.counted} in it sum to {r.summed}"
+        for r in store.wrong_sums(tx, VIOLATIONS_SHOWN)
+    ]
+    found += [
+        f"payout {r.payout_id} has {r.attempts} {r.leg} attempts that have paid or may have"
+        for r in store.live_twice(tx, VIOLATIONS_SHOWN)
+    ]
+    found += [
+        f"payout {r.id} is paid, but no succeeded attempt names its transaction"
+        for r in store.paid_without_name(tx, VIOLATIONS_SHOWN)
+    ]
+    found += [
+        f"payout {r.id} is {r.state}, its live attempt is {r.attempt_state or 'none'}"
+        for r in store.out_of_step(tx, VIOLATIONS_SHOWN)
+    ]
+    return found + _ledger_differences(tx)
+
+
+def _ledger_differences(tx: Tx) -> list[str]:
+    expected: dict[tuple[int, str, str, str], int] = defaultdict(int)
+    for row in store.standing(tx):
+        kind = _ACCOUNT_OF_STATE.get(row.state)
+        if kind:
+            owner = row.method if kind == "gateway_clearing" else ""
+            expected[row.merchant_id, row.currency, kind, owner] += row.amount
+    booked = {(r.merchant_id, r.currency, r.kind, r.owner): r.balance for r in store.booked(tx)}
+    return [
+        f"merchant {merchant}, {currency}: the ledger holds {booked.get(key, 0)} in {kind} {owner}".rstrip()
+        + f", payouts say {expected.get(key, 0)}"
+        for key in sorted(booked.keys() | expected.keys())
+        for merchant, currency, kind, owner in [key]
+        if booked.get(key, 0) != expected.get(key, 0)
+    ][:VIOLATIONS_SHOWN]

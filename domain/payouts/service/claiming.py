@@ -1,0 +1,227 @@
+"""Claiming: what a run would pay, decided from what is due, and taken in one transaction a shard."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from domain.db import Tx
+from domain.earnings import service as earnings
+from domain.earnings.store import Due, Payable
+from domain.payouts.errors import ShardChanged
+from domain.payouts.rules import (
+    Decision,
+    Group,
+    Pay,
+    Skip,
+    decide,
+    extend_run_hash,
+    members_hash,
+)
+from domain.payouts.service import booking
+from domain.payouts.store import runs as store
+from domain.payouts.store.runs import Exclusion, NewPayout
+
+SHARD: Final = 2_000
+"""Payable accounts of one transaction: bounds its memory and how long their writers wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What to build. Merchant, name and ``as_of`` (business time, UTC) name the run for ever.
+
+    ``minimums`` are the smallest payouts in minor units by currency; ``methods`` the ways to pay.
+    """
+
+    merchant_id: int
+    name: str
+    as_of: datetime
+    minimums: Mapping[str, int] = field(default_factory=dict)
+    methods: tuple[str, ...] = ("stripe",)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLine:
+    """One payee and currency, and what a run would do with it."""
+
+    account_id: int
+    user_id: str
+    currency: str
+    amount: int
+    decision: Decision
+
+
+@dataclass(slots=True)
+class Preview:
+    """Totals of a preview."""
+
+    created: int = 0
+    skipped: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    by_currency: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, line: PreviewLine) -> None:
+        """Count a line."""
+        if isinstance(line.decision, Skip):
+            self.skipped += 1
+            reason = line.decision.reason
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+            return
+        self.created += 1
+        made = self.by_currency.setdefault(line.currency, {"payouts": 0, "amount": 0})
+        made["payouts"] += 1
+        made["amount"] += line.decision.amount
+
+
+def preview(tx: Tx, spec: RunSpec) -> Iterator[PreviewLine]:
+    """What a run would do, payee by payee, without writing or locking anything; memory stays flat."""
+    after = 0
+    while ids := earnings.accounts_with_unclaimed(tx, spec.merchant_id, after=after, limit=SHARD):
+        accounts = earnings.payables(tx, ids)
+        yield from (line for line, _ in _decide(tx, accounts, spec))
+        after = ids[-1]
+
+
+def _decide(tx: Tx, accounts: Sequence[Payable], spec: RunSpec) -> list[tuple[PreviewLine, Due]]:
+    """Decide on every account that has anything due or held; the one road of run and preview."""
+    payees = store.payees_of(tx, spec.merchant_id, [a.user_id for a in accounts])
+    by_id = {a.account_id: a for a in accounts}
+    wanted = [
+        (a.account_id, payees[a.user_id].method if a.user_id in payees else None) for a in accounts
+    ]
+    decided = []
+    for due in earnings.due(tx, spec.merchant_id, wanted, spec.as_of):
+        account = by_id[due.account_id]
+        group = Group(
+            due.account_id,
+            account.user_id,
+            account.currency,
+            due.amount,
+            due.members,
+            due.held,
+            due.other_method,
+        )
+        decision = decide(
+            group,
+            payees.get(account.user_id),
+            minimum=spec.minimums.get(account.currency, 0),
+            methods=spec.methods,
+        )
+        line = PreviewLine(due.account_id, account.user_id, account.currency, due.amount, decision)
+        decided.append((line, due))
+    return decided
+
+
+def claim_shard(tx: Tx, run_id: int) -> int:
+    """Claim the next shard of a run that is being built; returns how many accounts were looked at.
+
+    0 when there are no more. Accounts that another writer holds are noted as busy. Raises ShardChanged.
+    """
+    run = store.lock_run(tx, run_id)
+    if run.state != "building":
+        return 0
+    ids = earnings.accounts_with_unclaimed(
+        tx, run.merchant_id, after=run.cursor_account_id, limit=SHARD
+    )
+    if not ids:
+        return 0
+    locked = earnings.lock_payables(tx, ids)
+    run_hash = _claim(tx, run, locked)
+    missed = set(ids) - {a.account_id for a in locked}
+    store.exclude(
+        tx,
+        run_id,
+        run.merchant_id,
+        [
+            Exclusion(a.account_id, a.user_id, a.currency, 0, "busy", "another writer held it")
+            for a in earnings.payables(tx, sorted(missed))
+        ],
+    )
+    store.advance(tx, run_id, cursor=ids[-1], members_hash=run_hash)
+    return len(ids)
+
+
+def claim_one(tx: Tx, run_id: int, account_id: int, wait_seconds: float) -> None:
+    """Claim one account that was busy, waiting at most ``wait_seconds`` for it. Raises ShardChanged."""
+    run = store.lock_run(tx, run_id)
+    if run.state != "building":
+        return
+    tx.execute(
+        text("SELECT set_config('lock_timeout', :ms, true)"),
+        {"ms": f"{max(int(wait_seconds * 1000), 1)}ms"},
+    )
+    locked = earnings.lock_payables(tx, [account_id], wait=True)
+    run_hash = _claim(tx, run, locked)
+    store.include(tx, run_id, account_id)
+    store.advance(tx, run_id, cursor=run.cursor_account_id, members_hash=run_hash)
+
+
+def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
+    """Claim what the locked accounts are due, and book it; returns the run's hash so far.
+
+    Raises ShardChanged if the claim took other rows than those that were decided on: a hold or a
+    release may come in between, for it needs no account's lock.
+    """
+    spec = RunSpec(run.merchant_id, run.name, run.as_of, run.minimums, tuple(run.methods))
+    decided = _decide(tx, locked, spec)
+    paid = [(line, line.decision, due) for line, due in decided if isinstance(line.decision, Pay)]
+    new = [_new_payout(run, line, pay, due) for line, pay, due in paid]
+    ids = store.insert_payouts(tx, new)
+    claimed = earnings.claim(
+        tx,
+        run.merchant_id,
+        [(p.account_id, p.method, i) for p, i in zip(new, ids, strict=True)],
+        run.as_of,
+    )
+    taken = [claimed.get(payout_id) for payout_id in ids]
+    changed = [
+        line.account_id
+        for (line, _, due), got in zip(paid, taken, strict=True)
+        if got is None
+        or (got.amount, got.members, got.digest) != (due.amount, due.members, due.digest)
+    ]
+    if changed:
+        raise ShardChanged(changed)
+    store.exclude(
+        tx,
+        run.id,
+        run.merchant_id,
+        [
+            Exclusion(
+                line.account_id,
+                line.user_id,
+                line.currency,
+                line.amount,
+                line.decision.reason,
+                line.decision.detail,
+            )
+            for line, _ in decided
+            if isinstance(line.decision, Skip)
+        ],
+    )
+    booking.reserve(tx, zip(ids, new, strict=True), run.as_of)
+    return extend_run_hash(
+        run.members_hash, ((i, p.members_hash) for p, i in zip(new, ids, strict=True))
+    )
+
+
+def _new_payout(run: Any, line: PreviewLine, pay: Pay, due: Due) -> NewPayout:
+    assert due.digest is not None, "what is paid has members"
+    assert 0 < pay.amount == due.amount, "exactly what is due, and never nothing"
+    return NewPayout(
+        merchant_id=run.merchant_id,
+        run_id=run.id,
+        payee_id=pay.payee_id,
+        user_id=line.user_id,
+        account_id=line.account_id,
+        method=pay.method,
+        destination=pay.destination,
+        currency=line.currency,
+        amount=pay.amount,
+        members=due.members,
+        members_hash=members_hash(
+            due.digest, amount=pay.amount, currency=line.currency, destination=pay.destination
+        ),
+    )

@@ -1,0 +1,180 @@
+"""Recording what the gateway answered: attempt, payout and ledger move together, once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from domain.clock import business_now
+from domain.db import Tx
+from domain.payouts.rules import PAYOUT, GatewayOutcome, Verdict, can, classify
+from domain.payouts.rules.attempts import (
+    LOST_AFTER,
+    healing_wait,
+    resolve_wait,
+    turned_away_wait,
+)
+from domain.payouts.service import booking
+from domain.payouts.service.sending import Attempt, ask
+from domain.payouts.store import sending as store
+from domain.payouts.store.sending import AttemptMove, PayoutMove
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an outcome made of a payout. ``message`` is the gateway's sentence, if it said one."""
+
+    verdict: Verdict
+    payout_state: str
+    message: str = ""
+
+
+def record_outcome(tx: Tx, attempt: Attempt, outcome: GatewayOutcome) -> Recorded:
+    """Record what a send or a replay answered: attempt, payout and ledger move together.
+
+    Only the holder of the lease that the attempt still has reads the first column of the outcome
+    table; anyone else (a replay, a sender that came too late) reads the second. An attempt that is
+    settled stays so; a success that contradicts it freezes the payout.
+    """
+    payout = store.lock_payout(tx, attempt.payout_id)
+    row = store.attempt(tx, attempt.attempt_id)
+    first_send = row.state == "sending" and row.lease_until == attempt.lease_until
+    verdict = classify(outcome, replaying_unknown=not first_send)
+    if row.state not in ("sending", "unknown"):
+        state = _contradiction(tx, payout, row, outcome, verdict)
+    elif verdict is Verdict.SUCCEEDED:
+        state = settle_success(tx, payout, row, outcome)
+    elif verdict is Verdict.DEFINITE_FAILURE:
+        state = _settle_failure(tx, payout, row, outcome)
+    elif verdict is Verdict.FREEZE:
+        state = freeze(tx, payout, row, outcome, "its key was used with other parameters")
+    elif verdict is Verdict.UNKNOWN:
+        # A latecomer that knows nothing leaves another sender's lease alone.
+        late = row.state == "sending" and not first_send
+        state = payout.state if late else _leave_unknown(tx, payout, row, outcome)
+    else:
+        state = _wait(tx, payout, row, outcome)
+    return Recorded(verdict, state, outcome.message or "")
+
+
+def settle_success(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
+    """An attempt has paid: the payout is paid, and leaves flight for the gateway's clearing account."""
+    assert outcome.external_id, "a success names what it made"
+    assert can(PAYOUT, payout.state, "paid"), f"payout {payout.id} is {payout.state}"
+    now = business_now(tx)
+    store.move_attempt(tx, row.id, _move(row.state, "succeeded", outcome, resolved=True))
+    store.move_payout(
+        tx,
+        payout.id,
+        PayoutMove(payout.state, "paid", external_id=outcome.external_id, processed_at=now),
+    )
+    booking.pay(tx, payout, row.id, now)
+    return "paid"
+
+
+def _settle_failure(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
+    now = business_now(tx)
+    wait = healing_wait(outcome.code, row.n)
+    store.move_attempt(tx, row.id, _move(row.state, "failed", outcome, resolved=True))
+    store.move_payout(
+        tx,
+        payout.id,
+        PayoutMove(
+            payout.state,
+            "failed",
+            next_try=wait,
+            look=wait,
+            parked=outcome.code if wait is not None else None,
+            error_code=outcome.code,
+            error_message=outcome.message,
+            failed_at=now,
+        ),
+    )
+    booking.fail(tx, payout, row.id, now)
+    return "failed"
+
+
+def _leave_unknown(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
+    wait = resolve_wait(row.tries)
+    store.move_attempt(tx, row.id, _move(row.state, "unknown", outcome, resolved=False))
+    store.move_payout(
+        tx,
+        payout.id,
+        PayoutMove(
+            payout.state,
+            "unknown",
+            look=wait + LOST_AFTER,
+            error_code=outcome.code,
+            error_message=outcome.message,
+        ),
+    )
+    ask(tx, payout.merchant_id, "payouts.resolve", {"attempt_id": row.id}, wait)
+    return "unknown"
+
+
+def _wait(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
+    """Turned away before it began: the same attempt keeps its key and waits without a lease."""
+    wait = turned_away_wait(row.tries, outcome.retry_after)
+    store.move_attempt(tx, row.id, _move("sending", "sending", outcome, resolved=False))
+    store.move_payout(
+        tx,
+        payout.id,
+        PayoutMove(
+            "sending",
+            "sending",
+            next_try=wait,
+            look=wait + LOST_AFTER,
+            error_code=outcome.code,
+            error_message=outcome.message,
+        ),
+    )
+    ask(tx, payout.merchant_id, "payouts.send", {"payout_id": payout.id}, wait)
+    return "sending"
+
+
+def freeze(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, reason: str) -> str:
+    """Stop every further send of a payout until a person has looked at it."""
+    if row.state in ("sending", "unknown"):
+        store.move_attempt(tx, row.id, _move(row.state, "unknown", outcome, resolved=False))
+    state = "unknown" if payout.state == "sending" else payout.state
+    store.move_payout(
+        tx,
+        payout.id,
+        PayoutMove(
+            payout.state,
+            state,
+            frozen=reason,
+            error_code=outcome.code,
+            error_message=outcome.message,
+        ),
+    )
+    return state
+
+
+def _contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdict: Verdict) -> str:
+    """A settled attempt stays settled; one that was not to have paid, or paid something else, freezes."""
+    state: str = payout.state
+    if verdict is not Verdict.SUCCEEDED or outcome.external_id == row.external_id:
+        return state
+    found = f"attempt {row.n} is {row.state}, yet the gateway made {outcome.external_id} for it"
+    return freeze(tx, payout, row, outcome, found)
+
+
+def _move(old: str, new: str, outcome: GatewayOutcome, *, resolved: bool) -> AttemptMove:
+    note = {
+        "kind": outcome.kind,
+        "status": outcome.http_status,
+        "code": outcome.code,
+        "request_id": outcome.request_id,
+        "tries": outcome.tries,
+    }
+    return AttemptMove(
+        old,
+        new,
+        outcome.kind,
+        resolved,
+        external_id=outcome.external_id if new == "succeeded" else None,
+        http_status=outcome.http_status,
+        error_code=outcome.code,
+        error_message=outcome.message,
+        replayed=outcome.replayed,
+        note={name: value for name, value in note.items() if value is not None},
+    )

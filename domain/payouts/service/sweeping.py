@@ -1,0 +1,42 @@
+"""What the sweeps do: ask again for what nothing happened to, and settle finished runs."""
+
+from typing import Any, Final
+
+from domain.db import Tx
+from domain.outbox import service as outbox
+from domain.outbox.rules import OutboxMessage
+from domain.payouts.rules.attempts import re_emit_wait
+from domain.payouts.store import runs as run_store
+from domain.payouts.store import sending as store
+
+SWEEP_LIMIT: Final = 1_000
+"""Payouts that one sweep asks for again; the next one takes the rest."""
+
+
+def sweep_stuck(tx: Tx, *, limit: int = SWEEP_LIMIT) -> int:
+    """Ask again for payouts whose message was lost, whose next try is due, whose sender vanished, or
+    whose outcome is unknown; returns how many.
+
+    Each is asked for at most once per backoff interval. Not called for a paused queue.
+    """
+    rows = store.stuck(tx, limit)
+    store.emitted(tx, [(row.id, re_emit_wait(row.emit_count)) for row in rows])
+    outbox.emit(tx, [_message(row) for row in rows])
+    return len(rows)
+
+
+def settle_runs(tx: Tx) -> list[int]:
+    """Settle runs all of whose payouts are paid, canceled or reversed; returns their ids."""
+    return run_store.settle_runs(tx, None)
+
+
+def _message(row: Any) -> OutboxMessage:
+    # An attempt with a lease that ran out is unknown; one without a lease waits to be sent.
+    asked_about = row.attempt_state == "unknown" or (
+        row.attempt_state == "sending" and row.lease_until is not None
+    )
+    if asked_about:
+        return OutboxMessage(
+            "payouts", "payouts.resolve", {"attempt_id": row.attempt_id}, row.merchant_id
+        )
+    return OutboxMessage("payouts", "payouts.send", {"payout_id": row.id}, row.merchant_id)

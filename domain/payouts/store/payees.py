@@ -1,0 +1,83 @@
+"""SQL of payees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class PayeeUpdate:
+    """How a user is paid, as somebody said it at ``as_of``; ``account`` None: not known yet."""
+
+    merchant_id: int
+    user_id: str
+    method: str
+    as_of: datetime
+    account: str | None = None
+    name: str | None = None
+
+
+def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
+    """Write payees; returns the keys of those that changed: an older word changes nothing.
+
+    One update for each payee. Those that exist are locked by ascending id before any is written.
+    """
+    columns = {
+        "merchants": [u.merchant_id for u in updates],
+        "users": [u.user_id for u in updates],
+    }
+    tx.execute(
+        text(
+            """
+            SELECT p.id FROM payees p
+            JOIN unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[])) AS u (merchant_id, user_id)
+                 USING (merchant_id, user_id)
+            ORDER BY p.id FOR NO KEY UPDATE OF p
+            """
+        ),
+        columns,
+    )
+    rows = tx.execute(
+        text(
+            """
+            INSERT INTO payees AS p (merchant_id, user_id, method, account, name, as_of)
+            SELECT * FROM unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[]), CAST(:methods AS text[]),
+                                 CAST(:accounts AS text[]), CAST(:names AS text[]), CAST(:times AS timestamptz[]))
+                     AS u (merchant_id, user_id, method, account, name, as_of)
+            ORDER BY merchant_id, user_id
+            ON CONFLICT (merchant_id, user_id) DO UPDATE
+            SET method = excluded.method, account = excluded.account, as_of = excluded.as_of,
+                name = coalesce(excluded.name, p.name), updated_at = clock_timestamp()
+            WHERE p.as_of <= excluded.as_of
+            RETURNING p.merchant_id, p.user_id
+            """
+        ),
+        columns
+        | {
+            "methods": [u.method for u in updates],
+            "accounts": [u.account for u in updates],
+            "names": [u.name for u in updates],
+            "times": [u.as_of for u in updates],
+        },
+    )
+    return {(row.merchant_id, row.user_id) for row in rows}
+
+
+def block(tx: Tx, merchant_id: int, user_id: str, reason: str | None) -> bool:
+    """Set or (with None) lift a block; returns whether the payee exists."""
+    return (
+        tx.execute(
+            text(
+                """
+                UPDATE payees SET blocked_reason = :reason, updated_at = clock_timestamp()
+                WHERE merchant_id = :merchant_id AND user_id = :user_id
+                """
+            ),
+            {"merchant_id": merchant_id, "user_id": user_id, "reason": reason},
+        ).rowcount
+        == 1
+    )

@@ -1,0 +1,329 @@
+"""SQL of runs: what they are, what they made and what they left out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx, copy_rows, next_ids
+from domain.payouts.rules import PayeeView
+
+
+@dataclass(frozen=True, slots=True)
+class NewPayout:
+    """A payout to be written; ``amount`` in minor units of ``currency``."""
+
+    merchant_id: int
+    run_id: int
+    payee_id: int
+    user_id: str
+    account_id: int
+    method: str
+    destination: str
+    currency: str
+    amount: int
+    members: int
+    members_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A payee and currency that a run leaves out, and why."""
+
+    account_id: int
+    user_id: str
+    currency: str
+    amount: int
+    reason: str
+    detail: str
+
+
+_PAYOUT_COLUMNS = [
+    "id",
+    "merchant_id",
+    "run_id",
+    "payee_id",
+    "user_id",
+    "account_id",
+    "method",
+    "destination",
+    "currency",
+    "amount",
+    "members",
+    "members_hash",
+]
+
+
+def open_run(
+    tx: Tx,
+    *,
+    merchant_id: int,
+    name: str,
+    as_of: datetime,
+    minimums: Mapping[str, int],
+    methods: Sequence[str],
+    empty_hash: bytes,
+) -> int:
+    """The id of the run of this name and time, made if it is new. What it was made with stays."""
+    key = {"merchant_id": merchant_id, "name": name, "as_of": as_of}
+    tx.execute(
+        text(
+            """
+            INSERT INTO payout_runs (merchant_id, name, as_of, minimums, methods, members_hash)
+            VALUES (:merchant_id, :name, :as_of, CAST(:minimums AS jsonb), CAST(:methods AS jsonb), :hash)
+            ON CONFLICT (merchant_id, name, as_of) DO NOTHING
+            """
+        ),
+        key
+        | {
+            "minimums": json.dumps(dict(minimums)),
+            "methods": json.dumps(list(methods)),
+            "hash": empty_hash,
+        },
+    )
+    run_id: int = tx.execute(
+        text(
+            "SELECT id FROM payout_runs WHERE merchant_id = :merchant_id AND name = :name AND as_of = :as_of"
+        ),
+        key,
+    ).scalar_one()
+    return run_id
+
+
+def lock_run(tx: Tx, run_id: int) -> Any:
+    """The run, locked: two builders of one run take turns, shard by shard."""
+    return tx.execute(
+        text("SELECT * FROM payout_runs WHERE id = :id FOR NO KEY UPDATE"), {"id": run_id}
+    ).one_or_none()
+
+
+def run(tx: Tx, run_id: int) -> Any:
+    """The run, unlocked, or None."""
+    return tx.execute(
+        text("SELECT * FROM payout_runs WHERE id = :id"), {"id": run_id}
+    ).one_or_none()
+
+
+def advance(tx: Tx, run_id: int, *, cursor: int, members_hash: bytes) -> None:
+    """Remember how far a run is built."""
+    tx.execute(
+        text(
+            """
+            UPDATE payout_runs SET cursor_account_id = :cursor, members_hash = :members_hash
+            WHERE id = :id AND state = 'building'
+            """
+        ),
+        {"id": run_id, "cursor": cursor, "members_hash": members_hash},
+    )
+
+
+def move_run(tx: Tx, run_id: int, old: str, new: str) -> None:
+    """Compare-and-set the state of a run."""
+    moved = tx.execute(
+        text("UPDATE payout_runs SET state = :new WHERE id = :id AND state = :old"),
+        {"id": run_id, "old": old, "new": new},
+    )
+    assert moved.rowcount == 1, f"run {run_id} was {old}"
+
+
+def freeze_run(tx: Tx, run_id: int, result: Mapping[str, Any]) -> None:
+    """From building to frozen, with what it made."""
+    frozen = tx.execute(
+        text(
+            """
+            UPDATE payout_runs SET state = 'frozen', frozen_at = clock_timestamp(), result = CAST(:result AS jsonb)
+            WHERE id = :id AND state = 'building'
+            """
+        ),
+        {"id": run_id, "result": json.dumps(result)},
+    )
+    assert frozen.rowcount == 1, f"run {run_id} was building"
+
+
+def approve_run(tx: Tx, run_id: int, by: str, members_hash: bytes) -> None:
+    """From frozen to approved: an approval is of one hash."""
+    approved = tx.execute(
+        text(
+            """
+            UPDATE payout_runs SET state = 'approved', approved_at = clock_timestamp(), approved_by = :by
+            WHERE id = :id AND state = 'frozen' AND members_hash = :members_hash
+            """
+        ),
+        {"id": run_id, "by": by, "members_hash": members_hash},
+    )
+    assert approved.rowcount == 1, f"run {run_id} was frozen with this hash"
+
+
+def insert_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[int]:
+    """Write drafts; returns their ids in order."""
+    ids = next_ids(tx, "payouts", len(new))
+    copy_rows(
+        tx,
+        "payouts",
+        _PAYOUT_COLUMNS,
+        (
+            (payout_id, *(getattr(p, column) for column in _PAYOUT_COLUMNS[1:]))
+            for payout_id, p in zip(ids, new, strict=True)
+        ),
+    )
+    return ids
+
+
+def approve_drafts(tx: Tx, run_id: int, limit: int, lost_after: timedelta) -> list[int]:
+    """Approve the next drafts of an approved run, by ascending id; returns them."""
+    rows = tx.execute(
+        text(
+            """
+            WITH next AS (
+                SELECT id FROM payouts WHERE run_id = :run_id AND state = 'draft'
+                ORDER BY id LIMIT :limit FOR NO KEY UPDATE
+            )
+            UPDATE payouts p SET state = 'approved', updated_at = clock_timestamp(),
+                   emitted_at = clock_timestamp(), look_at = clock_timestamp() + CAST(:lost_after AS interval)
+            FROM next WHERE p.id = next.id
+            RETURNING p.id
+            """
+        ),
+        {"run_id": run_id, "limit": limit, "lost_after": lost_after},
+    )
+    return sorted(row.id for row in rows)
+
+
+def exclude(tx: Tx, run_id: int, merchant_id: int, exclusions: Sequence[Exclusion]) -> None:
+    """Note what a run leaves out; a newer reason replaces an older one."""
+    if not exclusions:
+        return
+    tx.execute(
+        text(
+            """
+            INSERT INTO payout_exclusions
+                   (run_id, merchant_id, account_id, user_id, currency, amount, reason, detail)
+            SELECT :run_id, :merchant_id, account_id, user_id, currency, amount, reason, left(detail, 500)
+            FROM unnest(CAST(:accounts AS bigint[]), CAST(:users AS text[]), CAST(:currencies AS text[]),
+                        CAST(:amounts AS bigint[]), CAST(:reasons AS text[]), CAST(:details AS text[]))
+                 AS x (account_id, user_id, currency, amount, reason, detail)
+            ON CONFLICT (run_id, account_id) DO UPDATE
+            SET amount = excluded.amount, reason = excluded.reason, detail = excluded.detail
+            """
+        ),
+        {
+            "run_id": run_id,
+            "merchant_id": merchant_id,
+            "accounts": [x.account_id for x in exclusions],
+            "users": [x.user_id for x in exclusions],
+            "currencies": [x.currency for x in exclusions],
+            "amounts": [x.amount for x in exclusions],
+            "reasons": [x.reason for x in exclusions],
+            "details": [x.detail for x in exclusions],
+        },
+    )
+
+
+def include(tx: Tx, run_id: int, account_id: int) -> None:
+    """Forget that an account was busy: it could be locked in the end."""
+    tx.execute(
+        text(
+            """
+            DELETE FROM payout_exclusions
+            WHERE run_id = :run_id AND account_id = :account_id AND reason = 'busy'
+            """
+        ),
+        {"run_id": run_id, "account_id": account_id},
+    )
+
+
+def busy_accounts(tx: Tx, run_id: int, after: int, limit: int) -> list[int]:
+    """Accounts above ``after`` that a run could not lock, ascending."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT account_id FROM payout_exclusions
+            WHERE run_id = :run_id AND reason = 'busy' AND account_id > :after
+            ORDER BY account_id LIMIT :limit
+            """
+        ),
+        {"run_id": run_id, "after": after, "limit": limit},
+    )
+    return [row.account_id for row in rows]
+
+
+def busy_payees(tx: Tx, run_id: int, limit: int) -> list[Any]:
+    """User and currency of the accounts that a run could not lock."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT user_id, currency FROM payout_exclusions
+                WHERE run_id = :run_id AND reason = 'busy' ORDER BY account_id LIMIT :limit
+                """
+            ),
+            {"run_id": run_id, "limit": limit},
+        )
+    )
+
+
+def exclusion_reasons(tx: Tx, run_id: int) -> dict[str, int]:
+    """How many payees and currencies a run left out, by reason."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT reason, count(*) AS payees FROM payout_exclusions
+            WHERE run_id = :run_id GROUP BY reason ORDER BY reason
+            """
+        ),
+        {"run_id": run_id},
+    )
+    return {row.reason: row.payees for row in rows}
+
+
+def made_by_currency(tx: Tx, run_id: int) -> dict[str, dict[str, int]]:
+    """Number and sum (minor units) of the payouts that a run made, by currency."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT currency, count(*) AS payouts, sum(amount)::bigint AS amount
+            FROM payouts WHERE run_id = :run_id GROUP BY currency ORDER BY currency
+            """
+        ),
+        {"run_id": run_id},
+    )
+    return {row.currency: {"payouts": row.payouts, "amount": row.amount} for row in rows}
+
+
+def settle_runs(tx: Tx, run_id: int | None) -> list[int]:
+    """Settle runs (one, or all) whose payouts are all paid, canceled or reversed; returns them."""
+    rows = tx.execute(
+        text(
+            """
+            WITH done AS (
+                SELECT r.id FROM payout_runs r
+                WHERE r.state = 'sending' AND (CAST(:run_id AS bigint) IS NULL OR r.id = :run_id)
+                      AND NOT EXISTS (SELECT FROM payouts p WHERE p.run_id = r.id
+                                      AND p.state NOT IN ('paid', 'canceled', 'reversed'))
+                ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE payout_runs r SET state = 'settled', settled_at = clock_timestamp()
+            FROM done WHERE r.id = done.id
+            RETURNING r.id
+            """
+        ),
+        {"run_id": run_id},
+    )
+    return sorted(row.id for row in rows)
+
+
+def payees_of(tx: Tx, merchant_id: int, user_ids: Sequence[str]) -> dict[str, PayeeView]:
+    """Where the money of users goes; users without a payee are left out."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT id, user_id, method, account, blocked_reason FROM payees
+            WHERE merchant_id = :merchant_id AND user_id = ANY(:user_ids)
+            """
+        ),
+        {"merchant_id": merchant_id, "user_ids": list(user_ids)},
+    )
+    return {r.user_id: PayeeView(r.id, r.method, r.account, r.blocked_reason) for r in rows}

@@ -1,0 +1,5 @@
+"""``python -m payspool``."""
+
+from payspool.cli import main
+
+main()

@@ -1,0 +1,32 @@
+"""`payspool clock`: business time, real or simulated."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from domain import clock
+from domain.db import transaction
+from payspool.cli import session
+
+app = typer.Typer(help="Business time.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: payspool clock show")
+def show() -> None:
+    """Show business time."""
+    with session.opened() as tx:
+        simulated, now = clock.simulated_at(tx), clock.business_now(tx)
+    kind = "simulated" if simulated else "real"
+    session.say(f"{now:%Y-%m-%d %H:%M:%S} UTC ({kind})")
+
+
+@app.command(epilog="Example: payspool clock set 2027-01-01T00:00:00")
+def set(
+    at: Annotated[datetime, typer.Argument(help="UTC", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])],
+) -> None:
+    """Simulate business time, with the sandbox only and forward only."""
+    settings, rt = session.build()
+    with transaction(rt.engine) as tx:
+        clock.simulate(tx, at.replace(tzinfo=UTC), sandbox=settings.sandbox)
+    session.say(f"Business time is {at:%Y-%m-%d %H:%M:%S} UTC.")

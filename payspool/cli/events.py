@@ -1,0 +1,172 @@
+"""`payspool events`: publish one, import a file, ask what became of one."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.progress import Progress
+
+from domain.errors import Invalid, NotFound
+from domain.inbox import service as inbox
+from payspool.cli import session
+from payspool.cli.session import AsJson, MerchantKey
+from payspool_client import InvalidEvent, Publisher, parse_event
+
+app = typer.Typer(help="Events: publish, import, follow.", no_args_is_help=True)
+
+CHUNK: Final = 1_000
+"""Lines that an import validates and publishes at a time."""
+REQUIRED_COLUMNS: Final = frozenset({"id", "source", "merchant", "type", "time"})
+ENVELOPE: Final = ("specversion", "id", "source", "merchant", "type", "time")
+WHOLE_NUMBERS: Final = frozenset({"amount", "points", "purchase_amount"})
+"""CSV columns whose text becomes an integer."""
+
+
+@app.command(epilog="Example: payspool events publish event.json")
+def publish(
+    file: Annotated[typer.FileText, typer.Argument(help="a JSON event; - for standard input")],
+) -> None:
+    """Publish one event."""
+    text = file.read()
+    try:
+        event = parse_event(text)
+    except InvalidEvent as error:
+        raise Invalid(error.field or "event", error.message) from None
+    with _publisher() as publisher:
+        publisher.publish(event.to_json())
+    session.say(
+        f"Published. `payspool events status {event.merchant} {event.source} {event.id}` tells what became of it."
+    )
+
+
+@app.command(
+    "import", epilog="Example: payspool events import purchases.csv --rejects refused.jsonl"
+)
+def import_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=".jsonl or .csv")],
+    rejects: Annotated[
+        Path | None, typer.Option(help="where refused lines go, with their reasons")
+    ] = None,
+) -> None:
+    """Import a file of events. Lines that are refused do not hold up the others; repeating is safe.
+
+    A .jsonl file has one event a line. A .csv file has a header with id, source, merchant, type, time,
+    and one column for each field of data.
+    """
+    rejects = rejects or file.with_suffix(file.suffix + ".rejects.jsonl")
+    sent, refused = 0, 0
+    with (
+        _publisher() as publisher,
+        rejects.open("w", encoding="utf-8") as out,
+        Progress(console=session.errors) as progress,
+    ):
+        task = progress.add_task(f"Importing {file.name}", total=file.stat().st_size)
+        chunk: list[str] = []
+        for number, text, done in _lines(file):
+            progress.update(task, completed=done)
+            try:
+                parse_event(text)
+                chunk.append(text)
+            except InvalidEvent as error:
+                refused += 1
+                line = {"line": number, "reason": error.reason, "message": error.message}
+                out.write(json.dumps(line | {"text": text[:2_000]}) + "\n")
+            if len(chunk) == CHUNK:
+                sent += publisher.publish_many(chunk)
+                chunk = []
+        sent += publisher.publish_many(chunk)
+    if refused == 0:
+        rejects.unlink()
+    session.say(f"Published {sent} events.")
+    if refused:
+        session.errors.print(f"Refused {refused} lines; see {rejects}.")
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: payspool events status acme shop-eu ord-1881/paid")
+def status(
+    merchant: MerchantKey,
+    source: Annotated[str, typer.Argument(metavar="SOURCE")],
+    event_id: Annotated[str, typer.Argument(metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what became of an event, with the rows that it made."""
+    with session.for_merchant(merchant) as (tx, found):
+        known = inbox.status(tx, found.id, source, event_id)
+    if known is None:
+        raise NotFound(
+            "event", f"{source} {event_id}", "It never arrived, or still waits on the queue."
+        )
+    if as_json:
+        session.emit_json(known)
+        return
+    reason = f" ({known['reason']}: {known['detail']})" if known["reason"] else ""
+    session.say(f"{known['type']} {known['id']}: [bold]{known['status']}[/bold]{reason}")
+    for table, rows in known["made"].items():
+        for row in rows:
+            session.say(
+                f"  {table}: " + ", ".join(f"{k} {v}" for k, v in row.items() if v is not None)
+            )
+
+
+@app.command(epilog="Example: payspool events counts --json")
+def counts(as_json: AsJson = False) -> None:
+    """Count events by type, status and reason."""
+    with session.opened() as tx:
+        rows = [dict(row._mapping) for row in inbox.counts(tx)]
+        rows += [
+            {"type": None, "status": "unreadable"} | dict(row._mapping)
+            for row in inbox.unreadable_counts(tx)
+        ]
+    session.show(
+        rows, ["type", "status", "reason", "events"], as_json=as_json, empty="No events yet."
+    )
+
+
+def _publisher() -> Publisher:
+    settings = session.current()
+    assert settings.redis_url is not None
+    return Publisher(settings.redis_url, namespace=settings.namespace)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str, int]]:
+    """(line number, event text, bytes read so far) of each event in a file."""
+    with file.open("rb") as raw:
+        if file.suffix.lower() == ".csv":
+            # Bytes that are no UTF-8 become lone surrogates, which parse_event refuses by name.
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+            reader = csv.DictReader(text)
+            missing = sorted(REQUIRED_COLUMNS - set(reader.fieldnames or ()))
+            if missing:
+                raise Invalid("header", f"{file.name} has no column {missing[0]!r}")
+            for row in reader:
+                yield reader.line_num, json.dumps(_event_of(row)), raw.tell()
+            return
+        done = 0
+        for number, line in enumerate(raw, start=1):
+            done += len(line)
+            if line.strip():
+                yield number, line.decode("utf-8", "surrogateescape").strip(), done
+
+
+def _event_of(row: Mapping[str | Any, Any]) -> dict[str, Any]:
+    event: dict[str, Any] = {"specversion": "1.0", "data": {}}
+    for column, value in row.items():
+        if column is None:
+            event["data"]["unexpected_columns"] = value
+        elif column in ENVELOPE:
+            event[column] = value
+        elif value not in (None, ""):
+            whole = (
+                column in WHOLE_NUMBERS
+                and value.lstrip("-").isascii()
+                and value.lstrip("-").isdigit()
+            )
+            event["data"][column] = (
+                int(value) if whole else value == "true" if column == "full" else value
+            )
+    return event

@@ -1,0 +1,54 @@
+"""`payspool keys`: API keys of producers, and keys for secrets at rest."""
+
+from typing import Annotated
+
+import typer
+
+from domain.access import service
+from domain.secrets import new_key
+from payspool.cli import session
+from payspool.cli.session import AsJson, MerchantKey
+
+app = typer.Typer(help="API keys.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: payspool keys create acme --name shop-backend")
+def create(
+    merchant: MerchantKey,
+    name: Annotated[str, typer.Option(help="who uses it")] = "default",
+    scope: Annotated[list[str] | None, typer.Option(help="events:write, events:read")] = None,
+) -> None:
+    """Create an API key. Its secret is shown once, now."""
+    with session.for_merchant(merchant) as (tx, found):
+        secret = service.create(tx, found, name, scope or list(service.SCOPES), actor=session.me())
+    session.console.print(secret, highlight=False, soft_wrap=True)
+    session.errors.print("Keep it now: it is stored as a hash and cannot be shown again.")
+
+
+@app.command("list", epilog="Example: payspool keys list acme")
+def list_(merchant: MerchantKey, as_json: AsJson = False) -> None:
+    """List a merchant's keys; never their secrets."""
+    from domain.access import store
+
+    with session.for_merchant(merchant) as (tx, found):
+        rows = store.listing(tx, found.id)
+    session.show(
+        rows,
+        ["id", "name", "prefix", "scopes", "created_at", "revoked_at"],
+        as_json=as_json,
+        empty=f"No keys yet. Create one with `payspool keys create {merchant}`.",
+    )
+
+
+@app.command(epilog="Example: payspool keys revoke acme 3")
+def revoke(merchant: MerchantKey, key_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Revoke a key at once."""
+    with session.for_merchant(merchant) as (tx, found):
+        service.revoke(tx, found, key_id, actor=session.me())
+    session.say(f"Revoked key {key_id} of {merchant}.")
+
+
+@app.command(epilog="Example: PAYSPOOL_SECRET_KEYS=$(payspool keys secret)")
+def secret() -> None:
+    """Make a key for PAYSPOOL_SECRET_KEYS (secrets at rest)."""
+    session.console.print(new_key(), highlight=False, soft_wrap=True)

@@ -1,0 +1,75 @@
+"""`payspool payees`: who gets paid, and how."""
+
+from typing import Annotated
+
+import typer
+
+from domain import clock
+from domain.audit import service as audit
+from domain.db import transaction
+from domain.errors import Invalid
+from domain.merchants import service as merchants
+from domain.merchants.rules import is_sandbox
+from domain.payouts import service
+from domain.payouts.service import PayeeUpdate
+from domain.payouts.store import listing
+from payspool.cli import session
+from payspool.cli.session import AsJson, MerchantKey
+from payspool.sandbox_client import SandboxClient
+
+app = typer.Typer(help="Payees.", no_args_is_help=True)
+
+
+@app.command(
+    "set",
+    epilog="Example: payspool payees set acme ada --account acct_1Nv0FGQ9RKHgCVdK"
+    "   (or --sandbox-account with the sandbox)",
+)
+def set_(
+    merchant: MerchantKey,
+    user: Annotated[str, typer.Argument(metavar="USER", help="as events name them")],
+    account: Annotated[str | None, typer.Option(help="connected account, acct_…")] = None,
+    sandbox_account: Annotated[
+        bool, typer.Option("--sandbox-account", help="make an account in the sandbox")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="shown to people")] = None,
+) -> None:
+    """Set how a user is paid by Stripe."""
+    settings, rt = session.build()
+    if sandbox_account:
+        if not is_sandbox(settings.stripe_url):
+            raise Invalid("--sandbox-account", "works with the sandbox only; give --account acct_…")
+        account = SandboxClient(settings.stripe_url).new_account(merchant, user)
+    if account is None or not account.startswith("acct_"):
+        raise Invalid("--account", "is the connected account's id, as acct_…")
+    with transaction(rt.engine) as tx:
+        found = merchants.get(tx, merchant)
+        now = clock.business_now(tx)
+        service.put_payees(tx, [PayeeUpdate(found.id, user, "stripe", now, account, name)])
+        audit.record(
+            tx,
+            session.me(),
+            "payee.set",
+            merchant_id=found.id,
+            subject_kind="payee",
+            subject_id=user,
+            after={"method": "stripe", "account": account},
+        )
+    session.say(f"{user} is paid by Stripe to {account}.")
+
+
+@app.command("list", epilog="Example: payspool payees list acme")
+def list_(
+    merchant: MerchantKey,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List payees with what is owed to each now, in minor units."""
+    with session.for_merchant(merchant) as (tx, found):
+        rows = listing.payees(tx, found.id, limit)
+    session.show(
+        rows,
+        ["user_id", "name", "method", "account", "blocked_reason", "owed"],
+        as_json=as_json,
+        empty=f"No payees yet. Set one with `payspool payees set {merchant} USER --account acct_…`.",
+    )

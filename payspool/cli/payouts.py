@@ -1,0 +1,145 @@
+"""`payspool payouts`: preview, run, look."""
+
+from typing import Annotated
+
+import typer
+
+from domain import clock
+from domain.audit import service as audit
+from domain.db import transaction
+from domain.errors import Invalid
+from domain.merchants import service as merchants
+from domain.money import format_minor, is_currency
+from domain.payouts import service
+from domain.payouts.rules import Skip
+from domain.payouts.service import Preview, RunSpec
+from domain.payouts.store import listing
+from payspool.cli import session
+from payspool.cli.session import AsJson, MerchantKey
+from payspool.installing import payout_schedule
+
+app = typer.Typer(help="Payout runs and payouts.", no_args_is_help=True)
+
+Minimum = Annotated[
+    list[str] | None,
+    typer.Option(help="smallest payout by currency in minor units, as usd=1000; repeatable"),
+]
+
+
+@app.command(epilog="Example: payspool payouts preview acme --minimum usd=1000")
+def preview(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False) -> None:
+    """Show whom a run would pay now, whom not, and why. Writes nothing."""
+    total, lines = Preview(), []
+    with session.for_merchant(merchant) as (tx, found):
+        spec = RunSpec(found.id, "preview", clock.business_now(tx), _minimums(minimum))
+        for line in service.preview(tx, spec):
+            total.add(line)
+            skipped = line.decision if isinstance(line.decision, Skip) else None
+            lines.append(
+                {
+                    "user": line.user_id,
+                    "amount": line.amount if as_json else format_minor(line.amount, line.currency),
+                    "currency": line.currency,
+                    "decision": skipped.reason if skipped else "pay",
+                }
+            )
+    session.show(
+        lines,
+        ["user", "amount", "currency", "decision"],
+        as_json=as_json,
+        empty="Nobody is owed anything.",
+    )
+    if not as_json:
+        session.say(f"{total.created} would be paid, {total.skipped} would not.")
+
+
+@app.command(epilog="Example: payspool payouts run acme --minimum usd=1000")
+def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False) -> None:
+    """Build a run of what is due now, freeze and approve it, and send it."""
+    _, rt = session.build()
+    with transaction(rt.engine) as tx:
+        found = merchants.get(tx, merchant)
+        spec = RunSpec(found.id, "manual", clock.business_now(tx), _minimums(minimum))
+        audit.record(
+            tx,
+            session.me(),
+            "payout_run.started",
+            merchant_id=found.id,
+            subject_kind="payout_run",
+            subject_id=f"manual {spec.as_of.isoformat()}",
+        )
+    with session.console.status("Building the run"):
+        result = service.build_run(rt.engine, spec)
+    if as_json:
+        session.emit_json(
+            {"created": result.created, "skipped": result.skipped, "errors": result.errors}
+            | {
+                "run_id": result.run_id,
+                "reasons": result.reasons,
+                "by_currency": result.by_currency,
+            }
+        )
+        return
+    session.say(
+        f"Run {result.run_id}: {result.created} payouts created, {result.skipped} payees skipped."
+    )
+    for currency, made in result.by_currency.items():
+        session.say(f"  {made['payouts']} payouts, {format_minor(made['amount'], currency)}")
+    for reason, count in result.reasons.items():
+        session.say(f"  {count} skipped: {reason}")
+    for error in result.errors:
+        session.errors.print(error)
+    session.say(f"Follow them with `payspool payouts list {merchant}`.")
+
+
+@app.command("list", epilog="Example: payspool payouts list acme --user ada")
+def list_(
+    merchant: MerchantKey,
+    user: Annotated[str | None, typer.Option(help="only this user's")] = None,
+    state: Annotated[str | None, typer.Option(help="only in this state, as unknown")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List payouts, newest first; amounts in minor units."""
+    with session.for_merchant(merchant) as (tx, found):
+        rows = listing.payouts(tx, found.id, user_id=user, state=state, limit=limit)
+    columns = ["id", "user_id", "amount", "currency", "status", "method", "external_transaction_id"]
+    more = ["trackings", "processed_at", "failed_at", "created_at"] if as_json else []
+    session.show(
+        rows,
+        [*columns, "error_message", *more],
+        as_json=as_json,
+        empty=f"No payouts. `payspool payouts preview {merchant}` shows who is owed what.",
+    )
+
+
+@app.command(epilog="Example: payspool payouts schedule acme '0 6 1 * *' --minimum usd=1000")
+def schedule(
+    merchant: MerchantKey,
+    cron: Annotated[str, typer.Argument(metavar="CRON", help="minute hour day month weekday")],
+    zone: Annotated[str, typer.Option(help="IANA time zone")] = "UTC",
+    minimum: Minimum = None,
+) -> None:
+    """Run payouts by the calendar."""
+    with session.for_merchant(merchant) as (tx, found):
+        payout_schedule(tx, found, _minimums(minimum), cron, zone)
+        audit.record(
+            tx,
+            session.me(),
+            "payout_schedule.set",
+            merchant_id=found.id,
+            subject_kind="schedule",
+            subject_id=f"payouts.run/{merchant}",
+            after={"cron": cron, "zone": zone, "minimum": minimum},
+        )
+    session.say("Scheduled; `payspool schedule list` shows the next run.")
+
+
+def _minimums(given: list[str] | None) -> dict[str, int]:
+    made: dict[str, int] = {}
+    for one in given or ():
+        currency, _, amount = one.lower().partition("=")
+        if not is_currency(currency) or not amount.isascii() or not amount.isdigit():
+            raise Invalid("--minimum", f"{one!r} is not of the form usd=1000 (minor units)")
+        made[currency] = int(amount)
+    return made

@@ -1,0 +1,147 @@
+"""The commands that run processes: worker, relay, scheduler, api, sandbox; and up and demo."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from payspool import instance, logs, settings
+from payspool.settings import Settings
+
+QUEUES = ("events", "payouts", "sweeps")
+
+
+def worker(
+    queue: Annotated[
+        list[str] | None, typer.Option(help="queue to work on; repeatable; all by default")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="messages worked on at a time", min=1, max=64)] = 8,
+) -> None:
+    """Run a worker process."""
+    from payspool import runtime
+    from queues.worker import run
+
+    queues = tuple(queue or QUEUES)
+    found = _configured("worker " + ",".join(queues))
+    if queues == ("events",):
+        threads = 1  # one batch is applied while the next is fetched; more processes go faster, not more threads
+    rt = runtime.build(found, pool_size=threads + 1, process="worker " + ",".join(queues))
+    run(runtime.build_broker(found, rt, queues), queues, threads=threads)
+
+
+def relay() -> None:
+    """Run an outbox relay."""
+    from payspool import runtime
+    from workers.relay import run
+    from workers.stopping import Stop
+
+    stop = Stop().on_signals()
+    run(runtime.build(_configured("relay"), pool_size=1, process="relay"), stop)
+
+
+def scheduler() -> None:
+    """Run a scheduler. Any number may run; each fire happens once."""
+    from payspool import runtime
+    from workers.scheduler import run
+    from workers.stopping import Stop
+
+    stop = Stop().on_signals()
+    run(runtime.build(_configured("scheduler"), pool_size=1, process="scheduler"), stop)
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="PAYSPOOL_API_HOST by default")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="PAYSPOOL_API_PORT by default; 0: a free one")
+    ] = None,
+) -> None:
+    """Run the HTTP API."""
+    import uvicorn
+
+    from payspool import serving
+
+    found = _configured("api")
+    uvicorn.run(
+        serving.build_app(found),
+        host=host or found.api_host,
+        port=found.api_port if port is None else port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def sandbox(
+    data: Annotated[Path, typer.Option(help="where its books are kept")] = Path("var/sandbox"),
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free port")] = 12111,
+) -> None:
+    """Run the local Stripe by itself. No money is moved."""
+    from sandbox.auth import DEFAULT_KEY
+    from sandbox.server import serve
+
+    logs.configure("info", "text", process="sandbox")
+    typer.echo(
+        f"Key: {DEFAULT_KEY}. Admin API: /_sandbox (docs/reference/sandbox.md). Ctrl-C ends it."
+    )
+    serve(data, host, port, keys=(DEFAULT_KEY,))
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema (as the owner role)."""
+    from migrations import apply
+
+    found = _configured("migrate")
+    if found.owner_database_url is None:
+        raise settings.BadSettings(
+            "PAYSPOOL_OWNER_DATABASE_URL is not set: migrations run as the owner of the schema."
+        )
+    typer.echo(f"The database is at revision {apply.upgrade(found.owner_database_url)}.")
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="of the API; PAYSPOOL_API_PORT by default")
+    ] = None,
+) -> None:
+    """Run the whole pipeline here: embedded servers unless others are set, workers, scheduler, API."""
+    from payspool import up as pipeline
+
+    raise typer.Exit(pipeline.run(settings.load(), port))
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="end after the summary")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="keep the demo's data here instead of the default place")
+    ] = None,
+) -> None:
+    """Play a file of real purchases through the whole pipeline (see examples/README.md)."""
+    from payspool.demo import run as play
+
+    found = settings.load()
+    if data is not None:
+        found = found.model_copy(update={"data_dir": data.resolve()})
+    raise typer.Exit(play.run(found, once=once))
+
+
+def _configured(process: str) -> Settings:
+    found = instance.resolve(settings.load())
+    logs.configure(found.log_level, found.log_format, process=process)
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    commands: dict[Any, str] = {
+        demo: "payspool demo --once",
+        up: "payspool up",
+        worker: "payspool worker --queue events",
+        relay: "payspool relay",
+        scheduler: "payspool scheduler",
+        api: "payspool api --port 8300",
+        sandbox: "payspool sandbox --data var/sandbox --port 12111",
+        migrate: "payspool migrate",
+    }
+    for command, example in commands.items():
+        app.command(epilog=f"Example: {example}")(command)

@@ -1,0 +1,91 @@
+"""`payspool schedule`: what fires when, and by hand."""
+
+from typing import Annotated
+
+import typer
+
+from domain.audit import service as audit
+from domain.schedules import service, store
+from payspool.cli import session
+from payspool.cli.session import AsJson
+
+app = typer.Typer(help="Schedules and their fires.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="as `payspool schedule list` shows it")]
+
+
+@app.command("list", epilog="Example: payspool schedule list --json")
+def list_(as_json: AsJson = False) -> None:
+    """List the schedules with their next and last fire."""
+    with session.opened() as tx:
+        rows = [dict(row._mapping) for row in store.listing(tx)]
+    for row in rows:
+        row["timing"] = (
+            f"{row['cron']} {row['zone']}" if row["cron"] else f"every {row['every_seconds']} s"
+        )
+    session.show(
+        rows,
+        [
+            "name",
+            "timing",
+            "next_fire_at",
+            "last_fire_at",
+            "last_state",
+            "paused_by",
+            "pause_reason",
+        ],
+        as_json=as_json,
+        empty="No schedules yet; the scheduler registers its own when it starts.",
+    )
+
+
+@app.command("run-now", epilog="Example: payspool schedule run-now payouts.run/acme")
+def run_now(name: Name) -> None:
+    """Fire a schedule by hand, as of now."""
+    with session.opened() as tx:
+        fire_at = service.run_now(tx, name)
+        audit.record(
+            tx,
+            session.me(),
+            "schedule.run_now",
+            merchant_id=None,
+            subject_kind="schedule",
+            subject_id=name,
+            after={"fire_at": fire_at},
+        )
+    session.say(f"Fired {name} as of {fire_at:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+@app.command(epilog="Example: payspool schedule pause payouts.run/acme --reason 'bank holiday'")
+def pause(
+    name: Name, reason: Annotated[str, typer.Option(help="shown wherever it is paused")]
+) -> None:
+    """Stop a schedule from firing until it is resumed."""
+    with session.opened() as tx:
+        service.pause(tx, name, by=session.me().id, reason=reason)
+        audit.record(
+            tx,
+            session.me(),
+            "schedule.paused",
+            merchant_id=None,
+            subject_kind="schedule",
+            subject_id=name,
+            reason=reason,
+        )
+    session.say(f"Paused {name}.")
+
+
+@app.command(epilog="Example: payspool schedule resume payouts.run/acme")
+def resume(name: Name) -> None:
+    """Let a paused schedule fire again; what it missed is caught up by its policy."""
+    with session.opened() as tx:
+        service.resume(tx, name)
+        audit.record(
+            tx,
+            session.me(),
+            "schedule.resumed",
+            merchant_id=None,
+            subject_kind="schedule",
+            subject_id=name,
+        )
+    session.say(f"Resumed {name}.")

@@ -1,0 +1,110 @@
+"""What every command shares: settings, a Runtime, and output for people or for scripts."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from domain.audit.service import Actor
+from domain.db import Tx, transaction
+from domain.merchants import service as merchants
+from domain.merchants.service import Merchant
+from payspool import instance, logs, runtime, settings
+from payspool.settings import Settings
+from workers.context import Runtime
+
+console = Console()
+errors = Console(stderr=True)
+
+MerchantKey = Annotated[str, typer.Argument(metavar="MERCHANT", help="key of the merchant")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
+
+
+def current() -> Settings:
+    """The settings of this command, with the running instance's addresses. Raises BadSettings."""
+    return instance.resolve(settings.load())
+
+
+def build(process: str = "command", pool_size: int = 2) -> tuple[Settings, Runtime]:
+    """Settings and a Runtime for a command."""
+    found = current()
+    logs.configure("warning", "text", process=process)
+    return found, runtime.build(found, pool_size=pool_size, process=process)
+
+
+@contextmanager
+def opened() -> Iterator[Tx]:
+    """The one transaction of a command."""
+    _, rt = build()
+    with transaction(rt.engine) as tx:
+        yield tx
+    rt.engine.dispose()
+
+
+@contextmanager
+def for_merchant(key: str) -> Iterator[tuple[Tx, Merchant]]:
+    """The one transaction of a command about a merchant. Raises NotFound."""
+    with opened() as tx:
+        yield tx, merchants.get(tx, key)
+
+
+def me() -> Actor:
+    """Who runs this command, as the audit trail keeps it."""
+    return Actor("command", os.environ.get("USER") or f"uid {os.getuid()}")
+
+
+def show(rows: Sequence[Any], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
+    """Print rows (mappings) as a table, or as a JSON list; ``empty`` says what to do without any."""
+    plain = [{c: row[c] for c in columns} for row in map(_mapping, rows)]
+    if as_json:
+        emit_json(plain)
+        return
+    if not plain:
+        console.print(empty, highlight=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = all(isinstance(row[column], int) for row in plain)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in plain:
+        table.add_row(*(_cell(row[c]) for c in columns))
+    console.print(table)
+
+
+def emit_json(value: Any) -> None:
+    """Print a value as JSON, exactly."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def say(message: str) -> None:
+    """Print a sentence."""
+    console.print(message, highlight=False, soft_wrap=True)
+
+
+def _mapping(row: Any) -> Any:
+    return row if isinstance(row, dict) else row._mapping
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=_plain)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return str(value)

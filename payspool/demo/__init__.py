@@ -1,0 +1,1 @@
+"""The demo: real purchases through the whole road. ``story`` says what happens, ``play`` makes it happen."""

@@ -1,0 +1,157 @@
+"""``payspool demo``: start, play, tell, stay."""
+
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from domain.db import snapshot
+from domain.money import format_minor
+from payspool import logs, runtime
+from payspool.cli.session import console
+from payspool.demo import books, play, story
+from payspool.demo.books import Summary
+from payspool.pipeline import Pipeline, Running
+from payspool.settings import CHECKOUT, BadSettings, Settings
+
+
+def run(settings: Settings, *, once: bool) -> int:
+    """Play the story; returns 0, or 1 if an invariant fails. Without ``once``, stays up until Ctrl-C."""
+    if settings.stripe_url:
+        raise BadSettings(
+            "The demo uses the sandbox in the box, and simulated time: unset PAYSPOOL_STRIPE_URL."
+        )
+    logs.configure("error", settings.log_format, process="demo")
+    started = time.monotonic()
+    with Pipeline(settings, "demo", lambda step: console.print(f"  {step}")) as pipeline:
+        running = pipeline.start()
+        story_thread = _Story(running)
+        story_thread.start()
+        pipeline.supervisor.run(until=lambda: not story_thread.is_alive())
+        if story_thread.is_alive():
+            console.print("Stopping before the end; the next run goes on from here.")
+            return 130
+        if story_thread.failed is not None:
+            console.print(f"[red]The story stopped: {story_thread.failed}[/red]", soft_wrap=True)
+            console.print(f"Logs: {running.data_dir / 'logs'}", soft_wrap=True)
+            return 1
+        assert story_thread.summary is not None
+        _tell(story_thread, time.monotonic() - started)
+        if not once:
+            console.print(f"\nAPI and its documentation: {running.api_url}/docs")
+            console.print(f"Stripe sandbox: {running.settings.stripe_url}/_sandbox")
+            console.print(f"Logs: {running.data_dir / 'logs'}", soft_wrap=True)
+            console.print("Look around in another terminal: .venv/bin/payspool payouts list cdnow")
+            console.print("It stays up until Ctrl-C.")
+            pipeline.supervisor.run()
+            console.print("Stopping")
+        return 1 if story_thread.summary.problems else 0
+
+
+class _Story(threading.Thread):
+    """Plays beside the supervisor, which needs the main thread."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__(name="story", daemon=True)
+        self.running = running
+        self.failed: Exception | None = None
+        self.summary: Summary | None = None
+        self.published = 0
+        self.resumed = False
+
+    def run(self) -> None:
+        try:
+            self._play()
+        except Exception as error:
+            self.failed = error
+
+    def _play(self) -> None:
+        settings = self.running.settings
+        assert settings.redis_url is not None
+        assert self.running.sandbox_data is not None
+        rt = runtime.build(settings, pool_size=2, process="demo")
+        rows = story.purchases(play.sample())
+        founders = story.founders(rows)
+        stage = play.set_up(rt, runtime.secret_box(settings), settings.stripe_url, founders)
+        self.resumed = stage.resumed
+        if stage.resumed:
+            console.print(
+                "  Found the data of an earlier run: the same events again change nothing"
+            )
+        with Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("days"),
+            TimeElapsedColumn(),
+            console=console,
+        ) as progress:
+            total = play.days_between(story.START, story.END)
+            task = progress.add_task(f"{story.START:%Y-%m-%d}", total=total)
+
+            def on(at: datetime, published: int) -> None:
+                progress.update(
+                    task,
+                    completed=play.days_between(story.START, at),
+                    description=f"{at:%Y-%m-%d}  {published:,} events",
+                )
+
+            self.published = play.play(rt, settings.redis_url, stage, rows, founders, on)
+        with snapshot(rt.engine) as tx:
+            self.summary = books.read(tx, stage.merchant.id, self.running.sandbox_data)
+
+
+def _tell(told: _Story, seconds: float) -> None:
+    summary = told.summary
+    assert summary is not None
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("Events in", f"{told.published:,}", "published by the shop in this run")
+    table.add_row("  applied", f"{summary.applied:,}", "of all that were ever received")
+    for reason, count in sorted(summary.rejected.items(), key=lambda item: -item[1]):
+        table.add_row("  rejected", f"{count:,}", reason)
+    if summary.waiting:
+        table.add_row("  waiting", f"{summary.waiting:,}", "their predecessor has not arrived")
+    for name, amounts in (
+        ("Earned", summary.earned),
+        ("Reversed", summary.reversed),
+        ("Paid", summary.paid),
+        ("Carried over", summary.carried_over),
+    ):
+        for currency, amount in amounts.items():
+            table.add_row(name, format_minor(amount, currency), _note(name, summary))
+    for program in summary.points:
+        table.add_row("Points issued", f"{program.issued:,}", f"program {program.program}")
+        table.add_row("  redeemed", f"{program.redeemed:,}", "")
+        table.add_row("  expired", f"{program.expired:,}", "")
+        table.add_row("  outstanding", f"{program.outstanding:,}", "")
+    console.print()
+    console.print(table)
+    console.print()
+    if summary.problems:
+        for problem in summary.problems[:20]:
+            console.print(f"[red]✗ {problem}[/red]", soft_wrap=True)
+    else:
+        console.print("[green]✓[/green] Ledger balanced; every invariant holds.")
+        console.print("[green]✓[/green] The sandbox's own books equal ours to the cent.")
+    console.print(f"Install {_install_seconds()}, run {seconds:.0f} s.")
+
+
+def _note(name: str, summary: Summary) -> str:
+    if name == "Paid":
+        return f"in {summary.payouts.get('paid', 0):,} payouts"
+    if name == "Carried over":
+        return "not due, below the minimum, or without an account"
+    return "by refunds" if name == "Reversed" else "by referrers"
+
+
+def _install_seconds() -> str:
+    try:
+        return f"{int((Path(CHECKOUT) / '.venv' / '.install-seconds').read_text())} s"
+    except (OSError, ValueError):
+        return "not measured"

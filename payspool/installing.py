@@ -1,0 +1,39 @@
+"""What comes with a merchant's programs: their schedules, under names that include the merchant."""
+
+from domain.db import Tx
+from domain.merchants.service import Merchant
+from domain.schedules import service as schedules
+from domain.schedules.rules import Cron
+from domain.schedules.service import Schedule
+
+
+def expiry_schedule(tx: Tx, merchant: Merchant, cron: str = "0 3 * * *", zone: str = "UTC") -> None:
+    """Book the expiry of a merchant's points, nightly by default."""
+    schedules.register(
+        tx,
+        Schedule(
+            name=f"loyalty.expire_points/{merchant.key}",
+            queue="sweeps",
+            actor="loyalty.expire_points",
+            timing=Cron(cron, zone),
+            args={"merchant_id": merchant.id},
+            merchant_id=merchant.id,
+        ),
+    )
+
+
+def payout_schedule(
+    tx: Tx, merchant: Merchant, minimums: dict[str, int], cron: str, zone: str = "UTC"
+) -> None:
+    """Build and send payout runs; ``minimums`` by currency, in minor units."""
+    schedules.register(
+        tx,
+        Schedule(
+            name=f"payouts.run/{merchant.key}",
+            queue="sweeps",
+            actor="payouts.run",
+            timing=Cron(cron, zone),
+            args={"merchant_id": merchant.id, "minimums": minimums},
+            merchant_id=merchant.id,
+        ),
+    )

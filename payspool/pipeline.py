@@ -1,0 +1,184 @@
+"""The whole pipeline of one machine: embedded servers, sandbox, workers, relay, scheduler, API."""
+
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from migrations import apply
+from payspool import instance
+from payspool.embedded import Embedded, Rank
+from payspool.instance import Instance
+from payspool.settings import CHECKOUT, BadSettings, Settings
+from payspool.supervisor import ProcessSpec, Supervisor, file_exists, port_answers
+
+READY_SECONDS: Final = 60.0
+"""Longest wait for a process to serve; two slow cores starting ten processes need a third of it."""
+SANDBOX_RANK: Final = Rank.WORKER + 10
+"""The sandbox is stopped after the workers, which may be in the middle of a call to it."""
+PORTS_TRIED: Final = 50
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A pipeline that serves: settings with all addresses filled in, and where to look."""
+
+    settings: Settings
+    api_url: str
+    sandbox_data: Path | None
+    data_dir: Path
+
+
+class Pipeline:
+    """Starts and stops everything, in order. A context manager; ``say`` is told each step.
+
+    ``kind`` (up or demo) names the data: each kind has servers of its own and never meets the other.
+    """
+
+    def __init__(
+        self, settings: Settings, kind: str, say: Say, *, api_port: int | None = None
+    ) -> None:
+        self._settings = settings
+        self._kind = kind
+        self._say = say
+        self._api_port = settings.api_port if api_port is None else api_port
+        self._stack = ExitStack()
+        self._supervisor: Supervisor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The supervisor; only after ``start``."""
+        assert self._supervisor is not None, "start() comes first"
+        return self._supervisor
+
+    def start(self) -> Running:
+        """Start everything and wait until it serves. Raises what says why not, and what to do."""
+        folder = instance.data_dir(self._settings, self._kind)
+        settings = self._servers(folder)
+        self._migrate(settings)
+        sandbox_data = None
+        if not settings.stripe_url:
+            sandbox_data = folder / "sandbox"
+            settings = settings.model_copy(update={"stripe_url": self._sandbox(sandbox_data)})
+        api_port = _free_port(self._api_port, settings.api_host)
+        api_url = f"http://{settings.api_host}:{api_port}"
+        if self._settings.embedded:
+            # Before the workers start: whoever asks for this instance finds all of it.
+            where = Instance(self._kind, api_url, settings.stripe_url, str(sandbox_data or ""))
+            instance.write(folder, where)
+        self._say("Starting workers, relay, scheduler and API")
+        for spec in _specs(settings, api_port):
+            self.supervisor.add(spec)
+        self.supervisor.wait_ready(READY_SECONDS)
+        return Running(settings, api_url, sandbox_data, folder)
+
+    def _servers(self, folder: Path) -> Settings:
+        if not self._settings.embedded:
+            self._supervisor = self._stack.enter_context(Supervisor(log_dir=folder / "logs"))
+            return self._settings
+        self._say("Starting PostgreSQL and Valkey")
+        box = Embedded(folder)
+        self._stack.callback(box.stop)
+        endpoints = box.start()
+        self._supervisor = self._stack.enter_context(
+            Supervisor(log_dir=folder / "logs", guard=box.guard, servers=box)
+        )
+        return self._settings.model_copy(
+            update={
+                "database_url": endpoints.runtime_url,
+                "owner_database_url": endpoints.owner_url,
+                "redis_url": endpoints.redis_url,
+                "secret_keys": self._settings.secret_keys or instance.secret_key(folder),
+            }
+        )
+
+    def _migrate(self, settings: Settings) -> None:
+        if settings.owner_database_url is None:
+            return  # somebody else migrates; the doctor and /readyz tell if it was forgotten
+        self._say("Migrating the database")
+        apply.upgrade(settings.owner_database_url)
+
+    def _sandbox(self, data: Path) -> str:
+        self._say("Starting the Stripe sandbox")
+        data.mkdir(parents=True, exist_ok=True)
+        port_file = data / "port"
+        port = _free_port(int(port_file.read_text()) if port_file.exists() else 0, "127.0.0.1")
+        port_file.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "sandbox", "--data", str(data)]
+        argv += ["--port", str(port), "--port-file", str(port_file)]
+        self.supervisor.add(
+            ProcessSpec(
+                "sandbox", argv, rank=SANDBOX_RANK, ready=file_exists(port_file), cwd=CHECKOUT
+            )
+        )
+        self.supervisor.wait_ready(READY_SECONDS, ["sandbox"])
+        return f"http://127.0.0.1:{port}"
+
+
+def _specs(settings: Settings, api_port: int) -> list[ProcessSpec]:
+    environment = {
+        "PAYSPOOL_DATABASE_URL": settings.database_url or "",
+        "PAYSPOOL_REDIS_URL": settings.redis_url or "",
+        "PAYSPOOL_SECRET_KEYS": settings.secret_keys,
+        "PAYSPOOL_STRIPE_URL": settings.stripe_url,
+        "PAYSPOOL_NAMESPACE": settings.namespace,
+        "PAYSPOOL_LOG_LEVEL": settings.log_level,
+        "PAYSPOOL_LOG_FORMAT": settings.log_format,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+    def spec(name: str, *arguments: str, rank: int = Rank.WORKER) -> ProcessSpec:
+        return ProcessSpec(
+            name,
+            [sys.executable, "-m", "payspool", *arguments],
+            env=environment,
+            rank=rank,
+            ready=port_answers(api_port, settings.api_host) if name == "api" else None,
+            cwd=CHECKOUT,
+        )
+
+    threads = str(settings.payout_threads)
+    return [
+        spec("api", "api", "--port", str(api_port), "--host", settings.api_host, rank=Rank.INTAKE),
+        *(
+            spec(f"events-{n}", "worker", "--queue", "events")
+            for n in range(1, settings.event_workers + 1)
+        ),
+        spec("payouts", "worker", "--queue", "payouts", "--threads", threads),
+        spec("sweeps", "worker", "--queue", "sweeps", "--threads", "2"),
+        spec("relay", "relay"),
+        spec("scheduler", "scheduler"),
+    ]
+
+
+def _free_port(wanted: int, host: str) -> int:
+    """``wanted`` or the next free port after it; 0 takes any. Raises BadSettings if all are taken."""
+    for port in range(wanted, wanted + PORTS_TRIED) if wanted else (0,):
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise BadSettings(
+        f"PAYSPOOL_API_PORT: no port is free from {wanted} to {wanted + PORTS_TRIED - 1}; choose another."
+    )

@@ -1,0 +1,112 @@
+"""Builds the one frozen Runtime of a process, and binds the recorded actors to a broker."""
+
+from collections.abc import Callable, Collection
+from functools import partial, wraps
+from typing import Any
+
+import structlog
+from dramatiq import actor as dramatiq_actor
+from dramatiq import set_broker
+from sqlalchemy import Engine
+
+from domain.db import connect, transaction
+from domain.errors import DomainError
+from domain.merchants import service as merchants
+from domain.merchants.rules import is_sandbox
+from domain.payouts.gateway import Gateway
+from domain.secrets import SecretBox
+from payspool.settings import BadSettings, Settings
+from payspool_client import wire
+from queues.batches import BatchLimits
+from queues.broker import PayspoolBroker
+from queues.connection import connect as connect_redis
+from workers.context import Runtime
+from workers.gateways.stripe import stripe_gateway
+from workers.registry import ACTORS, Function
+
+
+def build(settings: Settings, *, pool_size: int, process: str) -> Runtime:
+    """Make a Runtime. Connects to nothing yet. Raises BadSettings without addresses or keys."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise BadSettings(
+            "No servers are known: start them with `payspool up`,"
+            " or set PAYSPOOL_DATABASE_URL and PAYSPOOL_REDIS_URL."
+        )
+    engine = connect(
+        settings.database_url, pool_size=pool_size, application_name=f"payspool {process}"
+    )
+    return Runtime(
+        engine=engine,
+        redis=connect_redis(settings.redis_url),
+        namespace=settings.namespace,
+        gateways=partial(_gateway, engine, secret_box(settings), settings.stripe_url),
+        open_breaker=_key_refused,
+        sandbox=settings.sandbox,
+    )
+
+
+def secret_box(settings: Settings) -> SecretBox:
+    """The box for secrets at rest. Raises BadSettings if no key is configured."""
+    if not settings.fernet_keys:
+        raise BadSettings(
+            "PAYSPOOL_SECRET_KEYS is empty, so stored gateway keys cannot be read."
+            " Make one with `payspool keys secret` and keep it safe."
+        )
+    return SecretBox(settings.fernet_keys)
+
+
+def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> PayspoolBroker:
+    """A broker with every actor of ``queues`` bound to ``rt``."""
+    import workers.actors  # noqa: F401 - fills the registry
+
+    assert settings.redis_url is not None
+    broker = PayspoolBroker(
+        settings.redis_url,
+        namespace=settings.namespace,
+        batches={wire.QUEUE: BatchLimits()},
+    )
+    set_broker(broker)
+    for spec in ACTORS.values():
+        if spec.queue in queues:
+            declare = dramatiq_actor(
+                actor_name=spec.name, queue_name=spec.queue, broker=broker, **spec.options
+            )
+            declare(_bound(spec.function, rt))
+    return broker
+
+
+log = structlog.get_logger(__name__)
+
+
+class NoGateway(DomainError):
+    """A merchant has no account with the gateway that its payouts need."""
+
+    def __init__(self, merchant_id: int, method: str) -> None:
+        self.merchant_id, self.method = merchant_id, method
+        super().__init__(
+            f"Merchant {merchant_id} has no {method} account; its payouts wait for one."
+        )
+
+
+def _gateway(
+    engine: Engine, box: SecretBox, sandbox_url: str, merchant_id: int, method: str
+) -> Gateway:
+    with transaction(engine) as tx:
+        account = merchants.gateway_account(tx, merchant_id, method, box=box)
+    if account is None or method != "stripe":
+        raise NoGateway(merchant_id, method)
+    # A sandbox may come back at another port; its address is the installation's, not the merchant's.
+    base_url = sandbox_url if is_sandbox(account.base_url) else account.base_url
+    return stripe_gateway(account.api_key, base_url, mode=account.mode)
+
+
+def _key_refused(merchant_id: int, method: str, reason: str) -> None:
+    log.error("gateway.key_refused", merchant_id=merchant_id, method=method, reason=reason)
+
+
+def _bound(function: Function, rt: Runtime) -> Callable[..., None]:
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        function(rt, *args, **kwargs)
+
+    return run

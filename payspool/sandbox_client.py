@@ -1,0 +1,74 @@
+"""What the demo, `payspool payees` and `payspool doctor` ask of the sandbox, over its HTTP API."""
+
+from typing import Any, Final
+
+import httpx
+
+DEFAULT_KEY: Final = "sk_test_sandbox"
+"""The test key that a sandbox accepts from its first start."""
+TIMEOUT_SECONDS: Final = 10.0
+
+
+class SandboxRefused(Exception):
+    """The sandbox did not do what was asked; the message is its own."""
+
+
+class SandboxClient:
+    """A sandbox at ``base_url``."""
+
+    def __init__(self, base_url: str, key: str = DEFAULT_KEY) -> None:
+        self._http = httpx.Client(
+            base_url=base_url,
+            timeout=TIMEOUT_SECONDS,
+            headers={"Authorization": f"Bearer {key}"},
+            trust_env=False,
+        )
+
+    def new_account(self, merchant: str, user_id: str) -> str:
+        """A connected account that can receive transfers at once; returns its ``acct_…``.
+
+        The idempotency key makes a second call for the same user return the first one's account.
+        """
+        answer = self._http.post(
+            "/v1/accounts",
+            headers={"Idempotency-Key": f"payspool/account/{merchant}/{user_id}"},
+            data={
+                "type": "express",
+                "country": "US",
+                "capabilities[transfers][requested]": "true",
+                "metadata[merchant]": merchant,
+                "metadata[user_id]": user_id,
+            },
+        )
+        account: str = self._checked(answer)["id"]
+        return account
+
+    def accounts(self, merchant: str) -> dict[str, str]:
+        """Connected accounts of a merchant's users, made before: user id → account."""
+        found: dict[str, str] = {}
+        after: dict[str, str] = {}
+        while True:
+            page = self._checked(self._http.get("/v1/accounts", params={"limit": "100"} | after))
+            for account in page["data"]:
+                if account["metadata"].get("merchant") == merchant:
+                    found[account["metadata"]["user_id"]] = account["id"]
+            if not page["has_more"]:
+                return found
+            after = {"starting_after": page["data"][-1]["id"]}
+
+    def fund(self, amount: int, currency: str) -> None:
+        """Put ``amount`` (minor units) on the platform's balance."""
+        self._checked(
+            self._http.post("/_sandbox/fund", json={"amount": amount, "currency": currency})
+        )
+
+    def balance(self) -> dict[str, int]:
+        """Available balance of the platform, by currency; minor units."""
+        answer = self._checked(self._http.get("/v1/balance"))
+        return {entry["currency"]: entry["amount"] for entry in answer["available"]}
+
+    def _checked(self, answer: httpx.Response) -> dict[str, Any]:
+        body: dict[str, Any] = answer.json()
+        if answer.status_code >= 400:
+            raise SandboxRefused(body.get("error", {}).get("message", f"HTTP {answer.status_code}"))
+        return body

@@ -1,0 +1,130 @@
+"""All configuration: environment variables with the prefix PAYSPOOL_, validated at start."""
+
+from pathlib import Path
+from typing import Final
+
+from cryptography.fernet import Fernet
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.merchants.rules import STRIPE_URL, check_stripe_key, is_sandbox
+
+CHECKOUT: Final = Path(__file__).resolve().parents[1]
+"""The folder that Payspool runs from."""
+
+
+class BadSettings(Exception):
+    """A setting cannot be used; the message names its variable and says what to do."""
+
+
+class Settings(BaseSettings):
+    """Where everything is and how much of it runs. Times in seconds.
+
+    Without PAYSPOOL_DATABASE_URL and PAYSPOOL_REDIS_URL the embedded servers are used.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PAYSPOOL_", extra="ignore")
+
+    database_url: str | None = Field(default=None, description="PostgreSQL as the runtime role")
+    owner_database_url: str | None = Field(
+        default=None, description="PostgreSQL as the owner, for migrations"
+    )
+    redis_url: str | None = Field(default=None, description="Valkey or Redis")
+    namespace: str = Field(default="payspool", pattern=r"^[a-z0-9_-]{1,40}$")
+    data_dir: Path | None = Field(
+        default=None, description="where the embedded servers keep their data"
+    )
+
+    stripe_url: str = Field(default="", description="empty: the sandbox in the box")
+    stripe_key: str | None = Field(
+        default=None, description="key for merchants that are added without one"
+    )
+    secret_keys: str = Field(
+        default="", description="Fernet keys for secrets at rest, newest first, by comma"
+    )
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8300, ge=0, le=65535)
+    event_workers: int = Field(default=1, ge=0, le=64)
+    payout_threads: int = Field(default=8, ge=1, le=64)
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+    log_format: str = Field(default="text", pattern=r"^(text|json)$")
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _driver(cls, value: str | None) -> str | None:
+        """Accept the usual ``postgresql://`` and name the driver that is installed."""
+        if value is None:
+            return None
+        for scheme in ("postgresql://", "postgres://"):
+            if value.startswith(scheme):
+                return "postgresql+psycopg://" + value.removeprefix(scheme)
+        if not value.startswith("postgresql+psycopg://"):
+            raise ValueError("must be a PostgreSQL URL, as postgresql://user@host/payspool")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _fernet(cls, value: str) -> str:
+        for key in filter(None, value.split(",")):
+            try:
+                Fernet(key.strip())
+            except ValueError:
+                raise ValueError(
+                    "holds a key that is not 32 bytes in URL-safe base64; `payspool keys secret` makes one"
+                ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> "Settings":
+        if (self.database_url is None) != (self.redis_url is None):
+            raise ValueError(
+                "set PAYSPOOL_DATABASE_URL and PAYSPOOL_REDIS_URL together, or neither (embedded servers)"
+            )
+        if self.stripe_key:
+            live = self.stripe_key.startswith(("sk_live_", "rk_live_"))
+            address = self.stripe_url or "http://127.0.0.1 (the sandbox)"
+            if live and not self.stripe_url:
+                raise ValueError(
+                    "PAYSPOOL_STRIPE_KEY is a live key, but without PAYSPOOL_STRIPE_URL the sandbox is used;"
+                    f" set PAYSPOOL_STRIPE_URL={STRIPE_URL} to move real money"
+                )
+            problem = check_stripe_key(self.stripe_key, address, "live" if live else "test")
+            if problem and self.stripe_url:
+                raise ValueError(f"PAYSPOOL_STRIPE_KEY: {problem}")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the servers in the box are used."""
+        return self.database_url is None
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether payouts go to a local sandbox, where business time may be simulated."""
+        return not self.stripe_url or is_sandbox(self.stripe_url)
+
+    @property
+    def fernet_keys(self) -> list[str]:
+        """The keys for secrets at rest, newest first."""
+        return [key.strip() for key in self.secret_keys.split(",") if key.strip()]
+
+
+def load() -> Settings:
+    """Read the environment. Raises BadSettings, one line for each variable at fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"PAYSPOOL_{name}: {message}" if name else message)
+        raise BadSettings("\n".join(lines)) from None

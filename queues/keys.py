@@ -1,0 +1,71 @@
+"""The names of what lies in Redis. `scripts/*.lua` spell the same names.
+
+With the namespace and the queue in front, as Dramatiq has it: ``<ns>:<queue>`` (list of ids),
+``.msgs`` (hash), ``.XQ`` and ``.XQ.msgs`` (dead letters). Ours beside them: ``.owners`` (set of
+those that may hold messages), ``.in_flight.<owner>`` (sorted set of ids by place in the queue),
+``.tries`` (hash: how often a message failed or its worker died), ``.later`` (sorted set of ids by
+when their backoff ends), ``.XQ.errors`` (hash: why). Once per namespace: ``<ns>:heartbeats``
+(sorted set), ``<ns>:grace`` and ``<ns>:queues`` (set of names).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKeys:
+    """The keys of one queue."""
+
+    namespace: str
+    queue: str
+
+    @property
+    def list(self) -> str:
+        return f"{self.namespace}:{self.queue}"
+
+    @property
+    def messages(self) -> str:
+        return f"{self.list}.msgs"
+
+    @property
+    def owners(self) -> str:
+        return f"{self.list}.owners"
+
+    @property
+    def tries(self) -> str:
+        return f"{self.list}.tries"
+
+    @property
+    def later(self) -> str:
+        return f"{self.list}.later"
+
+    @property
+    def dead(self) -> str:
+        return f"{self.list}.XQ"
+
+    @property
+    def dead_messages(self) -> str:
+        return f"{self.list}.XQ.msgs"
+
+    @property
+    def dead_errors(self) -> str:
+        return f"{self.list}.XQ.errors"
+
+    def in_flight(self, owner: str) -> str:
+        return f"{self.list}.in_flight.{owner}"
+
+
+def heartbeats(namespace: str) -> str:
+    """Owners by when they were last heard of (server time, ms)."""
+    return f"{namespace}:heartbeats"
+
+
+def grace(namespace: str) -> str:
+    """Until when nobody is judged (server time, ms)."""
+    return f"{namespace}:grace"
+
+
+def queues(namespace: str) -> str:
+    """The names of all queues that anyone ever took messages from."""
+    return f"{namespace}:queues"

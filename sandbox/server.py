@@ -1,0 +1,162 @@
+"""Serving the sandbox: one process, one thread, one port on a loopback address."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from sandbox import auth
+from sandbox.app import Application
+from sandbox.clock import Clock
+from sandbox.connection import DroppableProtocol
+from sandbox.faults import Faults
+from sandbox.idempotency import Keys
+from sandbox.store import Store
+from sandbox.webhooks import Dispatcher
+
+_BACKLOG = 1024
+# Long, so that a client's idle pooled connection is not lost to a time-out that nobody planned.
+_KEEP_ALIVE_SECONDS = 600
+_GRACE_SECONDS = 1
+_START_SECONDS = 10
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process by the signal."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # The protocol is named: asyncio turns Nagle's delay off only on sockets that say TCP, and an
+    # answer, written as head and body, would otherwise wait 40 ms for an acknowledgement.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Write the port so that a reader sees the whole of it or nothing."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(f"{port}\n")
+    partial.replace(path)
+
+
+def _server(data_dir: Path, keys: Sequence[str], webhook_pause: float) -> tuple[_Server, Store]:
+    store = Store(data_dir)
+    clock = Clock(int(store.meta("clock_offset", "0")))
+    with store.transaction():
+        for key in keys:
+            auth.add_key(store, key, clock.now())
+        Keys(store).prune(clock.now())
+    app = Application(store, clock, Faults(), Dispatcher(store, webhook_pause))
+    config = uvicorn.Config(
+        app,
+        http=DroppableProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return _Server(config), store
+
+
+def serve(
+    data_dir: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    port_file: Path | None = None,
+    keys: Sequence[str] = (auth.DEFAULT_KEY,),
+    webhook_pause: float = 0.5,
+) -> None:
+    """Serve until SIGINT or SIGTERM; port 0 takes a free one.
+
+    `keys` are test keys, each of a platform of its own; `webhook_pause` is the first pause in
+    seconds after a failed delivery. The port is written to `port_file` once connections are taken.
+
+    Raises:
+        KeyMalformed: a key is not a test key.
+        BooksOfAnotherVersion: the directory was written by another version.
+        OSError: the address cannot be listened on.
+    """
+    with _listen(host, port) as listener:
+        asyncio.run(_until_signal(data_dir, listener, port_file, keys, webhook_pause))
+
+
+async def _until_signal(
+    data_dir: Path,
+    listener: socket.socket,
+    port_file: Path | None,
+    keys: Sequence[str],
+    webhook_pause: float,
+) -> None:
+    server, store = _server(data_dir, keys, webhook_pause)
+    if port_file is not None:
+        _write_port(port_file, listener.getsockname()[1])
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        store.close()
+
+
+@contextmanager
+def running(
+    data_dir: Path,
+    *,
+    keys: Sequence[str] = (auth.DEFAULT_KEY,),
+    webhook_pause: float = 0.5,
+) -> Iterator[str]:
+    """Serve from a thread of this process, for as long as the block lasts; yields the address."""
+    opened: Future[_Server] = Future()
+
+    async def main(listener: socket.socket) -> None:
+        try:
+            server, store = _server(data_dir, keys, webhook_pause)
+        except BaseException as problem:
+            opened.set_exception(problem)
+            return
+        opened.set_result(server)
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            store.close()
+
+    with _listen("127.0.0.1", 0) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=lambda: asyncio.run(main(listener)), name="sandbox")
+        thread.start()
+        server = opened.result(timeout=_START_SECONDS)
+        try:
+            yield address
+        finally:
+            server.should_exit = True
+            thread.join(timeout=_START_SECONDS)

@@ -1,0 +1,107 @@
+"""Who is paid, and what freezes it."""
+
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import domain.payouts.rules
+from domain.payouts.rules import (
+    EMPTY_RUN_HASH,
+    Group,
+    Pay,
+    PayeeView,
+    Skip,
+    attempts,
+    decide,
+    extend_run_hash,
+    members_digest,
+    members_hash,
+    states,
+)
+
+READY = PayeeView(1, "stripe", "acct_ada", None)
+
+
+def group(amount: int, members: int = 1, held: int = 0, other_method: int = 0) -> Group:
+    return Group(9, "ada", "usd", amount, members, held, other_method)
+
+
+@pytest.mark.parametrize(
+    ("due", "payee", "minimum", "reason"),
+    [
+        (group(500), READY, 500, None),
+        (group(1), READY, 0, None),
+        (group(1), READY, -5, None),
+        (group(499), READY, 500, "below_minimum"),
+        (group(0, members=2), READY, 0, "below_minimum"),
+        (group(-1), READY, 0, "negative_balance"),
+        (group(0, members=0, held=1), READY, 0, "on_hold"),
+        (group(0, members=0, other_method=1), READY, 0, "other_method"),
+        (group(500), None, 500, "payee_not_ready"),
+        (group(500), PayeeView(1, "stripe", None, None), 500, "payee_not_ready"),
+        (group(500), PayeeView(1, "stripe", "", None), 500, "payee_not_ready"),
+        (group(500), PayeeView(1, "stripe", "acct_ada", "restricted"), 500, "blocked"),
+        (group(500), PayeeView(1, "manual", "iban", None), 500, "method_not_in_run"),
+        # Money comes first: an amount that is too small is not hidden by missing papers.
+        (group(499), None, 500, "below_minimum"),
+        (group(-1), PayeeView(1, "manual", None, "restricted"), 0, "negative_balance"),
+    ],
+)
+def test_each_reason(due: Group, payee: PayeeView | None, minimum: int, reason: str | None) -> None:
+    decision = decide(due, payee, minimum=minimum, methods=("stripe",))
+    assert (decision.reason if isinstance(decision, Skip) else None) == reason
+
+
+@given(
+    st.integers(-(10**6), 10**6),
+    st.integers(0, 5),
+    st.integers(-10, 10**4),
+    st.none()
+    | st.builds(
+        PayeeView,
+        st.just(1),
+        st.sampled_from(["stripe", "manual"]),
+        st.none() | st.just("a"),
+        st.none() | st.just("b"),
+    ),
+)
+def test_what_is_paid_is_exactly_what_is_due_and_at_least_the_minimum(
+    amount: int, members: int, minimum: int, payee: PayeeView | None
+) -> None:
+    decision = decide(group(amount, members), payee, minimum=minimum, methods=("stripe",))
+    if isinstance(decision, Pay):
+        assert decision.amount == amount > 0
+        assert amount >= minimum
+        assert members > 0
+
+
+MEMBERS = st.dictionaries(
+    st.integers(1, 10**9), st.integers(-(10**6), 10**6), min_size=1, max_size=8
+)
+
+
+@given(MEMBERS, MEMBERS)
+def test_other_members_or_terms_give_another_hash(one: dict[int, int], two: dict[int, int]) -> None:
+    first, second = members_digest(one.items()), members_digest(two.items())
+    assert (first == second) == (one == two)
+    terms = {"amount": 5, "currency": "usd", "destination": "a"}
+    hashed = members_hash(first, **terms)  # type: ignore[arg-type]
+    for changed in ({"amount": 6}, {"currency": "eur"}, {"destination": "b"}):
+        assert members_hash(first, **(terms | changed)) != hashed  # type: ignore[arg-type]
+
+
+def test_the_hash_of_a_run_tells_which_payouts_and_in_which_order() -> None:
+    one, two = (1, b"a" * 32), (2, b"b" * 32)
+    both = extend_run_hash(EMPTY_RUN_HASH, [one, two])
+    assert both == extend_run_hash(extend_run_hash(EMPTY_RUN_HASH, [one]), [two])
+    assert both != extend_run_hash(EMPTY_RUN_HASH, [two, one])
+    assert both != extend_run_hash(EMPTY_RUN_HASH, [one])
+
+
+@pytest.mark.parametrize("module", [domain.payouts.rules, attempts, states])
+def test_the_examples_in_the_rules_are_true(module: object) -> None:
+    failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
+    assert tried
+    assert not failed

@@ -1,0 +1,186 @@
+"""The books read from disk: while the server runs, after it died, and when they are wrong."""
+
+import random
+import signal
+import sqlite3
+
+import pytest
+import stripe
+
+from sandbox.books import Books, NoBooks
+from sandbox.store import FILE_NAME, Store
+
+
+@pytest.fixture(scope="module")
+def paid(start_sandbox, tmp_path_factory):
+    """A sandbox that has paid two people, and took a part back from one of them."""
+    process, own_platform = start_sandbox(tmp_path_factory.mktemp("paid"))
+    client = own_platform.connect()
+    own_platform.fund(10_000)
+    own_platform.fund(3_000, "eur")
+    one, two = (own_platform.account(client) for _ in range(2))
+    for destination, amount, currency, group in (
+        (one, 500, "usd", "run-1"),
+        (two, 700, "usd", "run-1"),
+        (one, 900, "eur", "run-2"),
+        (one, 50, "usd", None),
+    ):
+        made = client.v1.transfers.create(
+            {
+                "amount": amount,
+                "currency": currency,
+                "destination": destination,
+                "metadata": {"payout": f"p{amount}"},
+                **({"transfer_group": group} if group else {}),
+            }
+        )
+        if amount == 700:
+            client.v1.transfers.reversals.create(made.id, {"amount": 200})
+    client.v1.charges.create({"amount": 4000, "currency": "eur", "source": "tok_visa"})
+    yield process.data, own_platform.id, one, two
+    process.stop()
+
+
+def test_they_answer_what_was_paid_while_the_server_runs(paid):
+    data, platform, one, two = paid
+    with Books(data) as books:
+        assert books.paid_by_destination("usd") == {one: 550, two: 500}
+        assert books.paid_by_destination("eur") == {one: 900}
+        assert books.paid_by_destination("chf") == {}
+        assert books.net_by_transfer_group() == {("run-1", "usd"): 1000, ("run-2", "eur"): 900}
+        assert [t.amount for t in books.transfers()] == [500, 700, 900, 50]
+        assert [t.net for t in books.transfers(platform)] == [500, 500, 900, 50]
+        assert books.transfers("acct_other") == []
+        assert list(books.transfers_by_metadata("payout")) == ["p500", "p700", "p900", "p50"]
+        assert books.platforms() == [platform]
+        usd, eur = books.balance()["usd"], books.balance()["eur"]
+        assert (usd.available, usd.pending) == (10_000 - 1050, 0)
+        assert (eur.available, eur.pending) == (2_100, 4_000)
+        assert books.balance(two)["usd"].available == 500
+        assert books.check() == []
+
+
+def test_they_are_read_after_the_server_was_killed_and_from_the_file_itself(
+    own_process, own_platform
+):
+    own_platform.fund(500)
+    own_process.stop(signal.SIGKILL)
+    assert (own_process.data / f"{FILE_NAME}-wal").stat().st_size > 0
+    with Books(own_process.data / FILE_NAME) as books:
+        assert books.balance()["usd"].available == 500
+        assert books.check() == []
+
+
+def test_a_reader_cannot_write(paid):
+    with Books(paid[0]) as books, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        books._db.execute("DELETE FROM transfers")
+
+
+def test_books_that_are_not_there_are_not_made(tmp_path):
+    with pytest.raises(NoBooks):
+        Books(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_postings_are_never_changed(tmp_path):
+    store = Store(tmp_path)
+    store.insert(
+        "postings",
+        debit="world:bank",
+        credit="acct:available",
+        amount=1,
+        currency="usd",
+        kind="topup",
+        source="tu",
+        created=1,
+    )
+    for sql in ("UPDATE postings SET amount = 2", "DELETE FROM postings"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            store.run(sql)
+    store.close()
+
+
+FORGERIES = {
+    "all balances in usd": "UPDATE balances SET amount = amount + 1 WHERE ledger = 'world:bank'",
+    "its postings say": "UPDATE balances SET amount = amount + 7 WHERE ledger LIKE 'acct%'",
+    "its balance transactions say": "UPDATE balance_transactions SET net = net + 1 WHERE seq = 1",
+    "postings of its amount, not one": "UPDATE transfers SET amount = amount + 1 WHERE seq = 1",
+    "which is no transfer": "DELETE FROM transfers WHERE seq = 1",
+    "reversal trr": "UPDATE reversals SET amount = amount + 1",
+    "its reversals say": "UPDATE transfers SET amount_reversed = 1 WHERE seq = 1",
+    "which does not exist": "DELETE FROM transfers WHERE seq = 4",
+    "is overdrawn": "UPDATE balances SET amount = -1 WHERE ledger LIKE 'acct%:available'",
+    "belongs to an account that is no platform": (
+        "UPDATE accounts SET platform = (SELECT max(id) FROM accounts WHERE platform IS NOT NULL) "
+        "WHERE id = (SELECT min(id) FROM accounts WHERE platform IS NOT NULL)"
+    ),
+    "has 0 postings": (
+        "INSERT INTO transfers SELECT 99, 'tr_forged', account, destination, amount, 0, currency, "
+        "description, metadata, transfer_group, source_transaction, source_type, "
+        "destination_payment, balance_transaction, created FROM transfers WHERE seq = 1"
+    ),
+}
+
+
+@pytest.fixture
+def forgery(paid, tmp_path):
+    """A copy of the books that may be spoilt."""
+    genuine, copy = (sqlite3.connect(path / FILE_NAME) for path in (paid[0], tmp_path))
+    genuine.backup(copy)
+    genuine.close()
+    yield copy
+    copy.close()
+
+
+@pytest.mark.parametrize("violation", FORGERIES)
+def test_a_forged_line_is_found(forgery, tmp_path, violation):
+    with Books(tmp_path) as books:
+        assert books.check() == []
+    with forgery:
+        forgery.execute(FORGERIES[violation])
+    with Books(tmp_path) as books:
+        found = books.check()
+    assert any(violation in line for line in found), found
+
+
+def test_they_agree_with_a_simple_model_after_many_random_moves(platform, client):
+    """An independent model: what each account should hold, kept in a dictionary."""
+    draws = random.Random(11)
+    currencies = ("usd", "eur", "jpy")
+    payees = [platform.account(client) for _ in range(4)]
+    held = {(who, c): 0 for who in ("platform", *payees) for c in currencies}
+    transfers: list[tuple[str, str, str, int]] = []
+    for _ in range(150):
+        move, currency = draws.choice(("fund", "pay", "pay", "reverse")), draws.choice(currencies)
+        amount = draws.randrange(50, 2000)
+        if move == "fund":
+            client.v1.topups.create({"amount": amount, "currency": currency})
+            held["platform", currency] += amount
+        elif move == "pay":
+            payee = draws.choice(payees)
+            params = {"amount": amount, "currency": currency, "destination": payee}
+            if amount > held["platform", currency]:
+                with pytest.raises(stripe.InvalidRequestError):
+                    client.v1.transfers.create(params)
+                continue
+            transfers.append((client.v1.transfers.create(params).id, payee, currency, amount))
+            held["platform", currency] -= amount
+            held[payee, currency] += amount
+        elif transfers:
+            id, payee, currency, left = transfers.pop(draws.randrange(len(transfers)))
+            part = draws.randint(1, left)
+            client.v1.transfers.reversals.create(id, {"amount": part})
+            held["platform", currency] += part
+            held[payee, currency] -= part
+            if part < left:
+                transfers.append((id, payee, currency, left - part))
+    with platform.books() as books:
+        assert books.check() == []
+        for (who, currency), amount in held.items():
+            account = platform.id if who == "platform" else who
+            balance = books.balance(account).get(currency)
+            assert (balance.available if balance else 0) == amount
+        for currency in currencies:
+            paid = books.paid_by_destination(currency)
+            for payee in payees:
+                assert paid.get(payee, 0) == held[payee, currency]

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from html import unescape
+from typing import Any
+
+import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
+from domain.inbox import service as inbox
+from tests.web.support import SECRET, Api, event
+from web.stripe_signature import sign
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1/events/", 404, "not_found"),
+        ("GET", "/v2/events", 404, "not_found"),
+        ("DELETE", "/v1/events", 405, "method_not_allowed"),
+        ("GET", "/v1/webhooks/stripe/acme", 405, "method_not_allowed"),
+        ("POST", "/healthz", 405, "method_not_allowed"),
+        ("GET", "/v1/events", 401, "missing_key"),
+    ],
+)
+def test_every_error_has_the_one_shape(
+    api: Api, method: str, path: str, status: int, code: str
+) -> None:
+    answer = api.http.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json()["error"]["code"] == code
+    assert answer.json()["error"].keys() <= {"code", "message", "field"}
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+def test_a_request_id_is_echoed_or_made(api: Api) -> None:
+    echoed = api.http.get("/healthz", headers={"X-Request-Id": "till-7:42.a_b"})
+    assert echoed.headers["X-Request-Id"] == "till-7:42.a_b"
+    for bad in ("", "x" * 129, "a b", 'x"'):
+        made = api.http.get("/nowhere", headers={"X-Request-Id": bad})
+        assert re.fullmatch("[0-9a-f]{32}", made.headers["X-Request-Id"])
+    ids = {api.http.get("/healthz").headers["X-Request-Id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_a_bug_is_told_by_its_request_id_and_not_by_its_stack(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(inbox, "status", broken)
+    headers = {"Authorization": f"Bearer {api.read_key}", "X-Request-Id": "r-1"}
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        answer = api.http.get("/v1/events?source=s&id=1", headers=headers)
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-Id"] == "r-1"
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "r-1" in answer.json()["error"]["message"]
+    assert "secret detail" not in answer.text
+    (logged,) = logs
+    assert (logged["request_id"], logged["exc_info"]) == ("r-1", True)
+
+
+def document(api: Api) -> dict[str, Any]:
+    read: dict[str, Any] = api.http.get("/openapi.json").json()
+    return read
+
+
+def test_every_operation_is_documented_with_its_answers_by_example(api: Api) -> None:
+    described = document(api)
+    operations = {
+        (method, path): operation
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations.keys() == {
+        ("post", "/v1/events"),
+        ("get", "/v1/events"),
+        ("post", "/v1/webhooks/stripe/{merchant_key}"),
+        ("get", "/healthz"),
+        ("get", "/readyz"),
+    }
+    (scheme,) = described["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for (method, path), operation in operations.items():
+        assert ("security" in operation) == (path == "/v1/events"), (method, path)
+        for status, response in operation["responses"].items():
+            content = response["content"]["application/json"]
+            assert "example" in content, (path, status)
+            assert (int(status) >= 400) == ("error" in content["example"]), (path, status)
+        if method == "post":
+            for content in operation["requestBody"]["content"].values():
+                assert "example" in content or content["examples"]
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+def test_every_documented_request_works(own_api: Api) -> None:
+    paths = document(own_api)["paths"]
+    for kind, content in paths["/v1/events"]["post"]["requestBody"]["content"].items():
+        for one in content["examples"].values():
+            answer = own_api.post(one["value"], kind=kind)
+            assert (kind, answer.status_code) == (kind, 202)
+            assert answer.json()["accepted"] >= 1
+    own_api.apply_queued()
+    parameters = paths["/v1/events"]["get"]["parameters"]
+    asked = {one["name"]: one["schema"]["examples"][0] for one in parameters}
+    assert own_api.status(asked["source"], asked["id"]).status_code == 200
+
+    webhook = paths["/v1/webhooks/stripe/{merchant_key}"]["post"]
+    body = json.dumps(webhook["requestBody"]["content"]["application/json"]["example"]).encode()
+    at = int(time.time())
+    header = {"Stripe-Signature": f"t={at},v1={sign(body, SECRET, at)}"}
+    answer = own_api.http.post("/v1/webhooks/stripe/acme", content=body, headers=header)
+    assert answer.status_code == 200
+
+
+def test_what_is_answered_has_the_documented_fields(api: Api) -> None:
+    described = document(api)
+    responses = described["paths"]["/v1/events"]["post"]["responses"]
+    bad = event(2, type="coupon.used")
+    for body in ([event(1)], [event(1), bad], [bad], "hello"):
+        answer = api.post(body)
+        shown = responses[str(answer.status_code)]["content"]["application/json"]["example"]
+        assert shown.keys() <= answer.json().keys()
+        if "results" in shown:
+            assert shown["results"][0].keys() == answer.json()["results"][0].keys()
+
+
+def test_the_page_for_people_shows_every_operation_and_loads_nothing(api: Api) -> None:
+    answer = api.http.get("/docs")
+    assert answer.status_code == 200
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert not re.search(r"<script|<link|src=|https?://", answer.text)
+    shown = unescape(answer.text)
+    for path, methods in document(api)["paths"].items():
+        for method, operation in methods.items():
+            assert f"{method.upper()} {path}" in shown
+            assert operation["summary"] in shown
+    assert '"id": "ord-1881/paid"' in shown
+
+
+def test_importing_the_api_touches_no_server_and_loads_nothing_heavy() -> None:
+    program = """
+import socket, sys
+def refuse(*_): raise AssertionError("a connection at import")
+socket.socket.connect = refuse
+import web.app
+print([name for name in ("stripe", "pandas", "numpy", "nicegui", "alembic", "payspool", "workers", "sandbox") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,56 @@
+"""Who calls: an API key, good for one merchant and some actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from domain.access import service as access
+from domain.access.service import ApiKey
+from domain.db import transaction
+from web.errors import ApiError
+from web.services import services
+
+_bearer: Final = HTTPBearer(
+    scheme_name="apiKey",
+    bearerFormat="psk_…",
+    description="An API key of a merchant, made with `payspool keys create`. It is shown once.",
+    auto_error=False,
+)
+
+
+def allowed_to(scope: str) -> Callable[..., ApiKey]:
+    """A dependency: the caller's key, if it may do `scope`.
+
+    It is declared before the body, which is then not read for strangers. Raises ApiError: 401
+    without a good key, 403 without the scope.
+    """
+
+    def check(
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> ApiKey:
+        if credentials is None:
+            raise _unauthorized("missing_key", "Send an API key: Authorization: Bearer psk_….")
+        with transaction(services(request).context.engine) as tx:
+            key = access.check(tx, credentials.credentials)
+        if key is None:
+            raise _unauthorized(
+                "invalid_key",
+                "The API key is unknown or revoked, or its merchant is retired."
+                " `payspool keys list` shows the good ones.",
+            )
+        if scope not in key.scopes:
+            message = f"The API key {key.name!r} has no scope {scope}; make one that has it."
+            raise ApiError(403, "missing_scope", message, field="Authorization")
+        return key
+
+    return check
+
+
+def _unauthorized(code: str, message: str) -> ApiError:
+    headers = {"WWW-Authenticate": "Bearer"}
+    return ApiError(401, code, message, field="Authorization", headers=headers)

@@ -1,0 +1,290 @@
+"""`/v1/events`: events in, and what became of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.message import Message
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from domain.access.service import ApiKey
+from domain.db import transaction
+from domain.inbox import service as inbox
+from payspool_client.events.fields import EVENT_ID_MAX, SOURCE_MAX
+from web import event_texts
+from web.access import allowed_to
+from web.api import publishing, schemas
+from web.api.schemas import error, example
+from web.body import read_body
+from web.errors import ApiError
+from web.services import services
+
+NDJSON: Final = "application/x-ndjson"
+JSON_TYPES: Final = (
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+)
+
+router: Final = APIRouter(tags=["events"])
+
+
+@dataclass(frozen=True, slots=True)
+class EventsBody:
+    """The body of a request, and whether each line of it is an event."""
+
+    content: bytes
+    by_line: bool
+
+
+async def _events_body(request: Request) -> EventsBody:
+    by_line = _content_type(request.headers.get("Content-Type", "")) == NDJSON
+    limits = services(request).context.limits
+    content = await read_body(
+        request,
+        limit=limits.events_body_bytes,
+        seconds=limits.body_seconds,
+        advice="Send the events in several requests.",
+    )
+    return EventsBody(content, by_line)
+
+
+def _content_type(header: str) -> str:
+    parsed = Message()
+    parsed["Content-Type"] = header
+    kind = parsed.get_content_type() if header else ""
+    charset = str(parsed.get_param("charset", "utf-8")).lower()
+    if kind not in (*JSON_TYPES, NDJSON):
+        message = f"Send events as {', '.join(JSON_TYPES)} or {NDJSON}."
+        raise ApiError(415, "unsupported_media_type", message, field="Content-Type")
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ApiError(415, "unsupported_charset", "Send UTF-8.", field="Content-Type")
+    return kind
+
+
+def _texts(body: EventsBody, most: int) -> list[bytes]:
+    """The exact text of each event. Raises ApiError: 400 if there is none, 413 if there are too many."""
+    try:
+        if body.by_line:
+            texts = event_texts.lines(body.content, most)
+        elif event_texts.is_array(body.content):
+            return event_texts.elements(body.content, most)
+        else:
+            texts = event_texts.single(body.content)
+    except event_texts.TooManyEvents:
+        message = f"A request may have at most {most} events. Send them in several requests."
+        raise ApiError(413, "too_many_events", message) from None
+    except event_texts.BrokenArray as broken:
+        message = f"The body is not JSON: {broken}. Nothing was queued."
+        raise ApiError(400, "invalid_json", message) from None
+    if texts in ([], [b""]):
+        raise ApiError(400, "empty_body", "Send one event, an array of events, or a line for each.")
+    return texts
+
+
+def _as_lines(*documents: Any) -> str:
+    return "".join(json.dumps(document) + "\n" for document in documents)
+
+
+_ONE: Final = {"one": {"summary": "One event", "value": schemas.EVENT}}
+_BATCH: Final = {"batch": {"summary": "Several events", "value": [schemas.EVENT, schemas.PAYEE]}}
+_BATCH_SCHEMA: Final = {"type": "array", "maxItems": 1000, "items": schemas.EVENT_SCHEMA}
+_REQUEST: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "At most 1,000 events and 8 MiB, in UTF-8.",
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [schemas.EVENT_SCHEMA, _BATCH_SCHEMA]},
+                "examples": _ONE | _BATCH,
+            },
+            "application/cloudevents+json": {"schema": schemas.EVENT_SCHEMA, "examples": _ONE},
+            "application/cloudevents-batch+json": {"schema": _BATCH_SCHEMA, "examples": _BATCH},
+            NDJSON: {
+                "schema": {"type": "string", "description": "One event a line."},
+                "examples": {
+                    "lines": {
+                        "summary": "One event a line",
+                        "value": _as_lines(schemas.EVENT, schemas.PAYEE),
+                    }
+                },
+            },
+        },
+    }
+}
+_ONE_REFUSED: Final = schemas.REFUSED | {"index": 0}
+_PUBLISH_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    202: example(
+        "Every event is queued.",
+        schemas.PublishResult,
+        {"accepted": 1, "rejected": 0, "results": [schemas.QUEUED]},
+    ),
+    207: example(
+        "Some are queued, some were refused: each result says which, and why.",
+        schemas.PublishResult,
+        {"accepted": 1, "rejected": 1, "results": [schemas.QUEUED, schemas.REFUSED]},
+    ),
+    400: error(
+        "The body is no JSON at all.",
+        "empty_body",
+        "Send one event, an array of events, or a line for each.",
+    ),
+    401: error(
+        "No good API key.",
+        "missing_key",
+        "Send an API key: Authorization: Bearer psk_….",
+        "Authorization",
+    ),
+    403: error(
+        "The key may not do this, or every event is of another merchant.",
+        "missing_scope",
+        "The API key 'till' has no scope events:write; make one that has it.",
+        "Authorization",
+    ),
+    413: error(
+        "Too large.",
+        "too_many_events",
+        "A request may have at most 1000 events. Send them in several requests.",
+    ),
+    415: error("Not JSON, or compressed.", "unsupported_charset", "Send UTF-8.", "Content-Type"),
+    422: example(
+        "Every event was refused.",
+        schemas.RefusedBody,
+        {
+            "error": {
+                key: _ONE_REFUSED[from_]
+                for key, from_ in (("code", "reason"), ("message", "message"), ("field", "field"))
+            },
+            "accepted": 0,
+            "rejected": 1,
+            "results": [_ONE_REFUSED],
+        },
+    ),
+    503: error(
+        "The queue or the database is away; Retry-After says when to repeat the request.",
+        "queue_unavailable",
+        "The queue did not answer. Nothing was queued, or part of it: repeating the request is safe.",
+    ),
+}
+
+
+@router.post(
+    "/v1/events",
+    status_code=202,
+    summary="Publish events",
+    responses=_PUBLISH_RESPONSES,
+    openapi_extra=_REQUEST,
+)
+def publish(
+    request: Request,
+    key: Annotated[ApiKey, Depends(allowed_to("events:write"))],
+    body: Annotated[EventsBody, Depends(_events_body)],
+) -> JSONResponse:
+    """Check events and put the good ones on the queue, in their order, exactly as they were sent.
+
+    An event that is wrong is refused alone; its neighbours are queued. Repeating a request is always
+    safe: an event counts once by its (merchant, source, id). What the rules made of a queued event is
+    told by `GET /v1/events`.
+    """
+    held = services(request)
+    limits = held.context.limits
+    texts = _texts(body, limits.events)
+    results = [publishing.check(text, key.merchant_key) for text in texts]
+    good = [text for text, result in zip(texts, results, strict=True) if result.reason is None]
+    if good:
+        publishing.queue(held.publisher, good, limits.retry_after_seconds)
+    status, told = publishing.answer(results)
+    return JSONResponse(told, status)
+
+
+def _not_found(merchant_key: str, source: str, event_id: str) -> str:
+    return (
+        f"The merchant {merchant_key!r} has no event ({source!r}, {event_id!r}) yet: it never arrived,"
+        " or it is still queued. Ask again in a few seconds; publishing it again is safe."
+    )
+
+
+_STATUS_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: example(
+        "It was taken from the queue.",
+        schemas.EventStatus,
+        {
+            "source": "shop-eu",
+            "id": "ord-1881/paid",
+            "type": "conversion.recorded",
+            "status": "applied",
+            "reason": None,
+            "detail": None,
+            "occurred_at": "2026-11-20T09:30:00Z",
+            "received_at": "2026-11-20T09:30:02.118Z",
+            "attempts": 1,
+            "conflicts": 0,
+            "made": {
+                "trackings": [
+                    {
+                        "id": 17,
+                        "referrer_user_id": "u-7",
+                        "amount_earned": 1290,
+                        "currency": "eur",
+                        "explanation": {"rate_bp": 1000},
+                    }
+                ]
+            },
+        },
+    ),
+    401: _PUBLISH_RESPONSES[401],
+    403: error(
+        "The key may not do this.",
+        "missing_scope",
+        "The API key 'till' has no scope events:read; make one that has it.",
+        "Authorization",
+    ),
+    404: error(
+        "It never arrived, or is still queued.",
+        "event_not_found",
+        _not_found("acme", "shop-eu", "ord-1881/paid"),
+    ),
+    422: error("A parameter is wrong.", "invalid_request", "source: Field required.", "source"),
+    503: error(
+        "The database is away; Retry-After says when to repeat the request.",
+        "database_unavailable",
+        "The database cannot serve now. Repeating the request is safe.",
+    ),
+}
+#: PostgreSQL cannot hold NUL, and no event with it was ever stored.
+_NO_NUL: Final = r"^[^\x00]*$"
+
+
+@router.get(
+    "/v1/events",
+    summary="What became of an event",
+    response_model=schemas.EventStatus,
+    responses=_STATUS_RESPONSES,
+)
+def status(
+    request: Request,
+    key: Annotated[ApiKey, Depends(allowed_to("events:read"))],
+    source: Annotated[
+        str,
+        Query(min_length=1, max_length=SOURCE_MAX, pattern=_NO_NUL, examples=["shop-eu"]),
+    ],
+    event_id: Annotated[
+        str,
+        Query(
+            alias="id",
+            min_length=1,
+            max_length=EVENT_ID_MAX,
+            pattern=_NO_NUL,
+            examples=["ord-1881/paid"],
+        ),
+    ],
+) -> dict[str, Any]:
+    """What became of an event of the key's merchant, with the rows that it made."""
+    with transaction(services(request).context.engine) as tx:
+        found = inbox.status(tx, key.merchant_id, source, event_id)
+    if found is None:
+        raise ApiError(404, "event_not_found", _not_found(key.merchant_key, source, event_id))
+    return found

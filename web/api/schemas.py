@@ -1,0 +1,186 @@
+"""What the API answers, as models and examples: the source of `/openapi.json`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ErrorObject(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="A stable code for programs.")
+    message: str = Field(description="A sentence for people that says what to do.")
+    field: str | None = Field(
+        None, description="What in the request is at fault. Absent if it is not one thing."
+    )
+
+
+class ErrorBody(BaseModel):
+    """Every answer that is an error."""
+
+    error: ErrorObject
+
+
+class EventResult(BaseModel):
+    """What became of one event of the request."""
+
+    index: int = Field(description="Its place in the request, from 0; blank lines do not count.")
+    source: str | None = Field(description="Null if the event could not be read so far.")
+    id: str | None
+    status: Literal["queued", "refused"]
+    reason: str | None = Field(description="Why it was refused: a stable code.")
+    field: str | None = Field(description="The field at fault, as `data.amount`.")
+    message: str | None
+
+
+class PublishResult(BaseModel):
+    """What became of all of them."""
+
+    accepted: int
+    rejected: int
+    results: list[EventResult]
+
+
+class RefusedBody(PublishResult):
+    """The answer where every event was refused."""
+
+    error: ErrorObject
+
+
+class EventStatus(BaseModel):
+    """What became of an event that was taken from the queue."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    source: str
+    id: str
+    type: str | None
+    status: str = Field(
+        description="applied, rejected, waiting (for its predecessor) or dead (a bug stopped it)."
+    )
+    reason: str | None
+    detail: str | None
+    occurred_at: datetime | None = Field(description="`time` of the event.")
+    received_at: datetime = Field(description="When it was first taken, in business time.")
+    attempts: int = Field(
+        description="How often it was tried; replays of what was applied do not count."
+    )
+    conflicts: int = Field(
+        description="How many other contents came under the same (source, id). The first stands."
+    )
+    made: dict[str, list[dict[str, Any]]] = Field(
+        description="The rows that it made, by table: trackings, reversals, loyalty_transactions, earnings. Amounts are in minor units."
+    )
+
+
+class WebhookReceipt(BaseModel):
+    """A webhook event that is stored."""
+
+    received: Literal[True]
+    duplicate: bool = Field(description="Whether it was stored before.")
+
+
+class Alive(BaseModel):
+    """The process serves requests."""
+
+    status: Literal["alive"]
+
+
+class Dependency(BaseModel):
+    """One thing that the API needs."""
+
+    status: Literal["ok", "failed"]
+    detail: str | None = Field(description="What is wrong, and what to do.")
+    milliseconds: float = Field(description="How long the check took.")
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served."""
+
+    status: Literal["ready", "not_ready"]
+    dependencies: dict[str, Dependency]
+
+
+class NotReady(Readiness):
+    """The answer while a dependency fails."""
+
+    error: ErrorObject
+
+
+EVENT: Final[dict[str, Any]] = {
+    "specversion": "1.0",
+    "id": "ord-1881/paid",
+    "source": "shop-eu",
+    "merchant": "acme",
+    "type": "conversion.recorded",
+    "time": "2026-11-20T09:30:00Z",
+    "data": {
+        "code": "REF-7K2M9Q",
+        "referred_user_id": "u-42",
+        "transaction_id": "ord-1881",
+        "amount": 12900,
+        "currency": "eur",
+    },
+}
+PAYEE: Final[dict[str, Any]] = {
+    "specversion": "1.0",
+    "id": "payee-7/1",
+    "source": "shop-eu",
+    "merchant": "acme",
+    "type": "payee.updated",
+    "time": "2026-11-20T09:31:00Z",
+    "data": {"user_id": "u-7", "method": "stripe", "account": "acct_1Payee"},
+}
+
+EVENT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "A CloudEvents 1.0 event, at most 64 KiB. (merchant, source, id) names it for ever.",
+    "required": ["specversion", "id", "source", "merchant", "type", "time", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 255},
+        "source": {"type": "string", "minLength": 1, "maxLength": 255},
+        "merchant": {"type": "string", "minLength": 1, "maxLength": 100},
+        "type": {"type": "string", "description": "For instance conversion.recorded."},
+        "time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When it happened, with an offset.",
+        },
+        "data": {"type": "object", "description": "By type. Amounts are integers in minor units."},
+    },
+}
+
+QUEUED: Final[dict[str, Any]] = {
+    "index": 0,
+    "source": "shop-eu",
+    "id": "ord-1881/paid",
+    "status": "queued",
+    "reason": None,
+    "field": None,
+    "message": None,
+}
+REFUSED: Final[dict[str, Any]] = {
+    "index": 1,
+    "source": "shop-eu",
+    "id": "ord-1882/paid",
+    "status": "refused",
+    "reason": "negative_amount",
+    "field": "data.amount",
+    "message": "data.amount must not be negative; send a refund or an adjustment instead.",
+}
+
+
+def example(description: str, model: type[BaseModel], value: Any) -> dict[str, Any]:
+    """A documented response: its model, and what it looks like."""
+    content = {"application/json": {"example": value}}
+    return {"description": description, "model": model, "content": content}
+
+
+def error(description: str, code: str, message: str, field: str | None = None) -> dict[str, Any]:
+    """A documented error."""
+    value = {"code": code, "message": message} | ({} if field is None else {"field": field})
+    return example(description, ErrorBody, {"error": value})

@@ -1,0 +1,57 @@
+"""What the API is built from, and its limits. Built by the composition root, passed down as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Engine
+
+from domain.secrets import SecretBox
+
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """What one request may cost.
+
+    Attributes:
+        events_body_bytes: The body of `POST /v1/events`.
+        events: Events in it (EVENTS). They are queued in one transaction: all of the good ones, or none.
+        webhook_body_bytes: The body of a gateway's webhook; Stripe's events are a few KiB.
+        body_seconds: How long a client may take to send its body.
+        threads: Requests that may be in blocking work (PostgreSQL, Redis) at once. The engine should
+            have as many connections (pool and overflow together), or some will wait for one.
+        ready_seconds: How long `/readyz` waits for each dependency.
+        retry_after_seconds: What clients are told to wait when a server behind the API is away.
+    """
+
+    events_body_bytes: int = 8 * MIB
+    events: int = 1_000
+    webhook_body_bytes: int = 256 * 1024
+    body_seconds: float = 30.0
+    threads: int = 20
+    ready_seconds: float = 2.0
+    retry_after_seconds: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Everything that the API needs from outside.
+
+    Attributes:
+        engine: PostgreSQL, as the runtime role.
+        redis_url: Where events are queued (it may hold a password, so it is kept out of the repr).
+        namespace: What Payspool's keys begin with there.
+        box: Opens the merchants' webhook secrets.
+        revision: The migration that this version needs: `/readyz` is red below it.
+        limits: See `ApiLimits`.
+    """
+
+    engine: Engine
+    redis_url: str = field(repr=False)
+    namespace: str
+    box: SecretBox
+    revision: str
+    limits: ApiLimits = ApiLimits()

@@ -1,0 +1,108 @@
+"""The one JSON shape of everything that goes wrong: ``{"error": {"code", "message", "field"?}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+log: Final = structlog.get_logger("web")
+
+_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+
+
+class ApiError(Exception):
+    """The base of what ends a request with an error.
+
+    Attributes:
+        status: The HTTP status.
+        code: A stable code for programs.
+        message: A sentence for people that says what to do.
+        field: What in the request is at fault, if one thing is.
+        headers: Headers of the answer, such as Retry-After.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+        self.headers = headers
+
+
+class BodyTooLarge(ApiError):
+    """The body has more bytes than the endpoint takes (`limit`)."""
+
+    def __init__(self, limit: int, advice: str) -> None:
+        self.limit = limit
+        size = f"{limit // 1024} KiB" if limit % 1024 == 0 else f"{limit} bytes"
+        message = f"The body may have at most {size} ({limit} bytes). {advice}"
+        super().__init__(413, "body_too_large", message, headers={"Connection": "close"})
+
+
+class Unavailable(ApiError):
+    """A server behind the API cannot serve now; the same request may be sent again."""
+
+    def __init__(self, code: str, message: str, retry_after_seconds: int) -> None:
+        super().__init__(503, code, message, headers={"Retry-After": str(retry_after_seconds)})
+
+
+def error_object(code: str, message: str, field: str | None = None) -> dict[str, Any]:
+    """``{"code", "message", "field"?}``."""
+    error = {"code": code, "message": message}
+    return error if field is None else error | {"field": field}
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    """The answer that an error becomes."""
+    body = {"error": error_object(error.code, error.message, error.field)}
+    return JSONResponse(body, error.status, headers=error.headers)
+
+
+def install(app: FastAPI, retry_after_seconds: int) -> None:
+    """Give every error of the application, and of the framework, the same shape."""
+
+    async def ours(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError)
+        return error_response(error)
+
+    async def framework(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = _CODES.get(error.status_code, f"http_{error.status_code}")
+        message = f"{error.detail}. /openapi.json lists the paths and their methods."
+        return error_response(ApiError(error.status_code, code, message, headers=error.headers))
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:]) or None
+        message = f"{field or 'The request'}: {first['msg']}."
+        return error_response(ApiError(422, "invalid_request", message, field=field))
+
+    async def database(_: Request, error: Exception) -> JSONResponse:
+        log.warning("database unavailable", error=str(error).splitlines()[0])
+        message = "The database cannot serve now. Repeating the request is safe."
+        return error_response(Unavailable("database_unavailable", message, retry_after_seconds))
+
+    app.add_exception_handler(ApiError, ours)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(RequestValidationError, invalid)
+    # Connections refused or lost, a pool that stays empty, a lock or statement that took too long.
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, database)

@@ -1,0 +1,158 @@
+"""What gateways tell us: verified, stored, answered. Workers apply it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Request
+
+from domain.db import Tx, transaction
+from domain.errors import Invalid
+from domain.merchants import service as merchants
+from domain.merchants.rules import is_key
+from domain.payouts import webhooks
+from domain.payouts.webhooks import GatewayNotice
+from domain.secrets import SecretBox
+from web import stripe_signature
+from web.api.schemas import WebhookReceipt, error, example
+from web.body import read_body
+from web.errors import ApiError
+from web.services import services
+
+STRIPE: Final = "stripe"
+#: As the columns of `gateway_events`.
+NAME_MAX: Final = 255
+
+router: Final = APIRouter(tags=["webhooks"])
+
+
+async def _webhook_body(request: Request) -> bytes:
+    limits = services(request).context.limits
+    return await read_body(
+        request,
+        limit=limits.webhook_body_bytes,
+        seconds=limits.body_seconds,
+        advice="No event of Stripe is that large.",
+    )
+
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "id": "evt_1Example",
+    "object": "event",
+    "type": "account.updated",
+    "account": "acct_1Payee",
+    "created": 1795167000,
+    "livemode": False,
+    "data": {"object": {"id": "acct_1Payee", "object": "account", "payouts_enabled": True}},
+}
+_REQUEST: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "Stripe's event, at most 256 KiB, byte for byte as it was signed.",
+        "content": {"application/json": {"schema": {"type": "object"}, "example": _EXAMPLE}},
+    }
+}
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: example("It is stored.", WebhookReceipt, {"received": True, "duplicate": False}),
+    400: error(
+        "The signature or the body is wrong.",
+        "stale_signature",
+        "It was signed more than 300 seconds ago.",
+        "Stripe-Signature",
+    ),
+    404: error(
+        "There is no such merchant, or no webhook secret for it.",
+        "webhook_not_found",
+        "There is no Stripe webhook for 'acme': add the merchant, and give its Stripe account a"
+        " webhook secret.",
+    ),
+    413: error(
+        "Too large.",
+        "body_too_large",
+        "The body may have at most 256 KiB (262144 bytes). No event of Stripe is that large.",
+    ),
+    503: error(
+        "The database is away; Stripe sends it again.",
+        "database_unavailable",
+        "The database cannot serve now. Repeating the request is safe.",
+    ),
+}
+
+
+@router.post(
+    "/v1/webhooks/stripe/{merchant_key}",
+    summary="Stripe's webhook of a merchant",
+    response_model=WebhookReceipt,
+    responses=_RESPONSES,
+    openapi_extra=_REQUEST,
+)
+def receive_stripe(
+    request: Request,
+    merchant_key: str,
+    body: Annotated[bytes, Depends(_webhook_body)],
+    signature: Annotated[
+        str,
+        Header(alias="Stripe-Signature", description="Stripe's: t=<seconds>,v1=<signature>."),
+    ] = "",
+) -> WebhookReceipt:
+    """Store an event of Stripe, once, after its signature proved where it comes from.
+
+    It needs no API key: the signature under the merchant's webhook secret is the proof. Any type is
+    stored; workers ignore those that mean nothing to them.
+    """
+    context = services(request).context
+    try:
+        with transaction(context.engine) as tx:
+            merchant_id, secret = _webhook_secret(tx, merchant_key, context.box)
+            flaw = stripe_signature.flaw(signature, body, secret, time.time())
+            if flaw is not None:
+                raise ApiError(400, *flaw, field="Stripe-Signature")
+            stored = webhooks.receive(tx, merchant_id, STRIPE, _notice(body))
+    except Invalid as invalid:
+        raise ApiError(400, "invalid_event", str(invalid), field=invalid.field) from None
+    return WebhookReceipt(received=True, duplicate=stored is None)
+
+
+def _webhook_secret(tx: Tx, merchant_key: str, box: SecretBox) -> tuple[int, str]:
+    """The merchant's id and webhook secret. A retired merchant's account still answers: its
+    payouts can fail or be returned after it retired."""
+    merchant = (
+        merchants.find(tx, [merchant_key]).get(merchant_key) if is_key(merchant_key) else None
+    )
+    if merchant is not None:
+        account = merchants.gateway_account(tx, merchant.id, STRIPE, box=box)
+        if account is not None and account.webhook_secret is not None:
+            return merchant.id, account.webhook_secret
+    message = (
+        f"There is no Stripe webhook for {merchant_key[:100]!r}: add the merchant, and give its"
+        " Stripe account a webhook secret."
+    )
+    raise ApiError(404, "webhook_not_found", message, field="merchant_key")
+
+
+def _notice(body: bytes) -> GatewayNotice:
+    """Read a verified body. Raises Invalid where it is no Stripe event."""
+    try:
+        text = body.decode()
+        event = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Invalid("body", "send one JSON object in UTF-8") from None
+    if not isinstance(event, dict):
+        raise Invalid("body", "send one JSON object in UTF-8")
+    account = event.get("account")
+    if account is not None:
+        account = _name(event, "account")
+    return GatewayNotice(_name(event, "id"), _name(event, "type"), account, text)
+
+
+def _name(event: dict[str, Any], field: str) -> str:
+    value = event.get(field)
+    if not isinstance(value, str) or not 0 < len(value) <= NAME_MAX:
+        raise Invalid(field, f"must be a string of 1 to {NAME_MAX} characters")
+    return value
+
+
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(constant)

@@ -1,0 +1,26 @@
+"""What a worker works with: one frozen Runtime for each process, made by ``payspool.runtime``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+from sqlalchemy import Engine
+
+from domain.payouts.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that an actor may touch.
+
+    ``namespace`` prefixes every Redis key. ``gateways`` gives the gateway of a merchant and method and
+    raises NoGateway; call it outside of any transaction. ``open_breaker`` is told when a gateway
+    refused our key: (merchant id, method, reason).
+    """
+
+    engine: Engine
+    redis: redis.Redis
+    namespace: str
+    gateways: Callable[[int, str], Gateway]
+    open_breaker: Callable[[int, str, str], None]
+    sandbox: bool

@@ -1,0 +1,1 @@
+"""The gateways that send money, one module each, behind ``domain.payouts.gateway.Gateway``."""

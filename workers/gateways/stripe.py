@@ -1,0 +1,313 @@
+"""Stripe Connect: a payout is a transfer to the payee's connected account.
+
+Every answer becomes a ``GatewayOutcome``; no Stripe object or exception leaves this module. The SDK's own
+retries are off: only tries that surely executed nothing are repeated here, with the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from time import sleep
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import stripe
+from tenacity import RetryCallState, Retrying, retry_if_result
+from tenacity.wait import wait_random_exponential
+
+from domain.payouts.gateway import Deadline, Found, Order, PayeeCheck
+from domain.payouts.rules import MAX_TRIES, ONE_TRY, GatewayOutcome, transfer_group
+from domain.payouts.rules.attempts import CONNECT_SECONDS, MAX_PAUSE_SECONDS, READ_SECONDS
+from workers.gateways.stripe_keys import Mode, check_key
+
+API_VERSION: Final = "2026-10-28.endive"
+"""The version that new attempts are sent under; a test compares it with the installed SDK's."""
+
+MAX_CONNECTIONS: Final = 50
+"""Connections of one client: more than the threads of a worker process."""
+
+FIND_PAGES: Final = 10
+"""Pages of 100 transfers that a look-up reads; one payout has one transfer, or a bug."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+MESSAGE_KEPT: Final = 500
+"""Characters of an error message that are kept (EVENTS)."""
+
+
+class HttpxTransport(stripe.HTTPClient):
+    """Stripe's HTTP client over one pool of ``httpx`` connections, shared by all threads."""
+
+    name = "httpx"
+
+    def __init__(self, timeout: httpx.Timeout, *, use_proxy: bool) -> None:
+        super().__init__()
+        self._pool = httpx.Client(
+            timeout=timeout,
+            trust_env=use_proxy,
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS
+            ),
+        )
+
+    def request(  # type: ignore[override]  # bytes, as the SDK's own clients return
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        """Send one request. Raises APIConnectionError, whose cause tells what was sent."""
+        try:
+            answer = self._pool.request(method, url, headers=dict(headers or {}), content=post_data)
+        except httpx.HTTPError as error:
+            message = f"{type(error).__name__}: {error}"
+            raise stripe.APIConnectionError(message) from error  # type: ignore[no-untyped-call]
+        return answer.content, answer.status_code, answer.headers
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._pool.close()
+
+
+class StripeGateway:
+    """The gateway protocol over one Stripe client; safe across threads."""
+
+    method: Final = "stripe"
+    api_version: Final = API_VERSION
+
+    def __init__(
+        self, client: stripe.StripeClient, *, pause: Callable[[float], None] = sleep
+    ) -> None:
+        self._client = client
+        self._pause = pause
+
+    def params(self, order: Order) -> dict[str, Any]:
+        """The parameters of ``POST /v1/transfers``."""
+        return {
+            "amount": order.amount,
+            "currency": order.currency,
+            "destination": order.destination,
+            "transfer_group": transfer_group(order.payout_id),
+            "metadata": {
+                "payout": str(order.payout_id),
+                "attempt": order.key,
+                "merchant": str(order.merchant_id),
+            },
+        }
+
+    def send(
+        self, params: Mapping[str, Any], *, key: str, api_version: str, deadline: Deadline
+    ) -> GatewayOutcome:
+        """Make a transfer under ``key``, with at most MAX_TRIES tries that were turned away."""
+        one_try = ONE_TRY.total_seconds()
+        if not deadline.has_room_for(one_try):
+            return GatewayOutcome("not_sent", message="the lease had no room for a try")
+
+        def must_stop(state: RetryCallState) -> bool:
+            return (
+                state.attempt_number >= MAX_TRIES
+                or state.upcoming_sleep > MAX_PAUSE_SECONDS
+                or not deadline.has_room_for(state.upcoming_sleep + one_try)
+            )
+
+        tries = Retrying(
+            retry=retry_if_result(lambda outcome: outcome.turned_away),
+            wait=_pause_before_next,
+            stop=must_stop,
+            sleep=self._pause,
+            retry_error_callback=_outcome_of_try,
+        )
+        outcome: GatewayOutcome = tries(self._transfer, params, key, api_version)
+        made = tries.statistics.get("attempt_number", 1)
+        return replace(outcome, tries=made)
+
+    def _transfer(self, params: Mapping[str, Any], key: str, api_version: str) -> GatewayOutcome:
+        try:
+            made = self._client.v1.transfers.create(
+                _ordered(params),
+                {"idempotency_key": key, "stripe_version": api_version},
+            )
+            return _success(made, params)
+        except stripe.StripeError as error:
+            return outcome_of(error)
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            # A success whose body is no transfer: the SDK or _success could not read it.
+            return GatewayOutcome(
+                "unreadable", message=f"{type(error).__name__}: {error}"[:MESSAGE_KEPT]
+            )
+
+    def find(self, *, payout_id: int, destination: str) -> Sequence[Found] | None:
+        """The transfers of a payout's group to its destination; None if Stripe could not be asked.
+
+        A transfer to another destination in this group would be none of ours.
+        """
+        found: list[Found] = []
+        try:
+            page = self._client.v1.transfers.list(
+                {
+                    "transfer_group": transfer_group(payout_id),
+                    "destination": destination,
+                    "limit": 100,
+                }
+            )
+            for _ in range(FIND_PAGES):
+                found += [_found(transfer) for transfer in page.data]
+                if not page.has_more:
+                    return found
+                page = page.next_page()
+        except (stripe.StripeError, TypeError, ValueError, AttributeError, KeyError):
+            return None
+        return None
+
+    def check_payee(self, destination: str) -> PayeeCheck | None:
+        """Whether a connected account may receive transfers and pay out; None if Stripe was not reached."""
+        try:
+            account = self._client.v1.accounts.retrieve(destination)
+        except (stripe.InvalidRequestError, stripe.PermissionError) as error:
+            return PayeeCheck(False, str(error.user_message or error.code or "unknown account"))
+        except stripe.StripeError:
+            return None
+        requirements = account.requirements
+        if requirements is not None and requirements.disabled_reason:
+            return PayeeCheck(False, requirements.disabled_reason)
+        capabilities = account.capabilities
+        transfers = getattr(capabilities, "transfers", None) or "not requested"
+        if transfers != "active":
+            return PayeeCheck(False, f"transfers are {transfers}")
+        return (
+            PayeeCheck(True)
+            if account.payouts_enabled
+            else PayeeCheck(False, "payouts are disabled")
+        )
+
+
+def stripe_gateway(
+    api_key: str,
+    base_url: str,
+    *,
+    mode: Mode,
+    connect_seconds: float = CONNECT_SECONDS,
+    read_seconds: float = READ_SECONDS,
+) -> StripeGateway:
+    """The gateway of a merchant's Stripe account; one client for each key and address.
+
+    Raises KeyRefused if the key does not belong to a merchant of this mode, or to this address.
+    """
+    check_key(api_key, base_url, mode)
+    return _gateway(api_key, base_url.rstrip("/"), connect_seconds, read_seconds)
+
+
+@lru_cache(maxsize=256)
+def _gateway(
+    api_key: str, base_url: str, connect_seconds: float, read_seconds: float
+) -> StripeGateway:
+    transport = HttpxTransport(
+        httpx.Timeout(read_seconds, connect=connect_seconds, pool=connect_seconds),
+        use_proxy=urlsplit(base_url).hostname not in LOOPBACK,
+    )
+    client = stripe.StripeClient(
+        api_key,
+        base_addresses={"api": base_url},
+        http_client=transport,
+        max_network_retries=0,
+        stripe_version=API_VERSION,
+    )
+    return StripeGateway(client)
+
+
+def outcome_of(error: stripe.StripeError) -> GatewayOutcome:
+    """An SDK exception as a value. What is not surely Stripe's own error body proves nothing."""
+    if isinstance(error, stripe.APIConnectionError):
+        return GatewayOutcome(_kind_of(error.__cause__), message=_kept(error))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    body = error.json_body.get("error") if isinstance(error.json_body, dict) else None
+    if not isinstance(body, dict) or 200 <= (error.http_status or 0) < 300:
+        return GatewayOutcome("unreadable", http_status=error.http_status, message=_kept(error))
+    return GatewayOutcome(
+        "response",
+        http_status=error.http_status,
+        error_type=body.get("type"),
+        code=body.get("code"),
+        message=_kept(error),
+        replayed=headers.get("idempotent-replayed", "").lower() == "true",
+        request_id=headers.get("request-id"),
+        retry_after=_seconds(headers.get("retry-after")),
+    )
+
+
+def _kind_of(cause: BaseException | None) -> Any:
+    if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        # No connection (or none free), no TLS: not a byte of the request has left.
+        return "not_sent"
+    return "timeout" if isinstance(cause, httpx.TimeoutException) else "reset"
+
+
+def _success(made: stripe.Transfer, params: Mapping[str, Any]) -> GatewayOutcome:
+    response = made.last_response
+    assert response is not None, "an answer was read"
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    asked = tuple(params[name] for name in ("amount", "currency", "destination"))
+    if made.object != "transfer" or (made.amount, made.currency, made.destination) != asked:
+        return GatewayOutcome(
+            "unreadable",
+            http_status=response.code,
+            message="answered with something else than the transfer that was asked for",
+            request_id=headers.get("request-id"),
+        )
+    return GatewayOutcome(
+        "response",
+        http_status=response.code,
+        external_id=made.id,
+        replayed=headers.get("idempotent-replayed", "").lower() == "true",
+        request_id=headers.get("request-id"),
+    )
+
+
+def _found(transfer: stripe.Transfer) -> Found:
+    return Found(
+        external_id=transfer.id,
+        amount=transfer.amount,
+        reversed_amount=transfer.amount_reversed,
+        currency=transfer.currency,
+        destination=str(transfer.destination),
+        key=getattr(transfer.metadata, "attempt", None),
+    )
+
+
+def _ordered(value: Any) -> Any:
+    """Parameters in one order, so that a replay from the database is the same request byte for byte."""
+    if isinstance(value, Mapping):
+        return {name: _ordered(value[name]) for name in sorted(value)}
+    return value
+
+
+_JITTER = wait_random_exponential(multiplier=0.5, max=MAX_PAUSE_SECONDS)
+
+
+def _pause_before_next(state: RetryCallState) -> float:
+    """Full jitter, or what the gateway asked for if that is longer."""
+    return max(_JITTER(state), _outcome_of_try(state).retry_after or 0.0)
+
+
+def _outcome_of_try(state: RetryCallState) -> GatewayOutcome:
+    assert state.outcome is not None, "a try has ended"
+    outcome: GatewayOutcome = state.outcome.result()
+    return outcome
+
+
+def _kept(error: stripe.StripeError) -> str:
+    return str(error.user_message or error)[:MESSAGE_KEPT]
+
+
+def _seconds(header: str | None) -> float | None:
+    """``Retry-After`` in seconds; Stripe sends no dates, and a bad header counts as none."""
+    try:
+        return max(float(header), 0.0) if header else None
+    except ValueError:
+        return None

@@ -1,0 +1,44 @@
+"""``events.ingest``: one batch of the events queue, one transaction, acknowledged after its commit."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from domain.db import transaction
+from domain.inbox import service as inbox
+from domain.inbox.rules import Delivery, Parsed, parse
+from queues.batches import Batch
+from workers.context import Runtime
+from workers.failures import is_infrastructure
+from workers.registry import actor
+
+log = structlog.get_logger(__name__)
+
+
+@actor("events.ingest", queue="events")
+def ingest(rt: Runtime, batch: Batch) -> None:
+    """Apply a batch. An exception that leaves here is infrastructure: the batch goes back whole."""
+    parsed = parse(
+        Delivery(item.message_id, position, text)
+        for item in batch
+        for position, text in enumerate(item.texts)
+    )
+    apply(rt, parsed)
+
+
+def apply(rt: Runtime, parsed: Sequence[Parsed]) -> None:
+    """Apply deliveries in one transaction; a bug is found by halving, and kept as a dead event."""
+    try:
+        with transaction(rt.engine) as tx:
+            inbox.apply(tx, parsed)
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        if len(parsed) > 1:
+            middle = len(parsed) // 2
+            apply(rt, parsed[:middle])
+            apply(rt, parsed[middle:])
+            return
+        log.exception("event.dead", message_id=parsed[0].delivery.message_id)
+        with transaction(rt.engine) as tx:
+            inbox.mark_dead(tx, parsed[0], f"{type(error).__name__}: {error}")

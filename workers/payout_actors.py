@@ -1,0 +1,54 @@
+"""The payout actors: thin wrappers that turn messages and fires into calls of ``workers.payouts``."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from domain.errors import DomainError
+from workers import payouts
+from workers.context import Runtime
+from workers.registry import actor
+from workers.sweeps import sweep
+
+log = structlog.get_logger(__name__)
+
+
+@actor("payouts.send", queue="payouts")
+def send(rt: Runtime, payout_id: int) -> None:
+    """Send one payout. What cannot be sent now waits for the sweep, with its reason on its row."""
+    try:
+        log.info("payout.send", payout_id=payout_id, result=payouts.send(rt, payout_id))
+    except DomainError as error:
+        log.warning("payout.waits", payout_id=payout_id, error=str(error))
+
+
+@actor("payouts.resolve", queue="payouts")
+def resolve(rt: Runtime, attempt_id: int) -> None:
+    """Find out what became of an unknown attempt."""
+    try:
+        log.info("payout.resolve", attempt_id=attempt_id, result=payouts.resolve(rt, attempt_id))
+    except DomainError as error:
+        log.warning("payout.waits", attempt_id=attempt_id, error=str(error))
+
+
+@actor("payouts.run", queue="sweeps")
+def run(rt: Runtime, name: str, fire_at: str, merchant_id: int, minimums: dict[str, int]) -> None:
+    """Build, freeze and approve the run of a fire; ``fire_at`` is its as-of time."""
+
+    def body(at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        return asdict(payouts.build(rt, merchant_id, name, at, minimums=minimums))
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("payouts.sweep", queue="sweeps")
+def sweep_stuck(rt: Runtime, name: str, fire_at: str) -> None:
+    """Ask again for payouts that nothing happened to, and settle finished runs."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        return {"asked": payouts.sweep(rt)}
+
+    sweep(rt, name, fire_at, body)

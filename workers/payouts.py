@@ -1,0 +1,116 @@
+"""What the payout actors do: open the transactions, call the gateway between them, never inside one.
+
+The functions take a runtime and ids; the composition root registers them as `payouts.send`,
+`payouts.resolve`, `payouts.build` and `payouts.sweep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from domain.db import transaction
+from domain.payouts import service
+from domain.payouts.gateway import Deadline, Gateway
+from domain.payouts.rules import Leave, Verdict
+from domain.payouts.service import Attempt, Recorded, RunResult, RunSpec
+
+
+class Runtime(Protocol):
+    """What these functions need of the composition root."""
+
+    @property
+    def engine(self) -> Engine:
+        """The runtime role's engine."""
+
+    @property
+    def gateways(self) -> Callable[[int, str], Gateway]:
+        """The gateway of a merchant and method; called outside of any transaction."""
+
+    @property
+    def open_breaker(self) -> Callable[[int, str, str], None]:
+        """Pause sending for a merchant and method, with the reason: the gateway refused our key."""
+
+
+def send(runtime: Runtime, payout_id: int) -> Recorded | Leave:
+    """Send a payout: commit to an attempt, call the gateway once, record the outcome.
+
+    Repeating it is always safe: a live or settled attempt is left alone, and why is returned.
+    """
+    with transaction(runtime.engine) as tx:
+        route = service.route(tx, payout_id)
+    gateway = runtime.gateways(route.merchant_id, route.method)
+    # Begun before the lease, so that it ends before the lease.
+    deadline = Deadline.begin()
+    with transaction(runtime.engine) as tx:
+        attempt = service.begin_attempt(tx, payout_id, gateway)
+    if isinstance(attempt, Leave):
+        return attempt
+    return _call_and_record(runtime, gateway, attempt, deadline)
+
+
+def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
+    """Find out what became of an attempt: ask with the same key while that is safe, else look it up.
+
+    A replay that proves nothing is followed by a look-up, which costs nothing and may settle it.
+    """
+    with transaction(runtime.engine) as tx:
+        route = service.route_of_attempt(tx, attempt_id)
+    gateway = runtime.gateways(route.merchant_id, route.method)
+    deadline = Deadline.begin()
+    with transaction(runtime.engine) as tx:
+        resolution = service.begin_resolution(tx, attempt_id)
+    if isinstance(resolution, Leave):
+        return resolution
+    attempt = resolution.attempt
+    if resolution.may_replay:
+        recorded = _call_and_record(runtime, gateway, attempt, deadline)
+        if recorded.verdict is not Verdict.UNKNOWN:
+            return recorded
+    found = gateway.find(payout_id=attempt.payout_id, destination=attempt.destination)
+    with transaction(runtime.engine) as tx:
+        return service.record_found(tx, attempt, found, final=not resolution.may_replay)
+
+
+def _call_and_record(
+    runtime: Runtime, gateway: Gateway, attempt: Attempt, deadline: Deadline
+) -> Recorded:
+    outcome = gateway.send(
+        attempt.params, key=attempt.key, api_version=attempt.api_version, deadline=deadline
+    )
+    with transaction(runtime.engine) as tx:
+        recorded = service.record_outcome(tx, attempt, outcome)
+    if recorded.verdict is Verdict.OPEN_BREAKER:
+        runtime.open_breaker(attempt.merchant_id, attempt.method, recorded.message)
+    return recorded
+
+
+def build(
+    runtime: Runtime,
+    merchant_id: int,
+    name: str,
+    as_of: datetime,
+    *,
+    minimums: Mapping[str, int] | None = None,
+    methods: Sequence[str] = ("stripe",),
+    on_progress: Callable[[int], None] | None = None,
+) -> RunResult:
+    """Build the run of this name and time, freeze and approve it, and ask for its sends.
+
+    Repeating it resumes what was interrupted, and tells what a finished run made. ``minimums`` are in
+    minor units by currency.
+    """
+    spec = RunSpec(merchant_id, name, as_of, minimums or {}, tuple(methods))
+    return service.build_run(runtime.engine, spec, on_progress=on_progress)
+
+
+def sweep(runtime: Runtime) -> int:
+    """Ask again for payouts that nothing happened to, and settle finished runs; returns how many were asked for."""
+    with transaction(runtime.engine) as tx:
+        asked = service.sweep_stuck(tx)
+    with transaction(runtime.engine) as tx:
+        service.settle_runs(tx)
+    return asked

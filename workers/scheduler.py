@@ -1,0 +1,56 @@
+"""The scheduler process: ticks the schedule tables. Any number may run; each fire happens once."""
+
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from domain.clock import SCHEDULER_CHANNEL
+from domain.db import transaction
+from domain.schedules import service as schedules
+from domain.schedules.rules import Every
+from domain.schedules.service import Schedule
+from workers.context import Runtime
+from workers.failures import is_infrastructure
+from workers.listening import listen
+from workers.stopping import Stop
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS: Final = 1.0
+"""How often due schedules are looked for; a move of the simulated clock wakes it at once."""
+
+TECHNICAL: Final = (
+    Schedule("payouts.sweep", "sweeps", "payouts.sweep", Every(5)),
+    Schedule("inbox.recheck_waiting", "sweeps", "inbox.recheck_waiting", Every(60)),
+    Schedule("schedules.re_emit", "sweeps", "schedules.re_emit", Every(30)),
+    Schedule("invariants.check", "sweeps", "invariants.check", Every(600)),
+)
+"""Sweeps that every installation has, on real time."""
+
+
+def run(rt: Runtime, stop: Stop) -> None:
+    """Tick until told to stop; waits out a database that is away."""
+    while not stop.is_set():
+        try:
+            with transaction(rt.engine) as tx:
+                for schedule in TECHNICAL:
+                    schedules.register(tx, schedule)
+            with listen(rt.engine, SCHEDULER_CHANNEL) as wake:
+                _tick_until_stopped(rt, stop, wake)
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            log.warning("scheduler.waiting", error=str(error)[:200])
+            stop.wait(TICK_SECONDS)
+
+
+def _tick_until_stopped(rt: Runtime, stop: Stop, wake: "psycopg.Connection[Any]") -> None:
+    while not stop.is_set():
+        with transaction(rt.engine) as tx:
+            fired = schedules.tick(tx)
+        if fired:
+            log.info("scheduler.fired", fires=fired)
+            continue
+        for _ in wake.notifies(timeout=TICK_SECONDS, stop_after=1):
+            break

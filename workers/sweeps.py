@@ -1,0 +1,136 @@
+"""The sweeps: what fires do. Each takes ``fire_at`` as its cut-off, never the wall clock, and may run
+twice, late, or be killed in the middle: the fire keeps its progress."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from domain.audit import service as audit
+from domain.audit.service import Actor
+from domain.db import Tx, snapshot, transaction
+from domain.earnings import service as earnings
+from domain.inbox import service as inbox
+from domain.ledger import service as ledger
+from domain.loyalty import service as loyalty
+from domain.payouts import service as payouts
+from domain.schedules import service as schedules
+from workers.context import Runtime
+from workers.registry import actor
+
+log = structlog.get_logger(__name__)
+
+EXPIRY_RANGE: Final = 2_000
+"""Due cards that one transaction of the expiry sweep locks."""
+EXPIRY_PASSES: Final = 5
+"""How often a fire comes back to cards that were held; the next fire takes what is left."""
+
+Body = Callable[[datetime, Mapping[str, Any]], dict[str, Any]]
+"""(fire_at, progress so far) → what it did."""
+
+
+def sweep(rt: Runtime, name: str, fire_at: str, body: Body) -> None:
+    """Run a fire: once, however often its message comes."""
+    at = datetime.fromisoformat(fire_at)
+    with transaction(rt.engine) as tx:
+        progress = schedules.begin(tx, name, at)
+    if progress is None:
+        return
+    did = body(at, progress)
+    with transaction(rt.engine) as tx:
+        schedules.finish(tx, name, at, did)
+    if any(did.values()):
+        log.info("sweep.done", name=name, fire_at=fire_at, **did)
+
+
+@actor("inbox.recheck_waiting", queue="sweeps")
+def recheck_waiting(rt: Runtime, name: str, fire_at: str) -> None:
+    """Look at waiting events again: the net below the correlation locks."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        settled, after = 0, 0
+        while True:
+            with transaction(rt.engine) as tx:
+                left, following = inbox.recheck_waiting(tx, after)
+            settled += left
+            if following is None:
+                return {"settled": settled}
+            after = following
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("schedules.re_emit", queue="sweeps")
+def re_emit(rt: Runtime, name: str, fire_at: str) -> None:
+    """Emit messages of fires again that were lost."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        with transaction(rt.engine) as tx:
+            return {"emitted": schedules.re_emit_stale(tx)}
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("loyalty.expire_points", queue="sweeps")
+def expire_points(rt: Runtime, name: str, fire_at: str, merchant_id: int) -> None:
+    """Book the expiry of what is due at ``fire_at``, range by range."""
+
+    def body(at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        return expire_due(rt, merchant_id, at)
+
+    sweep(rt, name, fire_at, body)
+
+
+def expire_due(rt: Runtime, merchant_id: int, at: datetime) -> dict[str, Any]:
+    """Expire a merchant's due cards, each range in a transaction of its own, those held by others again."""
+    cards = points = skipped = 0
+    for _ in range(EXPIRY_PASSES):
+        with transaction(rt.engine) as tx:
+            ranges = loyalty.plan_expiry(tx, merchant_id, at, EXPIRY_RANGE)
+        skipped = 0
+        for part in ranges:
+            with transaction(rt.engine) as tx:
+                done = loyalty.expire_range(tx, merchant_id, part.first_id, part.last_id, at)
+            cards, points, skipped = (
+                cards + done.cards,
+                points + done.points,
+                skipped + done.skipped,
+            )
+        if not skipped:
+            break
+    return {"cards": cards, "points": points, "skipped": skipped}
+
+
+@actor("invariants.check", queue="sweeps")
+def check_invariants(rt: Runtime, name: str, fire_at: str) -> None:
+    """Check what must always hold; a violation is logged and audited."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        with snapshot(rt.engine) as tx:
+            violations = broken_invariants(tx)
+        with transaction(rt.engine) as tx:
+            for sentence in violations:
+                log.error("invariant.broken", detail=sentence)
+                audit.record(
+                    tx,
+                    Actor("scheduler", name),
+                    "invariant.broken",
+                    merchant_id=None,
+                    subject_kind="invariant",
+                    subject_id=name,
+                    reason=sentence,
+                )
+        return {"violations": len(violations)}
+
+    sweep(rt, name, fire_at, body)
+
+
+def broken_invariants(tx: Tx) -> list[str]:
+    """Sentences, one for each invariant of any subject that does not hold; ``tx`` is a snapshot."""
+    return [
+        *ledger.check_invariants(tx),
+        *earnings.check_invariants(tx),
+        *payouts.check_invariants(tx),
+        *loyalty.check_invariants(tx),
+    ]
