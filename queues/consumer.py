@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: How long an idle consumer blocks on the server before it looks around: for a retry that is due,
 #: for a request to stop.
 WAIT_SECONDS_MAX: Final = 1.0
-#: The same while messages are being processed: one of them may fail and have to go back.
+#: The same while messages are being processed, or have to go back: one of them may fail.
 WAIT_SECONDS_AT_WORK: Final = 0.2
 #: Redis takes 0 for ever.
 WAIT_SECONDS_MIN: Final = 0.001
@@ -164,8 +164,7 @@ class LaneConsumer(Consumer, ABC):
 
         Moving the head of the list to its head changes nothing, and blocks while there is none.
         """
-        at_work = self.lane.room(self.outstanding) < self.outstanding
-        seconds = WAIT_SECONDS_AT_WORK if at_work else WAIT_SECONDS_MAX
+        seconds = WAIT_SECONDS_MAX if self.lane.empty() else WAIT_SECONDS_AT_WORK
         if next_due is not None:
             seconds = min(seconds, max(next_due, WAIT_SECONDS_MIN))
         try:

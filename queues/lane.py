@@ -112,6 +112,11 @@ class Lane:
         with self._changed:
             return most - self._outstanding
 
+    def empty(self) -> bool:
+        """Whether nothing is outstanding, and nothing has to go back."""
+        with self._changed:
+            return self._outstanding == 0 and not self._strays
+
     def wait_for_room(self, most: int, seconds: float) -> bool:
         """Wait until fewer than `most` are outstanding."""
         with self._changed:

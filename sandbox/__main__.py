@@ -36,6 +36,7 @@ def main() -> int:
     """Serve and return the exit status."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         serve(
             arguments.data,

@@ -1,6 +1,7 @@
 """Serving the sandbox: one process, one thread, one port on a loopback address."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ from sandbox.faults import Faults
 from sandbox.idempotency import Keys
 from sandbox.store import Store
 from sandbox.webhooks import Dispatcher
+
+_log = logging.getLogger("sandbox")
 
 _BACKLOG = 1024
 # Long, so that a client's idle pooled connection is not lost to a time-out that nobody planned.
@@ -113,8 +116,10 @@ async def _until_signal(
     webhook_pause: float,
 ) -> None:
     server, store = _server(data_dir, keys, webhook_pause)
+    host, port = listener.getsockname()[:2]
     if port_file is not None:
-        _write_port(port_file, listener.getsockname()[1])
+        _write_port(port_file, port)
+    _log.info("listening on http://%s:%s, books in %s", host, port, store.path)
 
     def stop() -> None:
         server.should_exit = True

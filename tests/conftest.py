@@ -2,19 +2,45 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, pool, text
 
-from domain.db import Tx, connect, transaction
+from domain.db import Tx, connect
 from migrations import apply
+from payspool.embedded import Embedded, Endpoints, scratch_data_dir
 
 
 @pytest.fixture(scope="session")
-def admin_url() -> Iterator[str]:
-    """Superuser URL of the run's PostgreSQL."""
-    return os.environ["PAYSPOOL_TEST_ADMIN_URL"]
+def box() -> Iterator[Endpoints]:
+    """Servers of this test process alone. Without fsync: durability has tests with servers of its own."""
+    data_dir = scratch_data_dir()
+    try:
+        with Embedded(data_dir / "data", durable=False, valkey_maxmemory=2**28) as embedded:
+            yield embedded.endpoints
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def admin_url(request: pytest.FixtureRequest) -> str:
+    """Superuser URL of the run's PostgreSQL: the box's, or that of PAYSPOOL_TEST_ADMIN_URL."""
+    given = os.environ.get("PAYSPOOL_TEST_ADMIN_URL")
+    return given or str(request.getfixturevalue("box").admin_url)
+
+
+@pytest.fixture
+def redis_url(box: Endpoints) -> str:
+    """The run's Valkey. Tests share it: each takes a namespace of its own (see ``namespace``)."""
+    return box.redis_url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A prefix for Redis keys that no other test has."""
+    return f"test-{secrets.token_hex(4)}"
 
 
 def _database(admin_url: str, name: str, template: str | None = None) -> str:
@@ -81,5 +107,3 @@ def engine(database_url: str) -> Iterator[Engine]:
     yield made
     made.dispose()
 
-
-__all__ = ["transaction"]

@@ -8,19 +8,41 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
+from functools import reduce
 from typing import Final
 
 #: JSON's whitespace (RFC 8259 section 2).
 _BLANK: Final = b" \t\n\r"
 
-#: A string as a whole, a bracket, or a comma. All are ASCII, and so never part of a longer UTF-8
-#: character. The repetitions are possessive: no backtracking, whatever a stranger sends. The last
-#: alternative is a string that does not end.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]|,|"', re.DOTALL)
+#: Levels of objects and arrays that one step goes over, so that an ordinary event costs a step or
+#: two, and not one for each of its fields.
+_LEVELS: Final = 4
+#: Steps for one array: half a second of work, and far more than any contract-abiding events need.
+_STEPS_MAX: Final = 250_000
+
+# All that these patterns look for is ASCII, and so never part of a longer UTF-8 character. Their
+# repetitions are possessive: no backtracking, whatever a stranger sends.
+_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT: Final = rb'[^"\[\]{}]++|%b' % _STRING
+_NESTED: Final = reduce(
+    lambda inner, _: rb"%b|[\[{](?:%b)*+[\]}]" % (_FLAT, inner), range(_LEVELS), _FLAT
+)
+#: Inside of an element, up to a bracket that a step does not go over.
+_INSIDE: Final = re.compile(rb"(?:%b)*+" % _NESTED, re.DOTALL)
+#: The same among elements, up to a comma as well.
+_AMONG: Final = re.compile(
+    rb'(?:[^"\[\]{},]++|%b|[\[{](?:%b)*+[\]}])*+' % (_STRING, _NESTED), re.DOTALL
+)
+_OPENING: Final = re.compile(rb"[\[{]++")
+_CLOSING: Final = re.compile(rb"[\]}]++")
 
 
 class TooManyEvents(Exception):
     """A body has more events than allowed."""
+
+
+class TooTangled(Exception):
+    """An array has so many brackets that taking it apart was given up."""
 
 
 class BrokenArray(Exception):
@@ -71,32 +93,42 @@ def elements(body: bytes, most: int) -> list[bytes]:
 
     Raises:
         TooManyEvents: There are more than `most`.
+        TooTangled: It takes more than `_STEPS_MAX` steps.
         BrokenArray: It does not end, or something follows its end.
     """
     body = body.removeprefix(BOM_UTF8).strip(_BLANK)
     texts: list[bytes] = []
-    depth = 0
-    start = 1
-    for token in _TOKEN.finditer(body):
-        kind = token[0]
-        if kind in b"[{":
-            depth += 1
-        elif kind in b"]}":
-            depth -= 1
-        elif kind == b'"':
-            raise BrokenArray(f"the string that begins at byte {token.start()} does not end")
-        if depth > 1 or (depth == 1 and kind != b","):
-            continue
-        text = body[start : token.start()].strip(_BLANK)
-        start = token.end()
-        if depth == 1 or text or texts:
-            if len(texts) == most:
-                raise TooManyEvents
-            texts.append(text)
-        if depth == 0:
-            break
-    if depth or not body.endswith(b"]", 0, start):
-        raise BrokenArray("the array does not end")
+    depth = start = position = 1
+    for _ in range(_STEPS_MAX):
+        position = _end_of(_AMONG if depth == 1 else _INSIDE, body, position)
+        mark = body[position : position + 1]
+        if mark in (b"[", b"{"):
+            end = _end_of(_OPENING, body, position)
+            depth += end - position
+            position = end
+        elif depth > 1 and mark in (b"]", b"}"):
+            end = min(_end_of(_CLOSING, body, position), position + depth - 1)
+            depth -= end - position
+            position = end
+        elif depth > 1 or mark not in (b",", b"]"):
+            what = "a string in it" if mark == b'"' else "the array"
+            raise BrokenArray(f"{what} does not end")
+        else:
+            text = body[start:position].strip(_BLANK)
+            start = position = position + 1
+            if mark == b"," or text or texts:
+                if len(texts) == most:
+                    raise TooManyEvents
+                texts.append(text)
+            if mark == b"]":
+                break
+    else:
+        raise TooTangled
     if start != len(body):
-        raise BrokenArray(f"something follows the end of the array at byte {start}")
+        raise BrokenArray(f"something follows its end at byte {start}")
     return texts
+
+
+def _end_of(pattern: re.Pattern[bytes], body: bytes, position: int) -> int:
+    found = pattern.match(body, position)
+    return position if found is None else found.end()

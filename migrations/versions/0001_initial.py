@@ -17,9 +17,6 @@ SQL = Path(__file__).parents[1] / "sql" / revision
 
 def upgrade() -> None:
     """Run the files of this revision in the order of their names."""
-    from domain.tables import metadata
-
-    metadata.create_all(op.get_bind())
     driver = op.get_bind().connection.driver_connection
     for file in sorted(SQL.glob("*.sql")):
         # The driver itself: without parameters it takes many statements and leaves `%` alone.

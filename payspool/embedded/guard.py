@@ -4,9 +4,9 @@ It holds the reading end of a pipe whose writing end only the supervisor has. Ho
 ends, `kill -9` included, the kernel closes that pipe, and the guard then stops every process that it
 was told of: lowest rank first (intake, workers, Valkey, PostgreSQL).
 
-This file is run as a script (`python -I -S guard.py`), and imported for the same functions by the
-supervising side. It therefore uses the standard library alone, and little of that: it starts in some
-ten milliseconds and idles at a few megabytes.
+This file is run as a script (`python -I -S guard.py <supervisor's pid>`), and imported for the same
+functions by the supervising side. It therefore uses the standard library alone, and little of that:
+it starts in some ten milliseconds and idles at a few megabytes.
 
 A process is signalled only while its identity, process id and start time, is the one recorded: a
 number that the system has given to somebody else since is never touched.
@@ -317,7 +317,7 @@ def main() -> None:
     """Listen until the supervisor is gone, then stop everything that it had started."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    supervisor = os.getppid()
+    supervisor = int(sys.argv[1])  # told, not asked: it may have died before we could ask
     watch = _Watch()
     while True:
         if select.select([0], [], [], PARENT_CHECK_S)[0]:

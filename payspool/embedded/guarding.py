@@ -160,7 +160,7 @@ class Guard:
         output = self._open_log()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", script],
+                [sys.executable, "-I", "-S", script, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

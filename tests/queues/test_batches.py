@@ -142,7 +142,7 @@ def test_the_backoff_grows_and_ends_with_success(
     published = time.time()
     publisher.publish(event(2))
     wait_until(lambda: len(done_ids(tmp_path)) == 2)
-    assert read_records(tmp_path, "begun")[-1]["at"] - published < 0.3
+    assert read_records(tmp_path, "begun")[-1]["at"] - published < 1
 
 
 @pytest.mark.parametrize("raw", [b"\xff\x00 not even text", b"{}", b'{"actor_name": "other"}'])

@@ -106,6 +106,7 @@ def test_a_signal_ends_it_cleanly_within_two_seconds(own_process, own_platform, 
     started = time.monotonic()
     assert own_process.stop(signum) == 0
     assert time.monotonic() - started < 2
+    assert f"listening on {own_process.url}, books in" in own_process.log()
 
 
 def test_a_signal_does_not_wait_for_a_request_under_way(own_process, own_platform):

@@ -75,7 +75,9 @@ class Valkey:
 @contextlib.contextmanager
 def serve(context: ApiContext) -> Iterator[httpx.Client]:
     """The API on a free port, and a client of it."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # With its protocol named, asyncio turns Nagle's algorithm off: 40 ms less for each request.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(context), log_level="critical", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from codecs import BOM_UTF8
 from typing import Any
 
@@ -8,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.event_texts import BrokenArray, TooManyEvents, elements, is_array, lines, single
+from web.event_texts import (
+    BrokenArray,
+    TooManyEvents,
+    TooTangled,
+    elements,
+    is_array,
+    lines,
+    single,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -83,3 +93,36 @@ def test_a_byte_order_mark_is_no_part_of_the_events() -> None:
     assert not is_array(BOM_UTF8 + b'{"a": [1]}')
     assert elements(BOM_UTF8 + b"[1]", most=1) == single(BOM_UTF8 + b"1\n") == [b"1"]
     assert lines(BOM_UTF8 + b"1\n", most=1) == [b"1"]
+
+
+EIGHT_MIB = 8 * 1024 * 1024
+TANGLES = [
+    b"[",
+    b"[]",
+    b"[[[[[[]]]]]]",
+    b"[x",
+    b"[[],",
+    b'[{"',
+    b'""',
+    b'"\\"',
+    b'{"a":[',
+    b"]",
+    b"x",
+]
+
+
+@pytest.mark.parametrize("part", TANGLES)
+def test_no_body_takes_long_to_take_apart(part: bytes) -> None:
+    body = b"[" + part * (EIGHT_MIB // len(part)) + b"]"
+    started = time.process_time()
+    with contextlib.suppress(BrokenArray, TooManyEvents, TooTangled):
+        elements(body, most=1000)
+    assert time.process_time() - started < 2
+
+
+def test_ordinary_events_are_far_from_tangled() -> None:
+    deep = b'{"data": {"a": [[[[[[[[[[[[1]]]]]]]]]]]]}}'
+    body = b"[" + b",".join([b"[" + b",".join([deep] * 20) + b"]"] * 1000) + b"]"
+    assert len(elements(body, most=1000)) == 1000
+    with pytest.raises(TooTangled):
+        elements(b"[" + b"[[[[[[x]]]]]]" * 200_000 + b"]", most=1000)

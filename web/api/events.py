@@ -77,6 +77,9 @@ def _texts(body: EventsBody, most: int) -> list[bytes]:
     except event_texts.TooManyEvents:
         message = f"A request may have at most {most} events. Send them in several requests."
         raise ApiError(413, "too_many_events", message) from None
+    except event_texts.TooTangled:
+        message = "The array is nested too much to be taken apart. Send one event a line instead."
+        raise ApiError(413, "too_complex", message) from None
     except event_texts.BrokenArray as broken:
         message = f"The body is not JSON: {broken}. Nothing was queued."
         raise ApiError(400, "invalid_json", message) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from threading import Lock
 from time import sleep
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -200,13 +200,30 @@ def stripe_gateway(
     Raises KeyRefused if the key does not belong to a merchant of this mode, or to this address.
     """
     check_key(api_key, base_url, mode)
-    return _gateway(api_key, base_url.rstrip("/"), connect_seconds, read_seconds)
+    key = (api_key, base_url.rstrip("/"), connect_seconds, read_seconds)
+    with _LOCK:
+        if key not in _GATEWAYS:
+            _GATEWAYS[key] = _open(*key)
+        return _GATEWAYS[key][0]
 
 
-@lru_cache(maxsize=256)
-def _gateway(
+def close_gateways() -> None:
+    """Close every connection; a gateway that is asked for later opens new ones."""
+    with _LOCK:
+        opened = list(_GATEWAYS.values())
+        _GATEWAYS.clear()
+    for _, transport in opened:
+        transport.close()
+
+
+_LOCK = Lock()
+_GATEWAYS: dict[tuple[str, str, float, float], tuple[StripeGateway, HttpxTransport]] = {}
+"""One for each key and address in use: as many as the installation has Stripe accounts."""
+
+
+def _open(
     api_key: str, base_url: str, connect_seconds: float, read_seconds: float
-) -> StripeGateway:
+) -> tuple[StripeGateway, HttpxTransport]:
     transport = HttpxTransport(
         httpx.Timeout(read_seconds, connect=connect_seconds, pool=connect_seconds),
         use_proxy=urlsplit(base_url).hostname not in LOOPBACK,
@@ -218,7 +235,7 @@ def _gateway(
         max_network_retries=0,
         stripe_version=API_VERSION,
     )
-    return StripeGateway(client)
+    return StripeGateway(client), transport
 
 
 def outcome_of(error: stripe.StripeError) -> GatewayOutcome:

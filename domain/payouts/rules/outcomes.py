@@ -13,6 +13,8 @@ BUSINESS_CODES: Final = frozenset(
         "account_invalid",
         "amount_too_small",
         "balance_insufficient",
+        # What Stripe answers while the destination's `transfers` capability is not active.
+        "insufficient_capabilities_for_transfer",
         "payouts_not_allowed",
         "resource_missing",
         "transfers_not_allowed",

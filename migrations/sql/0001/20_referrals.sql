@@ -22,3 +22,21 @@ EXECUTE FUNCTION keep_tracking();
 
 CREATE TRIGGER no_delete BEFORE DELETE ON trackings FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON trackings FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- A tracking with where its money stands. The status is the earning's and its payout's, read, never copied:
+-- a copy would have to be written again for every tracking at every step of a payout.
+CREATE VIEW tracking_details AS
+SELECT t.*, e.id AS earning_id, e.available_at, e.payout_id,
+       CASE
+           WHEN e.id IS NULL AND t.amount_earned > 0 THEN 'pending'
+           WHEN t.amount_earned > 0 AND t.reversed_amount = t.amount_earned THEN 'reversed'
+           WHEN e.held_at IS NOT NULL THEN 'held'
+           WHEN p.state = 'paid' THEN 'paid'
+           WHEN p.state = 'failed' THEN 'failed'
+           WHEN p.state IN ('reversed', 'returned') THEN 'reversed'
+           WHEN p.id IS NOT NULL THEN 'processing'
+           ELSE 'pending'
+       END AS payout_status
+FROM trackings t
+LEFT JOIN earnings e ON e.source_kind = 'tracking' AND e.source_id = t.id AND e.kind = 'reward'
+LEFT JOIN payouts p ON p.id = e.payout_id;

@@ -38,6 +38,17 @@ BEGIN
             USING ERRCODE = 'integrity_constraint_violation',
                   HINT = 'Lock the card, then write the next sequence number and balance.';
     END IF;
+    SELECT a.program_id, a.program_version INTO broken
+    FROM (SELECT DISTINCT program_id, program_version FROM added) a
+    WHERE NOT EXISTS (
+        SELECT FROM loyalty_program_versions v
+        WHERE v.program_id = a.program_id AND v.version = a.program_version
+    )
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'program %: there is no version %', broken.program_id, broken.program_version
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
     RETURN NULL;
 END $$;
 

@@ -17,7 +17,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 INSERT = """
     INSERT INTO loyalty_transactions (merchant_id, card_id, program_id, program_version, seq, type,
         points_delta, points_balance_after, stamps_balance_after, explanation, transaction_at{columns})
-    SELECT {merchant}, id, program_id, 1, {seq}, '{type}', {delta}, {after}, 0, '{{}}', now(){values}
+    SELECT {merchant}, {card}, program_id, {version}, {seq}, '{type}', {delta}, {after}, 0, '{{}}', now(){values}
     FROM cards WHERE number = 'C1'
 """
 
@@ -36,6 +36,8 @@ def insert(tx: Tx, **values: Any) -> None:
         "delta": 5,
         "after": 15,
         "merchant": "merchant_id",
+        "card": "id",
+        "version": 1,
     }
     extra = dict(values.pop("extra", {"reason": "'goodwill'"}))
     given |= values
@@ -94,10 +96,13 @@ def test_a_row_that_follows_is_accepted(tx: Tx, card: Any) -> None:
         {"after": 5},
         {"delta": 0, "after": 10, "type": "card_reactivated", "seq": 5},
         {"merchant": "merchant_id + 1"},
+        {"card": "id + 1"},
+        {"card": "id + 1", "seq": 1, "after": 5},
+        {"version": 2},
     ],
 )
 def test_a_row_that_does_not_follow_is_refused(tx: Tx, card: Any, wrong: dict[str, Any]) -> None:
-    with pytest.raises(IntegrityError, match=r"does not follow|violates foreign key"):
+    with pytest.raises(IntegrityError, match=r"does not follow|there is no version"):
         insert(tx, **wrong)
 
 

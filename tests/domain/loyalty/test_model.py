@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -17,6 +18,7 @@ from sqlalchemy import text
 from domain.db import Tx
 from domain.loyalty import service
 from domain.loyalty.rules import Refusal
+from domain.loyalty.store import cards as card_store
 
 START = datetime(2026, 3, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -206,6 +208,12 @@ def lots_of(tx: Tx, shop: Any) -> dict[str, list[tuple[Any, ...]]]:
     for number, *lot in found:
         lots.setdefault(number, []).append(tuple(lot))
     return lots
+
+
+@pytest.fixture(autouse=True)
+def few_lots_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that short histories have cards with more lots than are read at first."""
+    monkeypatch.setattr(card_store, "FIRST_LOTS", 2)
 
 
 QUICK = settings(

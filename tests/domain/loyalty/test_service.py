@@ -148,6 +148,22 @@ def test_a_refusal_does_not_hold_up_its_neighbours(tx: Tx, shop: Any) -> None:
     assert reasons(outcomes) == ["card_unknown", None, "insufficient_points", None]
 
 
+def test_enrolments_that_depend_on_one_another_are_decided_as_if_one_by_one(
+    tx: Tx, shop: Any
+) -> None:
+    shop.apply(tx, [shop.enrol("A", "ada")])
+    chain = [("B", "bob"), ("B", "ada"), ("C", "bob"), ("C", "cid"), ("D", "cid"), ("D", "ada")]
+    outcomes = shop.apply(tx, [shop.enrol(card, customer) for card, customer in chain])
+    assert reasons(outcomes) == [
+        None,
+        "card_exists",
+        "customer_has_card",
+        None,
+        "customer_has_card",
+        "customer_has_card",
+    ]
+
+
 def test_a_paused_program_neither_gives_nor_takes(tx: Tx, shop: Any) -> None:
     shop.apply(tx, [shop.enrol("C1"), shop.earn("C1", 100)])
     tx.execute(text("UPDATE loyalty_programs SET status = 'paused'"))

@@ -195,6 +195,28 @@ def test_a_killed_server_comes_back_at_the_same_address_with_its_data(
         assert client.get("acknowledged") == b"yes"
 
 
+def test_a_killed_postgres_comes_back_though_its_socket_lock_names_a_stranger(
+    data_dir: Path,
+) -> None:
+    with Embedded(data_dir, keep_alive=False) as box:
+        killed = box.pid_of("postgres")
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: box.pid_of("postgres") is None)
+        lock = box.endpoints.run_dir / ".s.PGSQL.5432.lock"
+        switch = {"user": lock.stat().st_uid} if os.geteuid() == 0 else {}
+        stranger = subprocess.Popen(["sleep", "60"], **switch)
+        try:
+            lines = lock.read_text().splitlines()
+            lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+            box.start_server("postgres")
+            assert ask(box.endpoints.runtime_url, "SELECT 1") == 1
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            stranger.wait()
+
+
 def test_a_server_stopped_on_purpose_stays_down_until_it_is_started(box: Embedded) -> None:
     box.stop_server("valkey")
     time.sleep(0.6)

@@ -1,5 +1,6 @@
 """Real child processes, kept alive and stopped."""
 
+import itertools
 import logging
 import os
 import signal
@@ -81,7 +82,7 @@ def test_a_crashing_process_is_restarted_ever_more_slowly_and_reported_loudly(
         supervisor.add(python("worker", program, restart=QUICK))
         run_until(supervisor, lambda: supervisor.status()[0].restarts >= 4)
     times = [float(line) for line in note.read_text().split()]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps[0] < 0.8
     assert gaps[2] > 0.35, "the delay has grown to its limit"
     [status] = supervisor.status()

@@ -17,7 +17,7 @@ import httpx
 
 from domain.payouts.gateway import Deadline, Order
 from sandbox.books import Books, Transfer
-from workers.gateways.stripe import StripeGateway, stripe_gateway
+from workers.gateways.stripe import StripeGateway, close_gateways, stripe_gateway
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 20.0
@@ -61,6 +61,7 @@ class Platform:
     def close(self) -> None:
         self.stripe.admin("DELETE", "faults")
         self._http.close()
+        close_gateways()
 
     def gateway(self, *, read_seconds: float = 5.0) -> StripeGateway:
         return stripe_gateway(self.key, self.stripe.url, mode="test", read_seconds=read_seconds)
