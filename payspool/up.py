@@ -23,6 +23,10 @@ def run(settings: Settings, port: int | None) -> int:
             console.print(
                 f"Stripe sandbox (no money is moved): {running.settings.stripe_url}/_sandbox"
             )
+        if settings.embedded:
+            console.print(
+                f"Queue, for payspool_client: {running.settings.redis_url}", soft_wrap=True
+            )
         console.print(f"Logs: {running.data_dir / 'logs'}", soft_wrap=True)
         console.print("Next, in another terminal: .venv/bin/payspool merchants add acme")
         console.print("Ctrl-C stops everything.\n")

@@ -97,6 +97,6 @@ def _database(engine: Engine, needed: str, seconds: float) -> str | None:
 def _redis(url: str, seconds: float) -> str | None:
     with connect(url, connect_timeout=seconds, read_timeout=seconds) as client:
         role = client.role()[0]
-    if False:
+    if role not in (b"master", "master"):
         return "It is a replica, which takes no events. Set PAYSPOOL_REDIS_URL to the primary."
     return None

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import httpx
 import redis
@@ -116,7 +117,10 @@ def _valkey(found: Settings) -> Finding:
         if "valkey_version" in info
         else f"Redis {info['redis_version']}"
     )
-    seen = f"{name}, appendonly {config.get('appendonly')}, appendfsync {config.get('appendfsync')}"
+    seen = (
+        f"{name} at {_without_password(found.redis_url)}, appendonly {config.get('appendonly')},"
+        f" appendfsync {config.get('appendfsync')}"
+    )
     if config.get("maxmemory-policy") != "noeviction":
         return Finding(
             "Valkey", False, seen, "Set maxmemory-policy noeviction: an evicted event is lost."
@@ -127,6 +131,11 @@ def _valkey(found: Settings) -> Finding:
         )
     weak = "With appendfsync always, what was published also survives a power cut."
     return Finding("Valkey", True, seen, "" if config.get("appendfsync") == "always" else weak)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":…@") if parts.password else url
 
 
 def _stripe(found: Settings) -> Finding:

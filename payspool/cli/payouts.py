@@ -81,10 +81,13 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
         )
         return
     session.say(
-        f"Run {result.run_id}: {result.created} payouts created, {result.skipped} payees skipped."
+        f"Run {result.run_id}: {session.count(result.created, 'payout')} created,"
+        f" {session.count(result.skipped, 'payee')} skipped."
     )
     for currency, made in result.by_currency.items():
-        session.say(f"  {made['payouts']} payouts, {format_minor(made['amount'], currency)}")
+        session.say(
+            f"  {session.count(made['payouts'], 'payout')}, {format_minor(made['amount'], currency)}"
+        )
     for reason, count in result.reasons.items():
         session.say(f"  {count} skipped: {reason}")
     for error in result.errors:

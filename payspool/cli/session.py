@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ from payspool import instance, logs, runtime, settings
 from payspool.settings import Settings
 from workers.context import Runtime
 
-console = Console()
-errors = Console(stderr=True)
+# Where there is no terminal (a pipe, a log), tables keep their columns whole.
+_WIDTH = shutil.get_terminal_size((160, 50)).columns
+console = Console(width=_WIDTH)
+errors = Console(stderr=True, width=_WIDTH)
 
 MerchantKey = Annotated[str, typer.Argument(metavar="MERCHANT", help="key of the merchant")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
@@ -86,6 +89,11 @@ def emit_json(value: Any) -> None:
 def say(message: str) -> None:
     """Print a sentence."""
     console.print(message, highlight=False, soft_wrap=True)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 payout``, ``2 payouts``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _mapping(row: Any) -> Any:

@@ -217,6 +217,21 @@ def test_a_killed_postgres_comes_back_though_its_socket_lock_names_a_stranger(
             stranger.wait()
 
 
+def test_a_killed_guard_is_replaced(box: Embedded) -> None:
+    killed = box.guard.pid
+    assert killed
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: box.guard.replacements == 1 and box.guard.pid != killed)
+
+
+def test_what_a_killed_initdb_left_is_thrown_away(data_dir: Path) -> None:
+    (data_dir / "instance.lock").touch()
+    (data_dir / "postgres.new").mkdir()
+    (data_dir / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with Embedded(data_dir, durable=False) as box:
+        assert ask(box.endpoints.runtime_url, "SELECT 1") == 1
+
+
 def test_a_server_stopped_on_purpose_stays_down_until_it_is_started(box: Embedded) -> None:
     box.stop_server("valkey")
     time.sleep(0.6)

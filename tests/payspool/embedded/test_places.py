@@ -139,7 +139,7 @@ def test_as_root_the_servers_are_nobody_without_groups_and_no_foreign_folder_cha
     watched += installed_binaries().postgres.parents[:4]
     users = Path("/etc/passwd").read_text()
     before = [path.stat() for path in watched]
-    box = run_box(data_dir=data_dir).wait()
+    box = run_box(data_dir=data_dir, how={"extra_groups": [0, 4]}).wait()
     nobody = pwd.getpwnam("nobody")
     for name in ("postgres", "valkey"):
         process = psutil.Process(box.pids[name])

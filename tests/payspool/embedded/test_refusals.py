@@ -17,6 +17,7 @@ from payspool.embedded.errors import (
     DataDirUnusable,
     DiskFull,
     ForeignFolder,
+    ModelessFilesystem,
     MuslPlatform,
     NoRunDirectory,
     OtherPostgresMajor,
@@ -190,3 +191,28 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_made(small_disk: Path) -> 
         Embedded(small_disk / "data").start()
     assert not (small_disk / "data" / "postgres").exists()
     assert not (small_disk / "data" / "postgres.new").exists()
+
+
+@pytest.fixture
+def modeless_disk(data_dir: Path) -> Iterator[Path]:
+    if not Path("/dev/fuse").exists():
+        pytest.skip("the kernel has no FUSE")
+    place = data_dir / "windows"
+    place.mkdir(mode=0o755)
+    program = Path(__file__).with_name("modeless_disk.py")
+    disk = subprocess.Popen([sys.executable, str(program), str(place)], stdout=subprocess.PIPE)
+    assert disk.stdout is not None
+    mounted = disk.stdout.readline()
+    if mounted:
+        yield place
+        subprocess.run(["umount", "-l", str(place)], check=True)
+    disk.wait(10)
+    disk.stdout.close()
+    if not mounted:
+        pytest.skip("FUSE may not be mounted here")
+
+
+@as_root
+def test_a_file_system_without_modes_is_refused_before_postgres_does(modeless_disk: Path) -> None:
+    with pytest.raises(ModelessFilesystem, match="Windows drive under WSL"):
+        Embedded(modeless_disk / "data").start()

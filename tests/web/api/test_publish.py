@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -62,6 +63,13 @@ def test_a_thousand_events_are_queued_in_their_order_and_one_more_is_refused(api
     answer = api.post(events[:1000])
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1000)
     assert api.valkey.queued() == [json.dumps(one) for one in events[:1000]]
+
+
+def test_all_events_of_a_request_are_queued_in_one_transaction(api: Api) -> None:
+    with api.valkey.client() as client:
+        client.config_resetstat()
+        assert api.post([event(number) for number in range(1000)]).status_code == 202
+        assert client.info("commandstats")["cmdstat_exec"]["calls"] == 1
 
 
 def test_publishing_again_is_harmless(own_api: Api) -> None:
@@ -232,20 +240,31 @@ def test_a_body_over_the_limit_is_refused_with_the_limit(
         assert http.get("/healthz").status_code == 200
 
 
+def spoken(http: httpx.Client, key: object, length: int, body: bytes) -> bytes:
+    """What a client hears that sends its whole body before it listens."""
+    head = (
+        f"POST /v1/events HTTP/1.1\r\nHost: payspool\r\nContent-Length: {length}\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {key}\r\n\r\n"
+    )
+    with socket.create_connection((http.base_url.host, http.base_url.port or 80), 5) as peer:
+        peer.sendall(head.encode() + body)
+        return peer.recv(100)
+
+
 def test_a_body_that_does_not_arrive_in_time_is_given_up(
     make_context: MakeContext, people: dict[str, Any]
 ) -> None:
-    import socket
-
     with serve(make_context(limits=ApiLimits(body_seconds=0.2))) as http:
-        address = (http.base_url.host, http.base_url.port or 80)
-        head = (
-            "POST /v1/events HTTP/1.1\r\nHost: payspool\r\nContent-Length: 10\r\n"
-            f"Content-Type: application/json\r\nAuthorization: Bearer {people['key']}\r\n\r\n["
-        )
-        with socket.create_connection(address, timeout=5) as peer:
-            peer.sendall(head.encode())
-            assert peer.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert spoken(http, people["key"], 10, b"[").startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_announced_far_over_the_limit_is_not_waited_for(api: Api) -> None:
+    assert spoken(api.http, api.key, 10**12, b"[").startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_that_sends_too_much_before_it_listens_still_hears_why(api: Api) -> None:
+    body = b" " * (16 * 1024 * 1024)
+    assert spoken(api.http, api.key, len(body), body).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("way", ["stopped", "a replica", "full"])
