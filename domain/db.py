@@ -77,6 +77,8 @@ def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool")
             "options": options,
             "application_name": application_name[:63],
             "connect_timeout": 5,
+            # A database host that vanishes without a word frees its threads after 10 s.
+            "tcp_user_timeout": 10_000,
             "prepare_threshold": 3,
         },
     )

@@ -137,9 +137,17 @@ CASE WHEN e.reverses_id IS NULL THEN $credit
            FROM earnings r WHERE r.id = e.reverses_id) END
 """.replace("$credit", _CREDIT.replace("@", "e")).replace("$reversed", _CREDIT.replace("@", "r"))
 
-# Both statements below name the range of their accounts, so that no plan reads the index from its start
-# (where the entries of what was claimed before lie), and the first keeps `standing` from being computed
-# once for each use (OFFSET 0).
+# The unclaimed earnings of each account of `a`, with their standing. LATERAL and OFFSET 0 leave one plan
+# only, an index scan for each account: any other join reads the index from its start, where the entries
+# of what was claimed before lie, and a generic plan (from the ninth execution on) would choose one.
+_UNCLAIMED: Final = """
+CROSS JOIN LATERAL (
+    SELECT e.id, e.amount, $standing AS standing FROM earnings e
+    WHERE e.merchant_id = :merchant_id AND e.account_id = a.account_id
+          AND e.payout_id IS NULL AND e.voided_at IS NULL
+    OFFSET 0
+) u
+""".replace("$standing", _STANDING)
 
 # The same encoding as domain.payouts.rules.members_digest, which a test compares.
 _DIGEST: Final = """
@@ -236,24 +244,16 @@ def due(
                    count(*) FILTER (WHERE standing = 'held') AS held,
                    count(*) FILTER (WHERE standing = 'other_method') AS other_method,
                    $digest AS digest
-            FROM (
-                SELECT e.account_id, e.id, e.amount, $standing AS standing
-                FROM unnest(CAST(:accounts AS bigint[]), CAST(:methods AS text[])) AS a (account_id, method)
-                JOIN earnings e ON e.merchant_id = :merchant_id AND e.account_id = a.account_id
-                WHERE e.payout_id IS NULL AND e.voided_at IS NULL
-                      AND e.account_id BETWEEN :first AND :last
-                OFFSET 0
-            ) unclaimed
+            FROM unnest(CAST(:accounts AS bigint[]), CAST(:methods AS text[])) AS a (account_id, method)
+            $unclaimed
             WHERE standing <> 'later'
             GROUP BY account_id ORDER BY account_id
-            """.replace("$standing", _STANDING).replace("$digest", _DIGEST)
+            """.replace("$unclaimed", _UNCLAIMED).replace("$digest", _DIGEST)
         ),
         {
             "merchant_id": merchant_id,
             "accounts": [account_id for account_id, _ in accounts],
             "methods": [method for _, method in accounts],
-            "first": min(account_id for account_id, _ in accounts),
-            "last": max(account_id for account_id, _ in accounts),
             "as_of": as_of,
         },
     )
@@ -271,25 +271,28 @@ def claim(
         text(
             """
             WITH claimed AS (
-                UPDATE earnings e SET payout_id = a.payout_id
-                FROM unnest(CAST(:accounts AS bigint[]), CAST(:methods AS text[]), CAST(:payouts AS bigint[]))
-                     AS a (account_id, method, payout_id)
-                WHERE e.merchant_id = :merchant_id AND e.account_id = a.account_id
-                      AND e.account_id BETWEEN :first AND :last
-                      AND e.payout_id IS NULL AND e.voided_at IS NULL AND $standing = 'due'
+                UPDATE earnings e SET payout_id = u.payout_id
+                FROM (
+                    SELECT u.id, a.payout_id
+                    FROM unnest(CAST(:accounts AS bigint[]), CAST(:methods AS text[]), CAST(:payouts AS bigint[]))
+                         AS a (account_id, method, payout_id)
+                    $unclaimed
+                    WHERE standing = 'due'
+                ) u
+                -- What another transaction may have changed since is looked at again in the row itself.
+                WHERE e.id = u.id AND e.payout_id IS NULL AND e.voided_at IS NULL
+                      AND (e.reverses_id IS NOT NULL OR (e.held_at IS NULL AND e.available_at <= :as_of))
                 RETURNING e.id, e.amount, e.payout_id, 'due' AS standing
             )
             SELECT payout_id, sum(amount)::bigint AS amount, count(*) AS members, $digest AS digest
             FROM claimed GROUP BY payout_id
-            """.replace("$standing", _STANDING).replace("$digest", _DIGEST)
+            """.replace("$unclaimed", _UNCLAIMED).replace("$digest", _DIGEST)
         ),
         {
             "merchant_id": merchant_id,
             "accounts": [account_id for account_id, _, _ in claims],
             "methods": [method for _, method, _ in claims],
             "payouts": [payout_id for _, _, payout_id in claims],
-            "first": min(account_id for account_id, _, _ in claims),
-            "last": max(account_id for account_id, _, _ in claims),
             "as_of": as_of,
         },
     )

@@ -55,12 +55,11 @@ def delete(tx: Tx, ids: Sequence[int]) -> None:
 
 def seconds_to_next(tx: Tx) -> float | None:
     """Seconds until the next row is due (0 if one is), None if the outbox is empty."""
+    # Not greatest(0, …) in SQL: it ignores NULL, and an empty outbox would be due now, for ever.
     value: float | None = tx.execute(
-        text(
-            "SELECT greatest(0, extract(epoch FROM min(run_at) - clock_timestamp()))::float8 FROM outbox"
-        )
+        text("SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 FROM outbox")
     ).scalar()
-    return value
+    return None if value is None else max(0.0, value)
 
 
 def depth(tx: Tx) -> int:

@@ -4,6 +4,7 @@ from domain.loyalty.service.apply import TYPES, Applied, Done, LoyaltyEvent, Out
 from domain.loyalty.service.expiry import (
     ExpiryRange,
     ExpiryResult,
+    WouldExpire,
     dry_run,
     expire_range,
     plan_expiry,
@@ -20,6 +21,7 @@ __all__ = [
     "LoyaltyEvent",
     "Outcome",
     "ProgramSummary",
+    "WouldExpire",
     "apply",
     "check_invariants",
     "create_program",

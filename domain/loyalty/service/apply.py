@@ -87,6 +87,8 @@ def apply(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Applied:
     Refusal, never an exception. Expiry that is due is booked before an event, even a refused one.
     The transfers of points are returned, not posted: the caller posts all of its own at the very end.
     """
+    if not events:
+        return Applied([], [])
     batch = _load(tx, events, now)
     decided = [_HANDLERS[event.type](batch, event) for event in events]
     history.write(tx, batch.entries, list(batch.changed.values()))
@@ -115,7 +117,7 @@ def _load(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> _Batch:
         if event.type != "loyalty.card_created"
     }
     cards = card_store.lock(tx, wanted - fresh, {program.id: program for program in programs})
-    oldest = min(now, *(event.time for event in events)) if events else now
+    oldest = min(now, *(event.time for event in events))
     card_store.load_lots(tx, _lots_needed(cards, events, oldest, now), oldest)
     return _Batch(now, cards, opened, [], {})
 

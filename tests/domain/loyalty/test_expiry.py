@@ -223,6 +223,20 @@ def test_a_year_of_late_events_in_one_batch_books_each_expiry_in_its_place(
     assert service.check_invariants(tx) == []
 
 
+def test_a_deadline_that_one_late_event_sets_and_the_next_one_passes_is_booked_between(
+    tx: Tx, open_shop: Any, history: Any
+) -> None:
+    shop = open_shop(tx, inactivity_days=10, backdating_days=400, zone="UTC")
+    shop.apply(tx, [shop.enrol("C1", time=NOON - 300 * DAY)])
+    shop.apply(tx, [shop.earn("C1", 10, NOON - 200 * DAY), shop.earn("C1", 20)])
+    assert [row[2:5] for row in history(tx, shop)][1:] == [
+        ("points_earned", 10, 10),
+        ("points_expired", -10, 0),
+        ("points_earned", 20, 20),
+    ]
+    assert service.check_invariants(tx) == []
+
+
 def test_a_card_that_somebody_holds_is_passed_over_and_done_by_the_next_run(
     engine: Engine, open_shop: Any
 ) -> None:

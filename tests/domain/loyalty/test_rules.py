@@ -251,6 +251,8 @@ def test_a_shorter_policy_takes_effect_with_the_next_activity_only() -> None:
     mine.program = program(inactivity_days=10, version=2)
     assert rules.book_due_expiry(mine, NOON + 50 * DAY) is None
     assert (mine.deadline, mine.check_on) == (promised, armed)
+    rules.credit(mine, "points_earned", 1, happened_at=NOON, at=NOON, explanation={})
+    assert mine.deadline == promised, "that was no later activity"
     at = NOON + 50 * DAY
     rules.credit(mine, "points_earned", 1, happened_at=at, at=at, explanation={})
     assert mine.deadline == rules.inactivity_deadline(at, 10, ZoneInfo("UTC"))

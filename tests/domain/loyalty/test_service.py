@@ -141,6 +141,10 @@ def test_what_cannot_be_done_is_refused_with_its_reason(tx: Tx, open_shop: Any) 
     assert service.check_invariants(tx) == []
 
 
+def test_no_events_are_nothing(tx: Tx) -> None:
+    assert service.apply(tx, [], NOON) == service.Applied([], [])
+
+
 def test_a_refusal_does_not_hold_up_its_neighbours(tx: Tx, shop: Any) -> None:
     outcomes = shop.apply(
         tx, [shop.earn("C1", 5), shop.enrol("C1"), shop.redeem("C1", 1), shop.earn("C1", 5)]
@@ -238,6 +242,26 @@ def test_a_redemption_reaches_past_the_first_lots_when_it_must(tx: Tx, open_shop
     )
     assert (more.balance, all_.balance, none.reason) == (10, 3, "insufficient_points")
     assert service.check_invariants(tx) == []
+
+
+def test_lots_keep_the_terms_that_they_were_earned_under(tx: Tx, open_shop: Any) -> None:
+    shop = open_shop(tx, pending_days=30)
+    shop.apply(tx, [shop.enrol("C1"), *(shop.earn("C1", 5, NOON - DAY) for _ in range(8))])
+    tx.execute(
+        text(
+            """
+            INSERT INTO loyalty_program_versions (program_id, version, earn_points, earn_per_amount, currency,
+                pending_days, backdating_days, qualifying_types)
+            SELECT program_id, 2, earn_points, earn_per_amount, currency, 0, backdating_days, qualifying_types
+            FROM loyalty_program_versions WHERE program_id = :id
+            """
+        ),
+        {"id": shop.programs[0].id},
+    )
+    tx.execute(text("UPDATE loyalty_programs SET version = 2"))
+    shop.apply(tx, [shop.earn("C1", 10)])
+    done, refused = shop.apply(tx, [shop.redeem("C1", 10), shop.redeem("C1", 1)])
+    assert (done.balance, refused.reason) == (40, "insufficient_points")
 
 
 def test_an_event_older_than_the_backdating_limit_counts_from_its_reception(
