@@ -14,7 +14,7 @@ from payspool.embedded import Embedded, Endpoints, scratch_data_dir
 
 
 @pytest.fixture(scope="session")
-def box() -> Iterator[Endpoints]:
+def servers() -> Iterator[Endpoints]:
     """Servers of this test process alone. Without fsync: durability has tests with servers of its own."""
     data_dir = scratch_data_dir()
     try:
@@ -28,13 +28,13 @@ def box() -> Iterator[Endpoints]:
 def admin_url(request: pytest.FixtureRequest) -> str:
     """Superuser URL of the run's PostgreSQL: the box's, or that of PAYSPOOL_TEST_ADMIN_URL."""
     given = os.environ.get("PAYSPOOL_TEST_ADMIN_URL")
-    return given or str(request.getfixturevalue("box").admin_url)
+    return given or str(request.getfixturevalue("servers").admin_url)
 
 
 @pytest.fixture
-def redis_url(box: Endpoints) -> str:
+def redis_url(servers: Endpoints) -> str:
     """The run's Valkey. Tests share it: each takes a namespace of its own (see ``namespace``)."""
-    return box.redis_url
+    return servers.redis_url
 
 
 @pytest.fixture
