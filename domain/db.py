@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,9 +20,11 @@ from sqlalchemy import (
     Identity,
     MetaData,
     create_engine,
+    event,
     func,
     text,
 )
+from sqlalchemy.engine import ExceptionContext
 
 Tx = Connection
 """An open transaction. Whoever opened it commits; nobody else does."""
@@ -68,7 +71,7 @@ def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool")
         f" -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -82,6 +85,24 @@ def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool")
             "prepare_threshold": 3,
         },
     )
+    event.listen(engine, "connect", _send_lists_in_binary)
+    event.listen(engine, "handle_error", _drop_stale_plans)
+    return engine
+
+
+def _send_lists_in_binary(connection: "psycopg.Connection[Any]", _record: object) -> None:
+    # As text every element is searched for characters to escape: 15 ms for 500 JSON texts, not 0.1 ms.
+    connection.adapters.register_dumper(list, ListBinaryDumper)
+
+
+def _drop_stale_plans(context: ExceptionContext) -> None:
+    """Let go of connections whose prepared statements a migration has outdated.
+
+    PostgreSQL refuses such a statement for as long as its connection lives ("cached plan must not
+    change result type", 0A000): an old worker beside a new schema would never work again.
+    """
+    if isinstance(context.original_exception, psycopg.errors.FeatureNotSupported):
+        context.is_disconnect = True
 
 
 @contextmanager
@@ -94,8 +115,8 @@ def transaction(engine: Engine) -> Iterator[Tx]:
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Tx]:
     """A read-only transaction in which every statement sees the same moment: for checks across tables."""
-    with engine.connect() as connection:
-        connection = connection.execution_options(isolation_level="REPEATABLE READ")
+    with engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             yield connection
@@ -105,13 +126,16 @@ def next_ids(tx: Tx, table: str, count: int) -> list[int]:
     """Reserve ``count`` ids of ``table``'s identity, ascending, so that rows can be linked before COPY."""
     if count == 0:
         return []
-    rows = tx.execute(
+    ids: list[int] = tx.execute(
         text(
-            "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
+            """
+            WITH s AS MATERIALIZED (SELECT CAST(pg_get_serial_sequence(:table, 'id') AS regclass) AS name)
+            SELECT array(SELECT nextval(s.name) FROM generate_series(1, :count)) FROM s
+            """
         ),
         {"table": table, "count": count},
-    )
-    return [row[0] for row in rows]
+    ).scalar_one()
+    return ids
 
 
 def copy_rows(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -18,9 +18,10 @@ def record(tx: Tx, new: Sequence[NewEarning], *, beside: Sequence[Transfer] = ()
     ``beside`` are other transfers of the same transaction (points), posted in the same go so that the
     kept balances are locked once and last.
     """
-    accounts = ledger.account_ids(tx, [e.account for e in new])
+    transfers = [*map(transfer_for, new), *beside]
+    accounts = ledger.accounts_of(tx, transfers)
     ids = store.insert(tx, new, accounts)
-    ledger.post(tx, [*(transfer_for(e) for e in new), *beside])
+    ledger.post(tx, transfers, accounts=accounts)
     return ids
 
 

@@ -19,12 +19,32 @@ from payspool_client import Event, InvalidEvent, parse_event
 
 MAX_DETAIL: Final = 500
 """Longest stored error text (EVENTS)."""
+MAX_MESSAGE_ID: Final = 255
+"""Longest message id that is stored as it is (as the column)."""
 
 STANDING_REASONS: Final = frozenset(
-    "self_referral duplicate_transaction already_rewarded outside_window below_minimum code_exhausted"
-    " code_expired reward_cap_reached currency_mismatch missing_amount duplicate_refund"
-    " refund_exceeds_transaction full_refund_required insufficient_points below_min_redemption"
-    " below_minimum_purchase no_points card_exists customer_has_card card_inactive".split()
+    [
+        "self_referral",
+        "duplicate_transaction",
+        "already_rewarded",
+        "outside_window",
+        "below_minimum",
+        "code_exhausted",
+        "code_expired",
+        "reward_cap_reached",
+        "currency_mismatch",
+        "missing_amount",
+        "duplicate_refund",
+        "refund_exceeds_transaction",
+        "full_refund_required",
+        "insufficient_points",
+        "below_min_redemption",
+        "below_minimum_purchase",
+        "no_points",
+        "card_exists",
+        "customer_has_card",
+        "card_inactive",
+    ]
 )
 """Refusals that were decisions: a replay of the same event leaves them as they are.
 
@@ -72,9 +92,16 @@ class Incoming:
 
     inbox_id: int
     merchant_id: int
+    source: str
+    event_id: str
     type: str
     time: datetime
     data: Any
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        """The order of what waited: when it happened, and by name where that is the same."""
+        return (self.time, self.source, self.event_id)
 
 
 def parse(deliveries: Iterable[Delivery]) -> list[Parsed]:
@@ -100,6 +127,13 @@ def lock_key(merchant_id: int, correlation: str) -> int:
     """The 64-bit advisory lock of a correlation."""
     digest = blake2b(f"{merchant_id}/{correlation}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def message_key(message_id: str) -> str:
+    """A message's id as it is stored: what is too long or cannot be stored is named by its hash."""
+    if len(message_id) <= MAX_MESSAGE_ID and storable(message_id) == message_id:
+        return message_id
+    return f"blake2b:{blake2b(message_id.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def storable(text: str) -> str:

@@ -7,7 +7,7 @@ order: inbox rows, correlation locks, then what the subjects lock, kept balances
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -20,11 +20,13 @@ from domain.inbox.apply import Decided, apply_subjects
 from domain.inbox.rules import (
     MAX_DETAIL,
     STANDING_REASONS,
+    Delivery,
     Incoming,
     Outcome,
     Parsed,
     correlation_of,
     lock_key,
+    message_key,
     storable,
 )
 from domain.merchants import service as merchants
@@ -38,30 +40,60 @@ Key = tuple[int, str, str]
 
 
 @dataclass(slots=True)
-class _Claim:
+class _Named:
+    """A delivery with a readable identity and a known merchant. ``error``: refused before the rules."""
+
+    position: int
+    key: Key
+    raw: str
+    event: Event | None
+    error: InvalidEvent | None
+
+    @property
+    def says(self) -> Event | InvalidEvent:
+        said = self.error or self.event
+        assert said is not None
+        return said
+
+    @property
+    def data(self) -> Mapping[str, Any] | None:
+        return self.event.payload if self.event else self.error.data if self.error else None
+
+    @property
+    def texts(self) -> tuple[str | None, str | None]:
+        """`data` as JSON, or the raw text where it could not be read."""
+        data = self.data
+        if data is None:
+            return None, storable(self.raw)
+        return json.dumps(data, separators=(",", ":")), None
+
+
+@dataclass(slots=True)
+class _Batch:
     """A batch while it is claimed."""
 
     outcomes: list[Outcome | None]
     now: datetime
-    # position → (merchant id, what was parsed), for everything with a readable identity
-    known: dict[int, tuple[int, Parsed]] = field(default_factory=dict)
-    first: dict[Key, int] = field(default_factory=dict)
+    named: list[_Named] = field(default_factory=list)
     # events to apply, with the position of their delivery
     fresh: list[tuple[int, Incoming]] = field(default_factory=list)
     retried: set[int] = field(default_factory=set)
 
 
 def apply(tx: Tx, parsed: Sequence[Parsed]) -> list[Outcome]:
-    """Apply deliveries in order; returns one outcome for each. A refusal is a row, never an exception."""
-    batch = _Claim([None] * len(parsed), clock.business_now(tx))
-    _identify(tx, batch, parsed)
-    _claim(tx, batch)
+    """Apply deliveries in order; returns one outcome for each. A refusal is a row, never an exception.
+
+    A copy inside the batch is a duplicate of what the batch decides of the first.
+    """
+    batch = _claimed(tx, parsed)
     decided = _apply_fresh(tx, [incoming for _, incoming in batch.fresh], batch.retried, batch.now)
     for (position, incoming), one in zip(batch.fresh, decided, strict=True):
         batch.outcomes[position] = Outcome(
             one.status, incoming.type, incoming.inbox_id, one.reason, one.detail
         )
-    return [outcome for outcome in batch.outcomes if outcome is not None]
+    outcomes = [outcome for outcome in batch.outcomes if outcome is not None]
+    assert len(outcomes) == len(parsed), "every delivery has an outcome"
+    return outcomes
 
 
 def recheck_waiting(tx: Tx, after_id: int = 0) -> tuple[int, int | None]:
@@ -111,134 +143,130 @@ def unreadable_counts(tx: Tx) -> list[Any]:
 
 def mark_dead(tx: Tx, parsed: Parsed, error: str) -> None:
     """Keep an event that a bug stopped, alone in its transaction, so that its neighbours go on."""
-    batch = _Claim([None], clock.business_now(tx))
-    _identify(tx, batch, [parsed])
-    _claim(tx, batch)
-    if batch.fresh:
-        inbox_id = batch.fresh[0][1].inbox_id
-        store.set_outcomes(tx, [(inbox_id, "dead", "bug", error[:MAX_DETAIL], None, True)])
+    batch = _claimed(tx, [parsed])
+    for _, event in batch.fresh:
+        again = event.inbox_id in batch.retried
+        detail = storable(error)[:MAX_DETAIL]
+        store.set_outcomes(tx, [(event.inbox_id, "dead", "bug", detail, None, again)])
 
 
-def _identify(tx: Tx, batch: _Claim, parsed: Sequence[Parsed]) -> None:
-    keys = {p.event.merchant for p in parsed if p.event}
-    keys |= {p.error.identity.merchant for p in parsed if p.error and p.error.identity}
-    known = merchants.find(tx, keys) if keys else {}
-    for position, one in enumerate(parsed):
-        identity = one.event.identity if one.event else one.error.identity if one.error else None
+def keep_unclaimable(tx: Tx, parsed: Parsed, error: str) -> None:
+    """Keep by its message what a bug stopped even from being marked as dead: the last resort."""
+    _keep_unreadable(tx, [(parsed.delivery, "bug", error)], clock.business_now(tx))
+
+
+def _claimed(tx: Tx, parsed: Sequence[Parsed]) -> _Batch:
+    batch = _Batch([None] * len(parsed), clock.business_now(tx))
+    _identify(tx, batch, parsed)
+    if batch.named:
+        _claim(tx, batch)
+    return batch
+
+
+def _identify(tx: Tx, batch: _Batch, parsed: Sequence[Parsed]) -> None:
+    identities = [
+        one.event.identity if one.event else one.error.identity if one.error else None
+        for one in parsed
+    ]
+    known = merchants.find(tx, {identity.merchant for identity in identities if identity})
+    unreadable: list[tuple[Delivery, str, str]] = []
+    for position, (one, identity) in enumerate(zip(parsed, identities, strict=True)):
+        merchant = known.get(identity.merchant) if identity else None
+        if identity and merchant and not merchant.retired:
+            error = one.error
+            if one.event and one.event.time - batch.now > TIME_AHEAD_MAX:
+                error = _in_future(one.event)
+            key = (merchant.id, identity.source, identity.id)
+            batch.named.append(_Named(position, key, one.delivery.text, one.event, error))
+            continue
         if identity is None:
             assert one.error is not None
-            _unreadable(tx, batch, position, one, one.error.reason, one.error.message)
-            continue
-        merchant = known.get(identity.merchant)
-        if merchant is None or merchant.retired:
-            reason = "unknown_merchant" if merchant is None else "merchant_retired"
-            detail = f"the merchant {identity.merchant!r} {'does not exist' if merchant is None else 'is retired'}"
-            _unreadable(tx, batch, position, one, reason, detail)
-            continue
-        batch.known[position] = (merchant.id, one)
+            reason, detail = one.error.reason, one.error.message
+        elif merchant is None:
+            reason, detail = "unknown_merchant", f"there is no merchant {identity.merchant!r}"
+        else:
+            reason, detail = "merchant_retired", f"the merchant {identity.merchant!r} is retired"
+        unreadable.append((one.delivery, reason, detail))
+        type_ = one.event.type if one.event else None
+        batch.outcomes[position] = Outcome("unreadable", type_, None, reason, detail)
+    if unreadable:
+        _keep_unreadable(tx, unreadable, batch.now)
 
 
-def _unreadable(
-    tx: Tx, batch: _Claim, position: int, one: Parsed, reason: str, detail: str
-) -> None:
-    delivery = one.delivery
+def _keep_unreadable(tx: Tx, kept: Sequence[tuple[Delivery, str, str]], now: datetime) -> None:
     store.insert_unreadable(
         tx,
-        delivery.message_id,
-        delivery.position,
-        reason,
-        storable(detail)[:MAX_DETAIL],
-        delivery.text.encode("utf-8", "surrogatepass"),
-        batch.now,
-    )
-    batch.outcomes[position] = Outcome(
-        "unreadable", one.event.type if one.event else None, None, reason, detail
+        [
+            (
+                message_key(delivery.message_id),
+                delivery.position,
+                reason,
+                storable(detail)[:MAX_DETAIL],
+                delivery.text.encode("utf-8", "surrogatepass"),
+            )
+            for delivery, reason, detail in kept
+        ],
+        now,
     )
 
 
-def _claim(tx: Tx, batch: _Claim) -> None:
-    rows: dict[Key, tuple[Any, ...]] = {}
-    for position, (merchant_id, one) in batch.known.items():
-        event, error = one.event, one.error
-        if event and event.time - batch.now > TIME_AHEAD_MAX:
-            error = _in_future(event)
-        said = error or event
-        assert said is not None
-        identity = error.identity if error else event.identity if event else None
-        assert identity is not None
-        key = (merchant_id, identity.source, identity.id)
-        if key in batch.first:
-            continue  # compared with the first of them below
-        batch.first[key] = position
-        data = event.payload if event else error.data if error else None
-        rows[key] = (
-            *key,
-            said.type,
-            said.time,
-            said.content_hash,
-            None if data is None else json.dumps(data, separators=(",", ":")),
-            storable(one.delivery.text) if data is None else None,
-            "rejected" if error else "applied",
-            error.reason if error else None,
-            storable(error.message) if error else None,
-        )
-    if not rows:
-        return
-    ordered = [rows[key] for key in sorted(rows)]
-    new = {(r.merchant_id, r.source, r.event_id): r.id for r in store.claim(tx, ordered, batch.now)}
-    old = {}
-    if len(new) < len(rows):
-        existing = store.existing(tx, sorted(set(rows) - set(new)))
+def _claim(tx: Tx, batch: _Batch) -> None:
+    first: dict[Key, _Named] = {}
+    for named in batch.named:
+        first.setdefault(named.key, named)
+    new = {
+        (r.merchant_id, r.source, r.event_id): r.id
+        for r in store.claim(tx, [_row(first[key]) for key in sorted(first)], batch.now)
+    }
+    old: dict[Key, Any] = {}
+    if len(new) < len(first):
+        existing = store.existing(tx, sorted(set(first) - set(new)))
         old = {(r.merchant_id, r.source, r.event_id): r for r in existing}
-    for position, (merchant_id, one) in batch.known.items():
-        identity = one.event.identity if one.event else one.error.identity if one.error else None
-        assert identity is not None
-        key = (merchant_id, identity.source, identity.id)
-        _settle(tx, batch, position, key, rows[key], new.get(key), old.get(key))
+    conflicts: list[tuple[int, bytes, str | None, str | None]] = []
+    refused_again: list[tuple[int, str, str | None, str | None, str | None, bool]] = []
+    led: set[Key] = set()
+    for named in batch.named:
+        key, says, before = named.key, named.says, old.get(named.key)
+        inbox_id = before.id if before else new[key]
+        stands = bytes(before.content_hash) if before else first[key].says.content_hash
+        if says.content_hash != stands:
+            conflicts.append((inbox_id, says.content_hash, *named.texts))
+            outcome = Outcome("conflict", says.type, inbox_id, "conflict", _CONFLICT)
+        elif key in led or (before and _stands(before)):
+            outcome = Outcome("duplicate", says.type, inbox_id)
+        elif named.error:  # refused before the rules: what it says breaks the contract
+            reason, detail = named.error.reason, storable(named.error.message)[:MAX_DETAIL]
+            outcome = Outcome("rejected", says.type, inbox_id, reason, detail)
+            if before:
+                refused_again.append((inbox_id, "rejected", reason, detail, None, True))
+        else:
+            assert named.event is not None
+            event = named.event
+            incoming = Incoming(inbox_id, *key, event.type, event.time, event.data)
+            batch.fresh.append((named.position, incoming))
+            batch.retried |= {inbox_id} if before else set()
+            outcome = None
+        if says.content_hash == stands:
+            led.add(key)
+        batch.outcomes[named.position] = outcome
+    if conflicts:
+        store.insert_conflicts(tx, sorted(conflicts, key=lambda row: row[:2]), batch.now)
+    if refused_again:
+        store.set_outcomes(tx, refused_again)
 
 
-def _settle(
-    tx: Tx,
-    batch: _Claim,
-    position: int,
-    key: Key,
-    row: tuple[Any, ...],
-    new_id: int | None,
-    old: Any,
-) -> None:
-    """Decide what a delivery is: new, a duplicate, a conflict, or a retry of what was refused."""
-    merchant_id, one = batch.known[position]
-    event, error = one.event, one.error
-    said = event or error
-    assert said is not None
-    is_first = batch.first[key] == position
-    claimed_hash, claimed_id = (
-        (row[5], new_id) if new_id is not None else (bytes(old.content_hash), old.id)
+def _row(named: _Named) -> tuple[Any, ...]:
+    says, error = named.says, named.error
+    return (
+        *named.key,
+        says.type,
+        says.time,
+        says.content_hash,
+        *named.texts,
+        "rejected" if error else "applied",
+        error.reason if error else None,
+        storable(error.message)[:MAX_DETAIL] if error else None,
     )
-    assert claimed_id is not None
-    if said.content_hash != claimed_hash:
-        data = event.payload if event else error.data if error else None
-        store.insert_conflict(
-            tx,
-            claimed_id,
-            said.content_hash,
-            None if data is None else json.dumps(data),
-            storable(one.delivery.text) if data is None else None,
-            batch.now,
-        )
-        batch.outcomes[position] = Outcome("conflict", said.type, claimed_id, "conflict", _CONFLICT)
-    elif not is_first or (old is not None and _stands(old)):
-        batch.outcomes[position] = Outcome("duplicate", said.type, claimed_id)
-    elif row[8] == "rejected":  # refused before the rules: what it says breaks the contract
-        batch.outcomes[position] = Outcome("rejected", said.type, claimed_id, row[9], row[10])
-        if old is not None:
-            store.set_outcomes(tx, [(claimed_id, "rejected", row[9], row[10], None, True)])
-    else:
-        assert event is not None
-        if old is not None:
-            batch.retried.add(claimed_id)
-        incoming = Incoming(claimed_id, merchant_id, event.type, event.time, event.data)
-        batch.fresh.append((position, incoming))
 
 
 def _stands(old: Any) -> bool:
@@ -298,11 +326,13 @@ def _stored(
         Incoming(
             row.id,
             row.merchant_id,
+            row.source,
+            row.event_id,
             row.type,
             row.occurred_at,
             EVENT_TYPES[row.type].model_validate(row.data),
         )
-        for row in sorted(rows, key=lambda row: (row.occurred_at, row.id))
+        for row in rows
         if row.status in ("waiting", "applied")
     ]
     refused = {
@@ -310,7 +340,7 @@ def _stored(
         for row in rows
         if row.status == "rejected" and row.type == "conversion.recorded"
     }
-    return waiting, refused
+    return sorted(waiting, key=lambda event: event.order), refused
 
 
 def _decide(

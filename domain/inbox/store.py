@@ -83,38 +83,56 @@ _LOCK_REFUSED = text(
 )
 
 
-def insert_conflict(
-    tx: Tx, inbox_id: int, content_hash: bytes, data: str | None, raw: str | None, at: datetime
+def insert_conflicts(
+    tx: Tx, rows: Sequence[tuple[int, bytes, str | None, str | None]], at: datetime
 ) -> None:
-    """Keep other content that came under a known key; the same other content once."""
+    """Keep other content that came under known keys; the same other content once.
+
+    ``rows`` are (inbox id, content hash, data, raw), sorted, so that two batches wait in one direction.
+    """
+    ids, hashes, data, raws = (list(column) for column in zip(*rows, strict=True))
     tx.execute(
         text(
             """
             INSERT INTO inbox_conflicts (inbox_id, content_hash, data, raw, received_at)
-            VALUES (:inbox_id, :content_hash, CAST(:data AS jsonb), :raw, :at) ON CONFLICT DO NOTHING
+            SELECT inbox_id, content_hash, CAST(data AS jsonb), raw, :at
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:hashes AS bytea[]), CAST(:data AS text[]),
+                        CAST(:raws AS text[]))
+                 WITH ORDINALITY AS c (inbox_id, content_hash, data, raw, position)
+            ORDER BY position ON CONFLICT DO NOTHING
             """
         ),
-        {"inbox_id": inbox_id, "content_hash": content_hash, "data": data, "raw": raw, "at": at},
+        {"ids": ids, "hashes": hashes, "data": data, "raws": raws, "at": at},
     )
 
 
 def insert_unreadable(
-    tx: Tx, message_id: str, position: int, reason: str, detail: str, raw: bytes, at: datetime
+    tx: Tx, rows: Sequence[tuple[str, int, str, str, bytes]], at: datetime
 ) -> None:
-    """Keep what has no readable identity, by the message that carried it."""
+    """Keep what has no readable identity, by the message that carried it.
+
+    ``rows`` are (message id, position, reason, detail, raw).
+    """
+    messages, positions, reasons, details, raws = (
+        list(column) for column in zip(*rows, strict=True)
+    )
     tx.execute(
         text(
             """
             INSERT INTO rejected_messages (message_id, position, reason, detail, raw, received_at)
-            VALUES (:message_id, :position, :reason, :detail, :raw, :at) ON CONFLICT DO NOTHING
+            SELECT message_id, position, reason, detail, raw, :at
+            FROM unnest(CAST(:messages AS text[]), CAST(:positions AS int[]), CAST(:reasons AS text[]),
+                        CAST(:details AS text[]), CAST(:raws AS bytea[]))
+                 AS m (message_id, position, reason, detail, raw)
+            ORDER BY message_id, position ON CONFLICT DO NOTHING
             """
         ),
         {
-            "message_id": message_id,
-            "position": position,
-            "reason": reason,
-            "detail": detail,
-            "raw": raw,
+            "messages": messages,
+            "positions": positions,
+            "reasons": reasons,
+            "details": details,
+            "raws": raws,
             "at": at,
         },
     )
@@ -130,7 +148,8 @@ def by_correlation(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT i.id, i.merchant_id, i.type, i.occurred_at, i.data, i.status, i.reason, i.correlation
+                SELECT i.id, i.merchant_id, i.source, i.event_id, i.type, i.occurred_at, i.data, i.status,
+                       i.reason, i.correlation
                 FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS k (m, c)
                 JOIN inbox_events i ON i.merchant_id = k.m AND i.correlation = k.c
                 """

@@ -15,14 +15,13 @@ A transfer moves one amount from a debit to a credit account:
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 KEPT_BALANCE: Final = "payable"
 """The kind of account whose balance is kept in its row."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Account:
+class Account(NamedTuple):
     """A ledger account by its natural key. ``currency`` is ISO 4217 or ``points:<program>``."""
 
     merchant_id: int

@@ -1,6 +1,6 @@
 """Use cases of the ledger: post transfers, and check that the kept balances are what was posted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.db import Tx
@@ -12,11 +12,16 @@ VIOLATIONS_SHOWN: Final = 20
 
 
 def post(
-    tx: Tx, transfers: Sequence[Transfer], *, groups: Sequence[int] | None = None
+    tx: Tx,
+    transfers: Sequence[Transfer],
+    *,
+    groups: Sequence[int] | None = None,
+    accounts: Mapping[Account, int] | None = None,
 ) -> list[int]:
     """Append ``transfers`` and move the kept balances, which are locked last and in id order.
 
-    ``groups`` ties legs of one movement together (0: a group of its own). Returns the new ids.
+    ``groups`` ties legs of one movement together (0: a group of its own). ``accounts`` are the ids of
+    ``accounts_of`` the transfers, where the caller knows them. Returns the new ids.
     Call it as the last write of a transaction: a hot payee's row is then held for a moment only.
     """
     if not transfers:
@@ -27,7 +32,7 @@ def post(
         assert transfer.debit.merchant_id == transfer.credit.merchant_id, (
             "one merchant to a transfer"
         )
-    ids = store.account_ids(tx, _accounts(transfers))
+    ids = accounts_of(tx, transfers) if accounts is None else accounts
     transfer_ids = store.insert_transfers(tx, transfers, ids, groups or [0] * len(transfers))
     deltas = {ids[account]: delta for account, delta in balance_deltas(transfers).items()}
     if deltas:
@@ -35,9 +40,9 @@ def post(
     return transfer_ids
 
 
-def account_ids(tx: Tx, accounts: Sequence[Account]) -> dict[Account, int]:
-    """Ids of ``accounts``, made where they are missing."""
-    return store.account_ids(tx, accounts)
+def accounts_of(tx: Tx, transfers: Sequence[Transfer]) -> dict[Account, int]:
+    """Ids of the accounts that ``transfers`` touch, made where they are missing."""
+    return store.account_ids(tx, {account for t in transfers for account in (t.debit, t.credit)})
 
 
 def check_invariants(tx: Tx) -> list[str]:
@@ -46,7 +51,3 @@ def check_invariants(tx: Tx) -> list[str]:
         f"ledger account {row.id} ({row.owner}, {row.currency}) keeps {row.balance}, its transfers give {row.computed}"
         for row in store.drifted_balances(tx, VIOLATIONS_SHOWN)
     ]
-
-
-def _accounts(transfers: Sequence[Transfer]) -> set[Account]:
-    return {account for t in transfers for account in (t.debit, t.credit)}

@@ -1,10 +1,12 @@
 """The command line, a module for each noun."""
 
 import sys
+from typing import Final
 
+import httpx
 import redis.exceptions
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from domain.errors import DomainError
 from payspool.cli import (
@@ -24,7 +26,19 @@ from payspool.cli import (
 from payspool.embedded import EmbeddedError
 from payspool.sandbox_client import SandboxRefused
 from payspool.settings import BadSettings
+from payspool.supervisor import SupervisorError
 from payspool_client import PayspoolClientError
+
+_EXPECTED: Final = (
+    DomainError,
+    BadSettings,
+    EmbeddedError,
+    SupervisorError,
+    PayspoolClientError,
+    SandboxRefused,
+)
+_OTHER_SCHEMA: Final = ("42P01", "42703")
+"""SQLSTATEs undefined_table and undefined_column."""
 
 app = typer.Typer(
     help="Payspool turns conversion and loyalty events into money owed, and money owed into money paid, once.",
@@ -53,12 +67,22 @@ def main() -> None:
     """Run a command; expected errors end it with one clear sentence and status 1."""
     try:
         app()
-    except (DomainError, BadSettings, EmbeddedError, PayspoolClientError, SandboxRefused) as error:
+    except _EXPECTED as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(1)
     except OperationalError as error:
         sys.stderr.write(f"PostgreSQL does not answer: {error.orig}\nTry `payspool doctor`.\n")
-        sys.exit(1)
     except redis.exceptions.ConnectionError as error:
         sys.stderr.write(f"Valkey does not answer: {error}\nTry `payspool doctor`.\n")
-        sys.exit(1)
+    except httpx.TransportError as error:
+        sys.stderr.write(f"The sandbox does not answer: {error}\nTry `payspool doctor`.\n")
+    except DataError as error:
+        sys.stderr.write(f"A value cannot be stored: {error.orig}\n")
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) not in _OTHER_SCHEMA:
+            raise
+        sys.stderr.write(
+            f"The database has another schema than this Payspool: {error.orig}\nRun `payspool migrate`.\n"
+        )
+    else:
+        return
+    sys.exit(1)

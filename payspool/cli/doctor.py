@@ -43,9 +43,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="for scripts")] 
     else:
         for f in findings:
             mark = "[green]ok[/green]  " if f.ok else "[red]fails[/red]"
-            session.console.print(f"{mark} {f.check}: {f.seen}", highlight=False, soft_wrap=True)
+            session.console.print(mark, end=" ")
+            session.say(f"{f.check}: {f.seen}")
             if f.do:
-                session.console.print(f"       {f.do}", highlight=False, soft_wrap=True)
+                session.say(f"       {f.do}")
     if not all(f.ok for f in findings):
         raise typer.Exit(1)
 

@@ -1,9 +1,7 @@
 """`payspool events`: publish one, import a file, ask what became of one."""
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,7 +10,7 @@ from rich.progress import Progress
 
 from domain.errors import Invalid, NotFound
 from domain.inbox import service as inbox
-from payspool.cli import session
+from payspool.cli import event_files, session
 from payspool.cli.session import AsJson, MerchantKey
 from payspool_client import InvalidEvent, Publisher, parse_event
 
@@ -20,24 +18,24 @@ app = typer.Typer(help="Events: publish, import, follow.", no_args_is_help=True)
 
 CHUNK: Final = 1_000
 """Lines that an import validates and publishes at a time."""
-REQUIRED_COLUMNS: Final = frozenset({"id", "source", "merchant", "type", "time"})
-ENVELOPE: Final = ("specversion", "id", "source", "merchant", "type", "time")
-WHOLE_NUMBERS: Final = frozenset({"amount", "points", "purchase_amount"})
-"""CSV columns whose text becomes an integer."""
+REJECTED_TEXT: Final = 2_000
+"""Characters of a refused line that the rejects file keeps."""
 
 
 @app.command(epilog="Example: payspool events publish event.json")
 def publish(
-    file: Annotated[typer.FileText, typer.Argument(help="a JSON event; - for standard input")],
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="a JSON event; - for standard input")
+    ],
 ) -> None:
     """Publish one event."""
-    text = file.read()
+    text = file.read().removeprefix(BOM_UTF8).strip()
     try:
         event = parse_event(text)
     except InvalidEvent as error:
         raise Invalid(error.field or "event", error.message) from None
     with _publisher() as publisher:
-        publisher.publish(event.to_json())
+        publisher.publish(text)
     session.say(
         f"Published. `payspool events status {event.merchant} {event.source} {event.id}` tells what became of it."
     )
@@ -66,15 +64,14 @@ def import_(
     ):
         task = progress.add_task(f"Importing {file.name}", total=file.stat().st_size)
         chunk: list[str] = []
-        for number, text, done in _lines(file):
-            progress.update(task, completed=done)
-            try:
-                parse_event(text)
-                chunk.append(text)
-            except InvalidEvent as error:
+        for line in event_files.read(file):
+            progress.update(task, completed=line.done)
+            refusal = _refusal(line)
+            if refusal is None:
+                chunk.append(line.text)
+            else:
                 refused += 1
-                line = {"line": number, "reason": error.reason, "message": error.message}
-                out.write(json.dumps(line | {"text": text[:2_000]}) + "\n")
+                out.write(json.dumps(refusal | {"text": line.text[:REJECTED_TEXT]}) + "\n")
             if len(chunk) == CHUNK:
                 sent += publisher.publish_many(chunk)
                 chunk = []
@@ -83,8 +80,22 @@ def import_(
         rejects.unlink()
     session.say(f"Published {sent} events.")
     if refused:
-        session.errors.print(f"Refused {refused} lines; see {rejects}.")
+        session.errors.print(
+            f"Refused {session.count(refused, 'line')}; see {rejects}.",
+            markup=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(1)
+
+
+def _refusal(line: event_files.Line) -> dict[str, Any] | None:
+    if line.broken is not None:
+        return {"line": line.number, "reason": "broken_line", "message": line.broken}
+    try:
+        parse_event(line.text)
+    except InvalidEvent as error:
+        return {"line": line.number, "reason": error.reason, "message": error.message}
+    return None
 
 
 @app.command(epilog="Example: payspool events status acme shop-eu ord-1881/paid")
@@ -105,7 +116,7 @@ def status(
         session.emit_json(known)
         return
     reason = f" ({known['reason']}: {known['detail']})" if known["reason"] else ""
-    session.say(f"{known['type']} {known['id']}: [bold]{known['status']}[/bold]{reason}")
+    session.say(f"{known['type']} {known['id']}: {known['status']}{reason}")
     for table, rows in known["made"].items():
         for row in rows:
             session.say(
@@ -131,42 +142,3 @@ def _publisher() -> Publisher:
     settings = session.current()
     assert settings.redis_url is not None
     return Publisher(settings.redis_url, namespace=settings.namespace)
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str, int]]:
-    """(line number, event text, bytes read so far) of each event in a file."""
-    with file.open("rb") as raw:
-        if file.suffix.lower() == ".csv":
-            # Bytes that are no UTF-8 become lone surrogates, which parse_event refuses by name.
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            reader = csv.DictReader(text)
-            missing = sorted(REQUIRED_COLUMNS - set(reader.fieldnames or ()))
-            if missing:
-                raise Invalid("header", f"{file.name} has no column {missing[0]!r}")
-            for row in reader:
-                yield reader.line_num, json.dumps(_event_of(row)), raw.tell()
-            return
-        done = 0
-        for number, line in enumerate(raw, start=1):
-            done += len(line)
-            if line.strip():
-                yield number, line.decode("utf-8", "surrogateescape").strip(), done
-
-
-def _event_of(row: Mapping[str | Any, Any]) -> dict[str, Any]:
-    event: dict[str, Any] = {"specversion": "1.0", "data": {}}
-    for column, value in row.items():
-        if column is None:
-            event["data"]["unexpected_columns"] = value
-        elif column in ENVELOPE:
-            event[column] = value
-        elif value not in (None, ""):
-            whole = (
-                column in WHOLE_NUMBERS
-                and value.lstrip("-").isascii()
-                and value.lstrip("-").isdigit()
-            )
-            event["data"][column] = (
-                int(value) if whole else value == "true" if column == "full" else value
-            )
-    return event

@@ -91,7 +91,7 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
     for reason, count in result.reasons.items():
         session.say(f"  {count} skipped: {reason}")
     for error in result.errors:
-        session.errors.print(error)
+        session.errors.print(error, markup=False, soft_wrap=True)
     session.say(f"Follow them with `payspool payouts list {merchant}`.")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from domain.audit.service import Actor
@@ -70,14 +71,14 @@ def show(rows: Sequence[Any], columns: Sequence[str], *, as_json: bool, empty: s
         emit_json(plain)
         return
     if not plain:
-        console.print(empty, highlight=False)
+        say(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = all(isinstance(row[column], int) for row in plain)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in plain:
-        table.add_row(*(_cell(row[c]) for c in columns))
+        table.add_row(*(escape(_cell(row[c])) for c in columns))
     console.print(table)
 
 
@@ -87,8 +88,8 @@ def emit_json(value: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Print a sentence."""
-    console.print(message, highlight=False, soft_wrap=True)
+    """Print a sentence as it is: what people named themselves is no markup."""
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def count(number: int, noun: str) -> str:

@@ -47,7 +47,9 @@ def read(tx: Tx, merchant_id: int, sandbox_data: Path) -> Summary:
         elif row.status == "waiting":
             summary.waiting += row.events
         else:
-            summary.problems.append(f"{row.events} events of type {row.type} are dead: {row.reason}")
+            summary.problems.append(
+                f"{row.events} events of type {row.type} are dead: {row.reason}"
+            )
     for row in tx.execute(text(_EARNED), {"merchant_id": merchant_id}):
         summary.earned[row.currency] = row.earned
         summary.reversed[row.currency] = row.reversed
@@ -58,12 +60,12 @@ def read(tx: Tx, merchant_id: int, sandbox_data: Path) -> Summary:
             summary.paid[total.currency] = summary.paid.get(total.currency, 0) + total.amount
         elif total.state != "canceled":
             amount = format_minor(total.amount, total.currency)
-            summary.problems.append(f"{total.payouts} payouts of {amount} are {total.state}, not paid")
+            summary.problems.append(
+                f"{total.payouts} payouts of {amount} are {total.state}, not paid"
+            )
     summary.points = list(loyalty.summary(tx, merchant_id))
-    summary.problems = [
-        *broken_invariants(tx),
-        *_against_the_sandbox(tx, merchant_id, sandbox_data),
-    ]
+    summary.problems += broken_invariants(tx)
+    summary.problems += _against_the_sandbox(tx, merchant_id, sandbox_data)
     return summary
 
 

@@ -5,6 +5,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -35,7 +36,9 @@ def run(settings: Settings, *, once: bool) -> int:
             console.print("Stopping before the end; the next run goes on from here.")
             return 130
         if story_thread.failed is not None:
-            console.print(f"[red]The story stopped: {story_thread.failed}[/red]", soft_wrap=True)
+            console.print(
+                f"[red]The story stopped: {escape(str(story_thread.failed))}[/red]", soft_wrap=True
+            )
             console.print(f"Logs: {running.data_dir / 'logs'}", soft_wrap=True)
             return 1
         assert story_thread.summary is not None
@@ -135,7 +138,7 @@ def _tell(told: _Story, seconds: float) -> None:
     console.print()
     if summary.problems:
         for problem in summary.problems[:20]:
-            console.print(f"[red]✗ {problem}[/red]", soft_wrap=True)
+            console.print(f"[red]✗ {escape(problem)}[/red]", soft_wrap=True)
     else:
         console.print("[green]✓[/green] Ledger balanced; every invariant holds.")
         console.print("[green]✓[/green] The sandbox's own books equal ours to the cent.")

@@ -130,13 +130,16 @@ def _linux_pids() -> list[int]:
 
 
 def _read_stat(pid: int) -> tuple[str, int] | None:
-    """Start mark and process group, from /proc/<pid>/stat (proc_pid_stat(5), fields 3, 5 and 22)."""
+    """Start mark and process group, from /proc/<pid>/stat (proc_pid_stat(5), fields 3, 5, 20, 22)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (pathlib is not imported here)
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+    if len(fields) < 20 or fields[0] == b"X":
+        return None
+    # A zombie whose other threads have not ended yet still holds its files.
+    if fields[0] == b"Z" and int(fields[17]) <= 1:
         return None
     return f"{_boot_id()}/{int(fields[19])}", int(fields[2])
 

@@ -203,7 +203,11 @@ class Guard:
             "data_dir": str(self._record.parent),
             "charges": [charge.as_json() for charge in self._charges.values()],
         }
-        write_private(self._record, json.dumps(content))
+        try:
+            write_private(self._record, json.dumps(content))
+        except OSError:
+            # A full disk: the guard has been told through its pipe, only the second net is missing.
+            logger.exception("the list of processes %s cannot be written", self._record)
 
 
 def write_private(path: Path, text: str) -> None:

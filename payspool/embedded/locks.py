@@ -35,14 +35,3 @@ def _is_still(path: Path, descriptor: int) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     return False
-
-
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock (an instant's truth, for status and messages)."""
-    if not path.exists():
-        return False
-    descriptor = try_lock(path)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False

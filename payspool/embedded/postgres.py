@@ -127,7 +127,7 @@ class Postgres(Server):
         try:
             with self._connect(ADMIN):
                 return True
-        except psycopg.OperationalError:
+        except psycopg.Error:
             return False
 
     def is_recovering(self) -> bool:
@@ -137,7 +137,17 @@ class Postgres(Server):
         """Create database and roles, or what is missing of them after a crash in between.
 
         The runtime role may CONNECT and nothing else; the migrations grant it the rest.
+
+        Raises DiskFull, and ServerNotReady if PostgreSQL refuses.
         """
+        try:
+            self._create_roles()
+        except psycopg.errors.DiskFull as error:
+            raise DiskFull(self.places.data_dir, free_bytes(self.places.data_dir)) from error
+        except psycopg.Error as error:
+            raise self.not_ready(f"cannot make its database ({error})") from error
+
+    def _create_roles(self) -> None:
         with self._connect(ADMIN) as connection:
             for role in (OWNER, RUNTIME):
                 if not _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role):
@@ -238,10 +248,14 @@ class Postgres(Server):
 
     def _pid_file(self) -> list[str]:
         """The lines of postmaster.pid (pidfile.h): pid, data folder, start, port, sockets, …, status."""
+        # The folder is the servers' user's: as root, never read what a link may point to.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            return (self.data / "postmaster.pid").read_text(errors="replace").splitlines()
+            descriptor = os.open(self.data / "postmaster.pid", flags)
         except OSError:
             return []
+        with os.fdopen(descriptor, errors="replace") as file:
+            return file.read().splitlines()
 
     def _pid_file_status(self) -> str:
         lines = self._pid_file()

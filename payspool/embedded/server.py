@@ -36,6 +36,7 @@ LOCK_WAIT_S = 20.0  # for the children of a killed server, which notice its deat
 READY_S = 30.0  # without any sign of life
 RECOVERY_S = 600.0  # while it says that it replays its log after a crash
 READY_POLL_S = 0.01
+REAP_S = 1.0  # between the last sign of life and the exit status
 PORTS_TRIED = 20
 RESTART_FIRST_S = 0.2
 
@@ -192,18 +193,19 @@ class Server(ABC):
             now = time.monotonic()
             status = self._process.poll()
             if status is not None:
-                raise self._not_ready(f"ended at start ({_ending(status)})")
+                raise self.not_ready(f"ended at start ({_ending(status)})")
             if self.stopping.is_set():
-                raise self._not_ready("was stopped before it was ready")
+                raise self.not_ready("was stopped before it was ready")
             recovering = self.is_recovering()
             if now - began > (RECOVERY_S if recovering else READY_S):
-                raise self._not_ready(f"did not answer within {now - began:.0f} s")
+                raise self.not_ready(f"did not answer within {now - began:.0f} s")
             if recovering and now - told > 10:
                 told = now
                 logger.info("%s is reading its log back, %.0f s so far", self.title, now - began)
             time.sleep(READY_POLL_S)
 
-    def _not_ready(self, reason: str) -> ServerNotReady | DiskFull:
+    def not_ready(self, reason: str) -> ServerNotReady | DiskFull:
+        """The error for a start that failed, with what the server said since."""
         tail = self.log.tail(since=self._log_began)
         if "No space left on device" in tail:
             return DiskFull(self.places.data_dir, free_bytes(self.places.data_dir))
@@ -211,8 +213,10 @@ class Server(ABC):
 
     def _let_go(self) -> None:
         assert self._process is not None
-        if self._process.poll() is None:
-            logger.error("%s (%s) cannot be stopped", self.title, self._process.pid)
+        try:
+            self._process.wait(REAP_S)
+        except subprocess.TimeoutExpired:
+            logger.exception("%s (%s) cannot be stopped", self.title, self._process.pid)
             return
         self.guard.forget(self._process.pid)
         self._process = None

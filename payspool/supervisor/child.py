@@ -93,8 +93,8 @@ class Child:
         return self._charge if self._process is not None else None
 
     def bury(self) -> None:
-        """After a stop: reap the process. It stays stopped."""
-        if self._process is not None and _has_ended(self._process):
+        """After a stop: reap the process, unless it survived even that. It stays stopped."""
+        if self._process is not None and start_mark(self._process.pid) is None:
             self._reap()
         self.state = "stopped"
 
@@ -184,11 +184,11 @@ class Child:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a child has ended, without reaping it (a zombie keeps its number taken)."""
-    if hasattr(os, "waitid"):
+    """Whether a child has ended, if possible without reaping it: a zombie keeps its number taken."""
+    if hasattr(os, "waitid"):  # not on macOS before Python 3.13
         ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
         try:
             return os.waitid(os.P_PID, process.pid, ended) is not None
         except ChildProcessError:  # reaped behind our back
             return True
-    return start_mark(process.pid) is None  # macOS before Python 3.13
+    return process.poll() is not None

@@ -163,11 +163,11 @@ class Installation:
                 for child in psutil.Process(started.process.pid).children(recursive=True):
                     found[child.pid] = child  # the guard: it has no environment
         named: dict[int, str] = {}
-        for pid, process in found.items():
+        for pid in found:
             mark = start_mark(pid)
             if mark is not None:
                 self._seen.setdefault(pid, mark)
-                named[pid] = _called(process)
+                named[pid] = _command(pid)
         return named
 
     def pid_of(self, *words: str) -> int | None:
@@ -182,8 +182,17 @@ class Installation:
             alive = [pid for pid, mark in self._seen.items() if is_same(pid, mark)]
             alive += [pid for pid in self.processes() if pid not in alive]
             if not alive or time.monotonic() > deadline:
-                return [_called(psutil.Process(pid)) for pid in alive if psutil.pid_exists(pid)]
+                return [_command(pid) for pid in alive]
             time.sleep(LOOK_SECONDS)
+
+    def kill_everything(self) -> None:
+        """As a power cut does: no process of it can do anything any more."""
+        self.processes()
+        # The guard first, which would stop the others in order.
+        for pid in sorted(self._seen, key=lambda pid: "guard.py" not in _command(pid)):
+            if is_same(pid, self._seen[pid]):
+                os.kill(pid, signal.SIGKILL)
+        assert self.remains(END_SECONDS) == []
 
     def close(self) -> None:
         """Nothing remains, whatever the test did."""
@@ -213,6 +222,12 @@ class Installation:
 
     # What it holds
 
+    def runs(self, kind: str = "up") -> bool:
+        return read_running(self.data / kind) is not None
+
+    def has_instance(self, kind: str = "up") -> bool:
+        return (self.data / kind / "instance.json").exists()
+
     def endpoints(self, kind: str = "up") -> Endpoints:
         found = read_running(self.data / kind)
         assert found is not None, f"no {kind} runs on {self.data}"
@@ -240,11 +255,12 @@ class Installation:
             yield box.endpoints
 
 
-def _called(process: psutil.Process) -> str:
+def _command(pid: int) -> str:
     try:
+        process = psutil.Process(pid)
         return " ".join(process.cmdline()) or process.name()
     except psutil.Error:
-        return f"process {process.pid}"
+        return f"process {pid}"
 
 
 def _has(name: str, words: Sequence[str]) -> bool:

@@ -31,6 +31,8 @@ _LOCK_DUE = text(
     """
 )
 
+# The ids stand at every large table: the planner knows how many they are, and nothing of the size of what
+# the other steps give it, so that a range is read by index however much lies around it.
 _EXPIRE = text(
     """
     WITH due AS MATERIALIZED (
@@ -57,7 +59,8 @@ _EXPIRE = text(
         FROM due d JOIN sums s ON s.card_id = d.id ORDER BY d.id
         RETURNING id, merchant_id, card_id, points_delta, transaction_at
     ), emptied AS (
-        UPDATE point_lots l SET remaining = l.remaining - o.points FROM open o WHERE l.id = o.id
+        UPDATE point_lots l SET remaining = l.remaining - o.points FROM open o
+        WHERE l.id = o.id AND l.card_id = ANY(CAST(:ids AS bigint[])) AND l.remaining > 0
     ), allocated AS (
         INSERT INTO lot_allocations (merchant_id, debit_transaction_id, lot_id, points)
         SELECT b.merchant_id, b.id, o.id, o.points FROM booked b JOIN open o USING (card_id)
@@ -67,7 +70,7 @@ _EXPIRE = text(
             last_seq = c.last_seq + CASE WHEN s.points IS NULL THEN 0 ELSE 1 END,
             expired_through = c.inactivity_deadline, inactivity_deadline = NULL, expire_check_on = NULL
         FROM due d LEFT JOIN sums s ON s.card_id = d.id
-        WHERE c.id = d.id
+        WHERE c.id = d.id AND c.id = ANY(CAST(:ids AS bigint[]))
     )
     SELECT b.id, -b.points_delta AS points, b.transaction_at, d.key
     FROM booked b JOIN due d ON d.id = b.card_id

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from payspool.embedded import scratch_data_dir
-from payspool.embedded.guard import is_same, start_mark
+from payspool.embedded.guard import is_same, start_mark, sweep_folder
 
 CHECKOUT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("run_box.py")
@@ -96,6 +96,8 @@ class Box:
             for pid, mark in self.marks.items():
                 if mark is not None and is_same(pid, mark):
                     os.kill(pid, signal.SIGKILL)
+        if "endpoints" in self.answer:
+            sweep_folder(self.endpoints["run_dir"])
 
 
 @pytest.fixture

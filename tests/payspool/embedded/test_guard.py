@@ -1,6 +1,7 @@
 """The guard alone, with processes of the tests' own."""
 
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -139,6 +140,26 @@ def test_a_zombie_counts_as_gone(run: Run) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert charge_for("zombie", process.pid, 20) is None
+
+
+def test_a_process_whose_first_thread_has_ended_is_not_gone_before_its_others(run: Run) -> None:
+    exit_thread = {"x86_64": 60, "aarch64": 93}.get(platform.machine())
+    if sys.platform != "linux" or exit_thread is None:
+        pytest.skip("ends a thread by its Linux system call")
+    program = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(0.8,)).start()\n"
+        "print('up', flush=True)\n"
+        f"ctypes.CDLL(None).syscall({exit_thread}, 0)"
+    )
+    process, _ = run(program)
+    time.sleep(0.3)
+    assert "Z (zombie)" in Path(f"/proc/{process.pid}/status").read_text()
+    assert start_mark(process.pid) is not None
+    deadline = time.monotonic() + 5
+    while start_mark(process.pid) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_signals_that_end_others_do_not_end_it(run: Run) -> None:
