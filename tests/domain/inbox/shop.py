@@ -54,7 +54,9 @@ def program(
     return admin.create_program(tx, merchant_id, key, key, made, actor=TESTER)
 
 
-def code(tx: Tx, merchant_id: int, name: str, owner: str = "ada", key: str = "refer", **more: Any) -> None:
+def code(
+    tx: Tx, merchant_id: int, name: str, owner: str = "ada", key: str = "refer", **more: Any
+) -> None:
     """A code of one's own choice."""
     admin.create_codes(tx, merchant_id, key, [NewCode(owner, name, **more)], actor=TESTER)
 
@@ -70,7 +72,13 @@ def open_shop(engine: Engine, rule: dict[str, Any], **terms: Any) -> int:
 
 
 def event(
-    type_: str, id_: str, at: datetime = JUNE, *, to: str = "acme", source: str = "shop", **data: Any
+    type_: str,
+    id_: str,
+    at: datetime = JUNE,
+    *,
+    to: str = "acme",
+    source: str = "shop",
+    **data: Any,
 ) -> str:
     """The text of an event; data fields that are None are left out."""
     return json.dumps(
@@ -111,9 +119,7 @@ def conversion(
 
 def attributed(user: str = "ben", by: str = "ADA-01", *, at: datetime = JUNE, id_: str = "") -> str:
     """Somebody came by a code."""
-    return event(
-        "conversion.attributed", id_ or f"{user}/{by}", at, code=by, referred_user_id=user
-    )
+    return event("conversion.attributed", id_ or f"{user}/{by}", at, code=by, referred_user_id=user)
 
 
 def refund(
