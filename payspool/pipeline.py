@@ -50,6 +50,8 @@ class Pipeline:
         self._api_port = settings.api_port if api_port is None else api_port
         self._stack = ExitStack()
         self._supervisor: Supervisor | None = None
+        # Tells a second start where this one is.
+        self._announce: Say = lambda _address: None
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +85,7 @@ class Pipeline:
             # Before the workers start: whoever asks for this instance finds all of it.
             where = Instance(self._kind, api_url, settings.stripe_url, str(sandbox_data or ""))
             instance.write(folder, where)
+            self._announce(api_url)
         self._say("Starting workers, relay, scheduler and API")
         for spec in _specs(settings, api_port):
             self.supervisor.add(spec)
@@ -97,6 +100,7 @@ class Pipeline:
         box = Embedded(folder)
         self._stack.callback(box.stop)
         endpoints = box.start()
+        self._announce = box.announce
         self._supervisor = self._stack.enter_context(
             Supervisor(log_dir=folder / "logs", guard=box.guard, servers=box)
         )

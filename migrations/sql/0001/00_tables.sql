@@ -608,6 +608,7 @@ CREATE TABLE attributions (
     attributed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     rewarded INTEGER DEFAULT 0 NOT NULL,
     first_rewarded_at TIMESTAMP WITH TIME ZONE,
+    counted_version INTEGER DEFAULT 0 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT pk_attributions PRIMARY KEY (id),
     CONSTRAINT uq_attributions_merchant_id_program_id_referred_user_id UNIQUE (merchant_id, program_id, referred_user_id),
