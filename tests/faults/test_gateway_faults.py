@@ -21,6 +21,9 @@ from tests.workers.payouts.office import Office, age_everything
 
 SEED: Final = int(os.environ.get("FAULTS_SEED", "20261121"))
 PAYOUTS: Final = int(os.environ.get("FAULTS_PAYOUTS", "1000"))
+LARGEST: Final = 50_000
+FUNDS: Final = 90_000_000
+"""Largest payout and one top-up, in cents; a top-up may not be larger than 999,999.99."""
 STORM_ROUNDS: Final = 4
 CALM_ROUNDS: Final = 40
 READ_SECONDS: Final = 0.3
@@ -46,7 +49,8 @@ FAULTS: Final[tuple[dict[str, Any], ...]] = (
 
 @pytest.fixture
 def office(engine: Engine, platform: Platform) -> Office:
-    platform.fund(90_000_000)
+    for _ in range(0, PAYOUTS * LARGEST, FUNDS):
+        platform.fund(FUNDS)
     return Office(engine, platform, read_seconds=READ_SECONDS)
 
 
@@ -56,7 +60,7 @@ def test_a_storm_over_a_thousand_payouts_pays_each_once_to_the_cent(
     office: Office, owner: Engine
 ) -> None:
     draw = random.Random(SEED)
-    office.owe(*(draw.randrange(100, 50_000) for _ in range(PAYOUTS)))
+    office.owe(*(draw.randrange(100, LARGEST) for _ in range(PAYOUTS)))
     assert len(office.build()) == PAYOUTS
     office.platform.plan(*FAULTS, seed=SEED)
 

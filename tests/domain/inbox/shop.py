@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -227,3 +228,18 @@ def together(work: Sequence[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(work)) as pool:
         return [f.result(PATIENCE) for f in [pool.submit(start, one) for one in work]]
+
+
+def wait_until_blocked(engine: Engine, backends: int = 1) -> None:
+    """Return once so many other backends of this database wait for a lock; fails after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        waiting = scalar(
+            engine,
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock'",
+        )
+        if waiting >= backends:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{backends} backends never waited for a lock")

@@ -162,7 +162,7 @@ def test_a_noted_refund_is_rechecked_though_another_refused_event_names_its_tran
     assert scalar(db, "SELECT fully_refunded FROM trackings") is True
 
 
-@pytest.mark.parametrize("order", permutations(range(3)), ids=str)
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_two_parts_and_the_rest_take_all_in_any_order(db: Rolled, order) -> None:
     open_shop(db, PERCENTAGE, referee_rule={"amount": 333})
     refunds = [refund("o1", 3_333, id_="a"), refund("o1", 3_333, id_="b"), refund("o1", id_="c")]
