@@ -76,6 +76,7 @@ def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool")
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # they hold people's data, and errors are logged and stored
         connect_args={
             "options": options,
             "application_name": application_name[:63],
