@@ -56,6 +56,8 @@ def import_(
     and one column for each field of data.
     """
     rejects = rejects or file.with_suffix(file.suffix + ".rejects.jsonl")
+    if rejects.resolve() == file.resolve():
+        raise Invalid("--rejects", "names the file that is imported; choose another")
     sent, refused = 0, 0
     with (
         _publisher() as publisher,
