@@ -140,6 +140,21 @@ def counts(as_json: AsJson = False) -> None:
     )
 
 
+@app.command(epilog="Example: payspool events rejected --limit 20 --json")
+def rejected(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, as_json: AsJson = False
+) -> None:
+    """List what came without a readable identity or for no known merchant, newest first."""
+    with session.opened() as tx:
+        rows = inbox.unreadable(tx, limit)
+    session.show(
+        rows,
+        ["id", "received_at", "reason", "detail", "message_id", "position", "begins"],
+        as_json=as_json,
+        empty="Nothing. What has an identity is found with `payspool events status`.",
+    )
+
+
 def _publisher() -> Publisher:
     settings = session.current()
     assert settings.redis_url is not None
