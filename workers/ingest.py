@@ -50,7 +50,7 @@ def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
     log.error("event.dead", message_id=parsed.delivery.message_id, exc_info=bug)
     try:
         with transaction(rt.engine) as tx:
-            inbox.mark_dead(tx, parsed, f"{type(bug).__name__}: {bug}")
+            inbox.mark_dead(tx, parsed, _sentence(bug))
     except Exception as error:
         if is_infrastructure(error):
             raise

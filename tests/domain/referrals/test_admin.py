@@ -193,14 +193,17 @@ def test_whatever_people_do_is_audited_with_what_changed(tx: Tx, acme: int) -> N
     assert found[2].after == {"count": 1, "first": "CODE-01"}
 
 
-def test_people_who_make_the_same_codes_at_once_do_not_deadlock(engine: Engine) -> None:
+@pytest.mark.parametrize("order", [("CODE-01", "CODE-02"), ("CODE-02", "CODE-01")], ids=str)
+def test_people_who_make_the_same_codes_at_once_do_not_deadlock(
+    engine: Engine, order: tuple[str, str]
+) -> None:
     with transaction(engine) as tx:
         acme = merchant(tx)
         program(tx, acme, PERCENTAGE)
 
     def opposite() -> None:
         with transaction(engine) as tx:
-            create(tx, acme, NewCode("bea", "CODE-02"), NewCode("bea", "CODE-01"))
+            create(tx, acme, *(NewCode("bea", name) for name in order))
 
     with ThreadPoolExecutor(1) as pool:
         with transaction(engine) as tx:
