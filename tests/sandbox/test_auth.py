@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 
 import pytest
 import stripe
@@ -67,6 +68,18 @@ def test_each_key_has_a_platform_of_its_own(platform, client):
     with pytest.raises(stripe.PermissionError) as caught:
         platform.connect(key).v1.balance.retrieve({}, {"stripe_account": mine})
     assert caught.value.error.code == "account_invalid"
+
+
+def test_a_platforms_account_id_is_the_keys_and_outlives_a_restart(own_process, own_platform):
+    other = "sk_test_second_platform"
+    own_platform.admin("POST", "/keys", {"key": other})
+    keys = (own_platform.key, other)
+    before = [own_platform.connect(k).v1.accounts.retrieve_current().id for k in keys]
+    own_process.stop(signal.SIGKILL)
+    own_process.start()
+    after = [own_platform.connect(k).v1.accounts.retrieve_current().id for k in keys]
+    assert after == before
+    assert len(set(after)) == 2
 
 
 def test_keys_are_rolled_without_a_new_platform(platform):
