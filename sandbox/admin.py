@@ -7,10 +7,11 @@ It listens where the API does, so the sandbox belongs on a loopback address. Ref
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from sandbox import auth, idempotency, ids, notify, webhooks
+from sandbox import auth, idempotency, notify, webhooks
 from sandbox.api import ROUTES, validated
 from sandbox.books import Books
 from sandbox.call import Call, Json, Route
@@ -19,11 +20,11 @@ from sandbox.errors import SandboxError
 from sandbox.execution import Answer
 from sandbox.faults import Faults
 from sandbox.injection import drain
-from sandbox.notify import Notifier
 from sandbox.params import Refused, leaves
 from sandbox.parity import ABSENT_FIELDS, UNSERVED
-from sandbox.resources import accounts, balance, topups
+from sandbox.resources import accounts, balance, payout_states, topups
 from sandbox.store import Store, dump
+from sandbox.timeline import Timeline
 
 Action = Callable[[Json, Mapping[str, str]], Json]
 
@@ -47,13 +48,13 @@ class Admin:
         store: Store,
         clock: Clock,
         faults: Faults,
-        notifier: Notifier,
+        timeline: Timeline,
         keys: idempotency.Keys,
     ) -> None:
         self.store = store
         self.clock = clock
         self.faults = faults
-        self.notifier = notifier
+        self.timeline = timeline
         self.keys = keys
         self._actions: tuple[tuple[str, re.Pattern[str], Action], ...] = tuple(
             (method, re.compile(pattern), action)
@@ -73,6 +74,16 @@ class Admin:
                     "POST",
                     "/_sandbox/accounts/(?P<account>[^/]+)",
                     lambda body, path: self._set_state(body, path["account"]),
+                ),
+                (
+                    "POST",
+                    "/_sandbox/payouts/(?P<payout>[^/]+)",
+                    lambda body, path: self._move_payout(body, path["payout"]),
+                ),
+                (
+                    "POST",
+                    "/_sandbox/topups/(?P<topup>[^/]+)",
+                    lambda body, path: self._move_topup(body, path["topup"]),
                 ),
                 (
                     "GET",
@@ -100,17 +111,8 @@ class Admin:
             return _json(400, {"error": {"message": str(problem)}})
 
     def _call(self, platform: str, account: str | None = None, params: Json | None = None) -> Call:
-        return Call(
-            store=self.store,
-            notifier=self.notifier,
-            platform=platform,
-            account=account or platform,
-            now=self.clock.now(),
-            request_id=ids.new_request(),
-            idempotency_key=None,
-            base_url="",
-            params=params or {},
-        )
+        own = self.timeline.call(platform)
+        return replace(own, account=account or platform, params=params or {})
 
     def _platforms(self) -> list[str]:
         rows = self.store.all("SELECT id FROM accounts WHERE platform IS NULL ORDER BY seq")
@@ -173,8 +175,7 @@ class Admin:
         with self.store.transaction():
             self.store.set_meta("clock_offset", str(self.clock.offset))
             self.keys.prune(self.clock.now())
-            for platform in self._platforms()[:1]:
-                balance.settle(self._call(platform))
+        self.timeline.advance()
         return self._time()
 
     def _fund(self, body: Json) -> Json:
@@ -184,7 +185,7 @@ class Admin:
         route = next(r for r in topups.ROUTES if r.handler is topups.create)
         call.params = validated(route, raw)
         with self.store.transaction():
-            topup = topups.create(call)
+            topup = topups.create_succeeded(call)
         return {"topup": topup["id"], "available": self._available(call)}
 
     def _drain(self, body: Json) -> Json:
@@ -217,6 +218,18 @@ class Admin:
         with self.store.transaction():
             changed = accounts.set_state(self._call(row["platform"] or id), id, state)
         return {"id": id, "state": state, "capabilities": changed["capabilities"]}
+
+    def _move_payout(self, body: Json, id: str) -> Json:
+        status, code = str(body.get("status", "")), _field(body, "failure_code", str)
+        with self.store.transaction():
+            return payout_states.set_status(self._call(""), id, status, code)
+
+    def _move_topup(self, body: Json, id: str) -> Json:
+        status, code = str(body.get("status", "")), _field(body, "failure_code", str)
+        if status not in ("succeeded", "failed"):
+            raise Refusal("`status` is succeeded or failed")
+        with self.store.transaction():
+            return topups.set_status(self._call(""), id, status, code)
 
     def _deliveries(self, event: str) -> Json:
         return {"deliveries": webhooks.deliveries(self.store, event)}

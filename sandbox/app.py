@@ -22,6 +22,7 @@ from sandbox.form import MAX_BYTES, decode
 from sandbox.injection import refuse_in_front
 from sandbox.notify import Notifier
 from sandbox.store import Store, dump
+from sandbox.timeline import Timeline
 from sandbox.webhooks import Dispatcher
 
 _log = logging.getLogger("sandbox")
@@ -56,8 +57,9 @@ class Application:
         self.notifier = Notifier(store, faults, dispatcher.wake)
         keys = idempotency.Keys(store)
         self.router = Router(ROUTES)
-        self.executor = Executor(store, keys)
-        self.admin = Admin(store, clock, faults, self.notifier, keys)
+        self.timeline = Timeline(store, self.notifier, clock)
+        self.executor = Executor(store, keys, self.timeline)
+        self.admin = Admin(store, clock, faults, self.timeline, keys)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""
@@ -71,8 +73,10 @@ class Application:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.dispatcher.start()
+                self.timeline.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self.timeline.stop()
                 await self.dispatcher.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

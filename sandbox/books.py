@@ -54,6 +54,22 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Payout:
+    """A payout to a bank; a reversal has a negative amount. Amounts are in minor units."""
+
+    id: str
+    account: str
+    amount: int
+    currency: str
+    status: str
+    destination: str
+    failure_code: str | None
+    original_payout: str | None
+    metadata: Mapping[str, str]
+    created: int
+
+
+@dataclass(frozen=True)
 class Balance:
     """What an account holds in one currency."""
 
@@ -109,6 +125,23 @@ class Books:
                 found[transfer.metadata[key]].append(transfer)
         return dict(found)
 
+    def payouts(self, account: str | None = None) -> list[Payout]:
+        """Return every payout, oldest first; of one account or of all."""
+        rows = self._all(
+            "SELECT * FROM payouts WHERE account = coalesce(?, account) ORDER BY seq", account
+        )
+        return [_payout(row) for row in rows]
+
+    def banked_by_account(self, currency: str) -> dict[str, int]:
+        """Return what the bank of each account has: payouts that are paid, less reversed ones."""
+        rows = self._all(
+            "SELECT account, sum(amount) AS net FROM payouts "
+            "WHERE currency = ? AND (status = 'paid' OR amount < 0) "
+            "GROUP BY account ORDER BY account",
+            currency,
+        )
+        return {row["account"]: row["net"] for row in rows}
+
     def paid_by_destination(self, currency: str) -> dict[str, int]:
         """Return what each connected account was paid, less what was taken back."""
         rows = self._all(
@@ -163,6 +196,16 @@ class Books:
             ]
         finally:
             self._db.execute("COMMIT")
+
+
+def _payout(row: sqlite3.Row) -> Payout:
+    names = ("id", "account", "amount", "currency", "status", "destination", "created")
+    return Payout(
+        **{name: row[name] for name in names},
+        failure_code=row["failure_code"],
+        original_payout=row["original_payout"],
+        metadata=json.loads(row["metadata"]),
+    )
 
 
 def _transfer(row: sqlite3.Row) -> Transfer:

@@ -17,7 +17,9 @@ class Call:
     """A request that has passed authentication and whose parameters are valid.
 
     `platform` is the account of the API key; `account` the one acted upon, which is the platform
-    unless `Stripe-Account` named one of its connected accounts. `now` is the sandbox's time.
+    unless `Stripe-Account` named one of its connected accounts. `now` is the sandbox's time. What
+    happens by itself has no `request_id`.
+    `destiny` is what a fault plan has in store for the object that the request makes.
     """
 
     store: Store
@@ -25,11 +27,12 @@ class Call:
     platform: str
     account: str
     now: int
-    request_id: str
+    request_id: str | None
     idempotency_key: str | None
     base_url: str
     path: Mapping[str, str] = field(default_factory=dict)
     params: Json = field(default_factory=dict)
+    destiny: Json = field(default_factory=dict)
 
     def emit(self, type: str, object: Json, previous: Json | None = None) -> None:
         """Record an event of the account acted upon."""

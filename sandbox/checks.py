@@ -75,6 +75,56 @@ CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         """
+        SELECT payouts.id, count(postings.seq) AS n FROM payouts
+        LEFT JOIN postings ON postings.source = payouts.id
+            AND postings.amount = abs(payouts.amount) AND postings.currency = payouts.currency
+            AND (postings.kind = 'payout' AND payouts.amount > 0
+                    AND postings.debit = payouts.account || ':available'
+                OR postings.kind = 'payout_reversal' AND payouts.amount < 0
+                    AND postings.credit LIKE payouts.account || ':%')
+        GROUP BY payouts.id HAVING n <> 1
+        """,
+        "payout {id} has {n} postings of its amount, not one",
+    ),
+    (
+        """
+        SELECT payouts.id, payouts.status, sum(coalesce(postings.kind, '') = 'payout_arrival') AS came,
+            sum(coalesce(postings.kind, '') = 'payout_failure') AS failed,
+            sum(coalesce(postings.kind, '') = 'payout_cancel') AS canceled
+        FROM payouts LEFT JOIN postings ON postings.source = payouts.id
+        WHERE payouts.amount > 0 GROUP BY payouts.id
+        HAVING failed <> (status = 'failed') OR canceled <> (status = 'canceled')
+            OR came > 1 OR came < (status = 'paid') OR came > (status IN ('paid', 'failed'))
+        """,
+        "payout {id} is {status}, its postings say arrived {came}, failed {failed}, "
+        "canceled {canceled} times",
+    ),
+    (
+        """
+        SELECT postings.source FROM postings LEFT JOIN payouts ON payouts.id = postings.source
+        WHERE postings.kind LIKE 'payout%' AND payouts.id IS NULL
+        """,
+        "a posting pays out {source}, which is no payout",
+    ),
+    (
+        """
+        SELECT topups.id, topups.status, count(postings.seq) AS n FROM topups
+        LEFT JOIN postings ON postings.source = topups.id AND postings.kind = 'topup'
+            AND postings.amount = topups.amount AND postings.currency = topups.currency
+        GROUP BY topups.id HAVING n <> (status = 'succeeded')
+        """,
+        "top-up {id} is {status}, and has {n} postings of its amount",
+    ),
+    (
+        """
+        SELECT key, json_extract(body, '$.id') AS id FROM idempotency_keys
+        WHERE status = 200 AND json_extract(body, '$.object') = 'payout'
+            AND json_extract(body, '$.id') NOT IN (SELECT id FROM payouts)
+        """,
+        "the key {key} answers with payout {id}, which does not exist",
+    ),
+    (
+        """
         SELECT key, json_extract(body, '$.id') AS id FROM idempotency_keys
         WHERE status = 200 AND json_extract(body, '$.object') = 'transfer'
             AND json_extract(body, '$.id') NOT IN (SELECT id FROM transfers)

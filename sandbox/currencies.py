@@ -23,3 +23,32 @@ DIVISIBLE_BY = {
 MINIMUM_PAYMENT = 50
 MAXIMUM_PAYMENT = 99_999_999
 MAXIMUM_TRANSFER = 999_999_999_999
+
+# What a payout takes besides: banks are paid no fractions of these.
+PAYOUT_DIVISIBLE_BY = {**DIVISIBLE_BY, **dict.fromkeys(("huf", "twd"), 100)}
+
+_EURO = (
+    "AT BE BG CY DE EE ES FI FR GR HR IE IT LT LU LV MT NL PT SI SK",
+    "eur",
+)
+OF_COUNTRY = {
+    **dict.fromkeys(_EURO[0].split(), _EURO[1]),
+    "AU": "aud",
+    "BR": "brl",
+    "CA": "cad",
+    "CH": "chf",
+    "CZ": "czk",
+    "DK": "dkk",
+    "GB": "gbp",
+    "HK": "hkd",
+    "HU": "huf",
+    "IN": "inr",
+    "JP": "jpy",
+    "MX": "mxn",
+    "NO": "nok",
+    "NZ": "nzd",
+    "PL": "pln",
+    "RO": "ron",
+    "SE": "sek",
+    "SG": "sgd",
+}

@@ -3,15 +3,15 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from sandbox import idempotency, ledger
+from sandbox import idempotency
 from sandbox.api import EXPANDER, validated
 from sandbox.call import Call, Json, Route
 from sandbox.errors import ApiError, InvalidParameter
 from sandbox.faults import Fault
 from sandbox.idempotency import Keys, Stored
 from sandbox.injection import change_state
-from sandbox.resources import balance
 from sandbox.store import Store, dump
+from sandbox.timeline import Timeline
 
 
 @dataclass
@@ -31,9 +31,10 @@ def broken() -> ApiError:
 class Executor:
     """Runs endpoints. A request's money, events and stored result commit together."""
 
-    def __init__(self, store: Store, keys: Keys) -> None:
+    def __init__(self, store: Store, keys: Keys, timeline: Timeline) -> None:
         self.store = store
         self.keys = keys
+        self.timeline = timeline
 
     async def answer(
         self, call: Call, route: Route, raw: Json, path: str, fault: Fault | None
@@ -53,19 +54,13 @@ class Executor:
         call.params = validated(route, raw)
         with self.keys.under_way(scope, key):
             await _pause(fault, "before")
-            self._settle(call)
+            self.timeline.advance()
             if fault is not None:
                 with self.store.transaction():
                     change_state(fault, call)
             result = self._run(call, route, fault, scope, mark)
             await _pause(fault, "after")
         return Answer(result.status, result.body.encode())
-
-    def _settle(self, call: Call) -> None:
-        if not ledger.matured(self.store, call.now):
-            return
-        with self.store.transaction():
-            balance.settle(call)
 
     def _run(self, call: Call, route: Route, fault: Fault | None, scope: str, mark: str) -> Stored:
         if route.method == "GET":
@@ -80,11 +75,12 @@ class Executor:
             raise
         except ApiError as refusal:
             # Rolled back; what is stored is that the endpoint refused.
-            body = dump(refusal.body(call.request_id, call.now))
+            request_id = call.request_id or ""
+            body = dump(refusal.body(request_id, call.now))
             if fault is not None and fault.name == "error_500_done":
                 refusal = broken()
-                body = dump(refusal.body(call.request_id, call.now))
-            result = Stored(refusal.status, body, call.request_id)
+                body = dump(refusal.body(request_id, call.now))
+            result = Stored(refusal.status, body, request_id)
             forgets = fault is not None and fault.options.get("stored") is False
             if call.idempotency_key is not None and not forgets:
                 with self.store.transaction():
@@ -98,9 +94,9 @@ class Executor:
         EXPANDER.apply(call, body)
         if fault is not None and fault.name == "error_500_done":
             refusal = broken()
-            text = dump(refusal.body(call.request_id, call.now))
-            return Stored(refusal.status, text, call.request_id)
-        return Stored(200, dump(body), call.request_id)
+            text = dump(refusal.body(call.request_id or "", call.now))
+            return Stored(refusal.status, text, call.request_id or "")
+        return Stored(200, dump(body), call.request_id or "")
 
 
 async def _pause(fault: Fault | None, *moments: str) -> None:

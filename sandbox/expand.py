@@ -16,7 +16,9 @@ Loader = Callable[[Call, str], Json | None]
 
 _PREFIXES = {
     "acct": "account",
+    "ba": "bank_account",
     "ch": "charge",
+    "po": "payout",
     "py": "charge",
     "pyr": "refund",
     "re": "refund",

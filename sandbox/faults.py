@@ -37,7 +37,10 @@ REQUEST_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "slow": {"ms": 1000, "when": "before"},
     "garbage": {"body": "<html>upstream sent something else</html>"},
     "account_deauthorized": {},
+    "account_restricted": {},
     "balance_dry": {"currency": None},
+    "payout_fails": {"code": "could_not_process", "after": "in_transit"},
+    "topup_fails": {"code": "insufficient_funds"},
 }
 WEBHOOK_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "duplicate": {"copies": 2},
@@ -126,13 +129,14 @@ def _options(rule: int, fault: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "when": ("before", "after"),
         "status": (400, 429),
         "stored": (True, False),
+        "after": ("in_transit", "paid"),
     }
     for name, value in options.items():
         if name in checks:
             checks[name](value)
         elif name in words and value not in words[name]:
             raise PlanInvalid(f"rule {rule}: `{name}` is one of {list(words[name])}")
-        elif name in ("body", "currency") and not (value is None or isinstance(value, str)):
+        elif name in ("body", "currency", "code") and not (value is None or isinstance(value, str)):
             raise PlanInvalid(f"rule {rule}: `{name}` is a text")
     return options
 

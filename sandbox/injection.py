@@ -37,14 +37,18 @@ def refuse_in_front(fault: Fault, key: str | None) -> None:
 
 def change_state(fault: Fault, call: Call) -> None:
     """Change the world just before the request executes, as the fault says; it stays changed."""
-    if fault.name == "account_deauthorized":
+    if fault.name in ("account_deauthorized", "account_restricted"):
         account = _account_of(call)
         if account is not None:
-            accounts.set_state(call, account, "deauthorized")
+            accounts.set_state(call, account, fault.name.removeprefix("account_"))
     elif fault.name == "balance_dry":
         currency = fault.options["currency"] or call.params.get("currency")
         if currency is not None:
             drain(call, str(currency).lower())
+    elif fault.name == "payout_fails":
+        call.destiny = {"payout": fault.options["code"], "after": fault.options["after"]}
+    elif fault.name == "topup_fails":
+        call.destiny = {"topup": fault.options["code"]}
 
 
 def _account_of(call: Call) -> str | None:

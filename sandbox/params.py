@@ -230,6 +230,14 @@ class Hash(Kind):
 
 
 @dataclass(frozen=True)
+class TokenOrHash(Hash):
+    """A token, which reads as `{"token": …}`, or the hash that it stands for."""
+
+    def parse(self, value: Any, name: str) -> dict[str, Any] | None:
+        return {"token": value} if isinstance(value, str) and value else super().parse(value, name)
+
+
+@dataclass(frozen=True)
 class Range(Kind):
     """A number, or a hash of `gt`, `gte`, `lt` and `lte`; reads as (operator, number) pairs."""
 
@@ -285,9 +293,12 @@ def parse(spec: Spec, raw: Raw, within: str = "") -> dict[str, Any]:
     return {key: spec[key].parse(value, named(key)) for key, value in raw.items()}
 
 
-def check_amount(amount: int, currency: str, name: str = "amount") -> None:
-    """Refuse amounts that the currency cannot carry (see `currencies.DIVISIBLE_BY`)."""
-    step = currencies.DIVISIBLE_BY.get(currency, 1)
+def check_amount(
+    amount: int, currency: str, name: str = "amount", *, to_bank: bool = False
+) -> None:
+    """Refuse amounts that the currency, or with `to_bank` a payout in it, cannot carry."""
+    steps = currencies.PAYOUT_DIVISIBLE_BY if to_bank else currencies.DIVISIBLE_BY
+    step = steps.get(currency, 1)
     if amount % step:
         message = f"Amounts in {currency} must be divisible by {step}, not {amount}."
         raise InvalidParameter(message, name, "parameter_invalid_integer")

@@ -29,6 +29,10 @@ ABSENT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "settings.treasury": _PRODUCT,
         "tos_acceptance.service_agreement": _NOT_ASKED,
     },
+    "bank_account": {
+        "customer": "bank accounts here belong to accounts",
+        "deleted": "shown in the answer to the deletion only",
+    },
     "balance": {
         "*source_types.bank_account": _ONLY_CARD,
         "*source_types.fpx": _ONLY_CARD,
@@ -71,25 +75,18 @@ ABSENT_FIELDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-_NO_BANK = "the sandbox pays connected accounts' balances, and no bank accounts yet"
-_AT_ONCE = "captures and top-ups are complete when they are answered"
+_AT_ONCE = "charges are captured when they are answered"
 
 # Calls of the SDK's services for these objects that have no endpoint here, and why.
 UNSERVED: Mapping[str, str] = {
     "POST /v1/accounts/{}/reject": "the admin API closes accounts: POST /_sandbox/accounts/{id}",
     "POST /v1/accounts/{}/unreject": "the admin API opens accounts: POST /_sandbox/accounts/{id}",
     "POST /v1/accounts/{}/login_links": "there is no dashboard to log in to",
-    "GET /v1/accounts/{}/external_accounts": _NO_BANK,
-    "POST /v1/accounts/{}/external_accounts": _NO_BANK,
-    "GET /v1/accounts/{}/external_accounts/{}": _NO_BANK,
-    "POST /v1/accounts/{}/external_accounts/{}": _NO_BANK,
-    "DELETE /v1/accounts/{}/external_accounts/{}": _NO_BANK,
     "GET /v1/accounts/{}/persons": _NO_PEOPLE,
     "POST /v1/accounts/{}/persons": _NO_PEOPLE,
     "GET /v1/accounts/{}/persons/{}": _NO_PEOPLE,
     "POST /v1/accounts/{}/persons/{}": _NO_PEOPLE,
     "DELETE /v1/accounts/{}/persons/{}": _NO_PEOPLE,
     "POST /v1/charges/{}/capture": _AT_ONCE,
-    "POST /v1/topups/{}/cancel": _AT_ONCE,
     "GET /v1/charges/search": "charges only fund balances here; list them instead",
 }

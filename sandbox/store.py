@@ -16,7 +16,7 @@ from typing import Any
 from sandbox.errors import SandboxError
 
 FILE_NAME = "books.sqlite3"
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _LOCK_WAIT_SECONDS = 5.0
 _CACHED_STATEMENTS = 512
 
@@ -106,11 +106,38 @@ CREATE TABLE refunds (
     created INTEGER NOT NULL
 );
 CREATE INDEX refunds_by_charge ON refunds (charge, seq);
+CREATE TABLE external_accounts (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, country TEXT NOT NULL,
+    currency TEXT NOT NULL, last4 TEXT NOT NULL, routing_number TEXT, fingerprint TEXT NOT NULL,
+    account_holder_name TEXT, account_holder_type TEXT, account_type TEXT, metadata TEXT NOT NULL,
+    is_default INTEGER NOT NULL, status TEXT NOT NULL, failure_code TEXT,
+    deleted INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX external_accounts_default ON external_accounts (account, currency)
+    WHERE is_default = 1 AND deleted = 0;
+CREATE TABLE payouts (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount <> 0), currency TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('pending', 'in_transit', 'paid', 'failed', 'canceled')),
+    arrival_date INTEGER NOT NULL, destination TEXT NOT NULL REFERENCES external_accounts (id),
+    description TEXT, metadata TEXT NOT NULL, method TEXT NOT NULL, source_type TEXT NOT NULL,
+    statement_descriptor TEXT, balance_transaction TEXT NOT NULL, failure_code TEXT,
+    failure_balance_transaction TEXT, original_payout TEXT REFERENCES payouts (id),
+    reversed_by TEXT REFERENCES payouts (id), fails_with TEXT, fails_after TEXT,
+    created INTEGER NOT NULL
+);
+CREATE INDEX payouts_by_account ON payouts (account, seq);
+-- What the sandbox's clock is still to bring: the next step of an object.
+CREATE TABLE agenda (
+    seq INTEGER PRIMARY KEY, due INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL UNIQUE
+);
+CREATE INDEX agenda_by_due ON agenda (due, seq);
 CREATE TABLE topups (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
     amount INTEGER NOT NULL CHECK (amount > 0), currency TEXT NOT NULL, description TEXT,
     metadata TEXT NOT NULL, statement_descriptor TEXT, transfer_group TEXT, status TEXT NOT NULL,
-    balance_transaction TEXT NOT NULL, created INTEGER NOT NULL
+    balance_transaction TEXT, expected_at INTEGER NOT NULL, failure_code TEXT, fails_with TEXT,
+    created INTEGER NOT NULL
 );
 CREATE INDEX topups_by_account ON topups (account, seq);
 

@@ -9,6 +9,8 @@ import json
 from typing import Any
 
 from sandbox.call import Call, Json
+from sandbox.pagination import DEFAULT_LIMIT
+from sandbox.resources import external_accounts
 from sandbox.store import Row, Store
 
 # What a restricted account is asked for; the sandbox takes it from nobody but the onboarding link.
@@ -78,8 +80,8 @@ def overlaid(base: Json, over: Json) -> Json:
     return result
 
 
-def _requirements(state: str, reason: str | None) -> Json:
-    asked = _ASKED if state == "restricted" else []
+def _requirements(state: str, reason: str | None, *, bank: bool = True) -> Json:
+    asked = [*(_ASKED if state == "restricted" else []), *([] if bank else ["external_account"])]
     return {
         "alternatives": [],
         "current_deadline": None,
@@ -103,8 +105,20 @@ def status(account: Row, requested: bool) -> str:
     return "active" if account["state"] == "active" else "inactive"
 
 
+def payouts_enabled(store: Store, row: Row) -> bool:
+    """Return whether an account may pay out: it is active, can do something, and has a bank."""
+    if row["state"] != "active" or not external_accounts.of(store, row["id"]):
+        return False
+    able = store.one(
+        "SELECT 1 FROM capabilities WHERE account = ? AND requested = 1 LIMIT 1", row["id"]
+    )
+    # A platform has no capabilities to request: it is there to pay.
+    return able is not None or row["platform"] is None
+
+
 def account(store: Store, row: Row) -> Json:
     """Return an account as the API shows it."""
+    banks = external_accounts.of(store, row["id"])
     rows = store.all(
         "SELECT name FROM capabilities WHERE account = ? AND requested = 1 ORDER BY name",
         row["id"],
@@ -130,16 +144,18 @@ def account(store: Store, row: Row) -> Json:
         "email": row["email"],
         "external_accounts": {
             "object": "list",
-            "data": [],
-            "has_more": False,
-            "total_count": 0,
+            "data": [external_accounts.shape(bank) for bank in banks[:DEFAULT_LIMIT]],
+            "has_more": len(banks) > DEFAULT_LIMIT,
+            "total_count": len(banks),
             "url": f"/v1/accounts/{row['id']}/external_accounts",
         },
         "future_requirements": _nothing_later(),
         "groups": {"payments_pricing": None},
         "metadata": json.loads(row["metadata"]),
-        "payouts_enabled": active and bool(requested),
-        "requirements": _requirements(row["state"], _ACCOUNT_REASONS.get(row["state"])),
+        "payouts_enabled": payouts_enabled(store, row),
+        "requirements": _requirements(
+            row["state"], _ACCOUNT_REASONS.get(row["state"]), bank=bool(banks)
+        ),
         "settings": profile["settings"],
         "tos_acceptance": profile["tos_acceptance"],
         "type": row["type"],

@@ -1,7 +1,7 @@
 """The parameters of accounts: what Stripe takes, what the sandbox keeps, what it refuses and why.
 
-Personal data, documents and bank details are refused: the sandbox verifies nobody, and test books
-are no place for them. What remains is kept and shown back as Stripe does.
+Personal data and documents are refused: the sandbox verifies nobody, and test books are no place for
+them. Of bank details it keeps the last four digits. What remains is kept and shown back as Stripe does.
 """
 
 from sandbox.params import (
@@ -18,6 +18,7 @@ from sandbox.params import (
     choice,
     refused,
 )
+from sandbox.resources.external_accounts import IN_ACCOUNT
 
 _CAPABILITIES = """
 acss_debit_payments affirm_payments afterpay_clearpay_payments alma_payments amazon_pay_payments
@@ -40,7 +41,6 @@ CAPABILITIES = tuple(_CAPABILITIES.split())
 
 _NO_PERSONAL_DATA = refused("it verifies nobody and keeps no personal data")
 _NO_FILES = refused("it takes no files")
-_NO_BANK = refused("it pays connected accounts' balances, and no bank accounts yet")
 _OTHER_PRODUCT = refused("it belongs to a product of Stripe's that the sandbox does not have")
 
 _URL = Text(unsets=True)
@@ -141,7 +141,7 @@ _SHARED: Spec = {
     "documents": _NO_FILES,
     "email": Text(unsets=True, pattern=r"[^@\s]+@[^@\s]+"),
     "expand": EXPAND,
-    "external_account": _NO_BANK,
+    "external_account": IN_ACCOUNT,
     "groups": _OTHER_PRODUCT,
     "individual": _NO_PERSONAL_DATA,
     "metadata": Metadata(),

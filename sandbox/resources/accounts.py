@@ -6,13 +6,13 @@ longer seen (403 `account_invalid`).
 
 import json
 
-from sandbox import ids
+from sandbox import currencies, ids
 from sandbox.call import Call, Json, Route
 from sandbox.errors import ApiError, InvalidParameter, SandboxError
 from sandbox.pagination import conditions, page
 from sandbox.params import EXPAND, LIST, Range
 from sandbox.resources import account_objects as objects
-from sandbox.resources import account_params
+from sandbox.resources import account_params, external_accounts
 from sandbox.resources.metadata import changed, fresh, merged
 from sandbox.store import Row, Store, dump
 
@@ -21,31 +21,6 @@ STATES = ("active", "restricted", "deauthorized", "closed")
 _START_RESTRICTED = "restricted"
 
 _PROFILE = ("business_profile", "business_type", "settings", "tos_acceptance")
-_EURO = (
-    "AT BE BG CY DE EE ES FI FR GR HR IE IT LT LU LV MT NL PT SI SK",
-    "eur",
-)
-_CURRENCY_OF = {
-    **dict.fromkeys(_EURO[0].split(), _EURO[1]),
-    "AU": "aud",
-    "BR": "brl",
-    "CA": "cad",
-    "CH": "chf",
-    "CZ": "czk",
-    "DK": "dkk",
-    "GB": "gbp",
-    "HK": "hkd",
-    "HU": "huf",
-    "IN": "inr",
-    "JP": "jpy",
-    "MX": "mxn",
-    "NO": "nok",
-    "NZ": "nzd",
-    "PL": "pln",
-    "RO": "ron",
-    "SE": "sek",
-    "SG": "sgd",
-}
 _CONTROLLERS: dict[str, Json] = {
     "standard": {
         "fees": {"payer": "account"},
@@ -90,14 +65,30 @@ def insert(store: Store, *, platform: str | None, now: int, params: Json) -> str
         platform=platform,
         state="restricted" if metadata.get("sandbox") == _START_RESTRICTED else "active",
         country=country,
-        default_currency=params.get("default_currency", _CURRENCY_OF.get(country, "usd")),
+        default_currency=params.get("default_currency", currencies.OF_COUNTRY.get(country, "usd")),
         type=type,
         email=params.get("email"),
         profile=dump({**_normal(profile), "controller": controller}),
         metadata=dump(metadata),
         created=now,
     )
+    if params.get("external_account") is not None:
+        external_accounts.add(store, id, params["external_account"], now)
+    row = store.one("SELECT * FROM accounts WHERE id = ?", id)
+    assert row is not None, "the account was written above"
+    _onboard(store, row, now)
     return id
+
+
+def _onboard(store: Store, row: Row, now: int) -> None:
+    """Give what Stripe's own onboarding would have asked for: a bank account.
+
+    Whoever collects the requirements of an account itself brings the bank account too.
+    """
+    collected = json.loads(row["profile"])["controller"]["requirement_collection"]
+    if row["state"] == "active" and collected == "stripe":
+        bank = (row["country"], row["default_currency"])
+        external_accounts.give_test_bank(store, row["id"], *bank, now)
 
 
 def _controller(params: Json) -> tuple[str, Json]:
@@ -153,6 +144,7 @@ def set_capability(call: Call, row: Row, name: str, *, requested: bool) -> Json:
 
 
 def _check_new(params: Json) -> None:
+    external_accounts.check(params)
     if "type" in params and "controller" in params:
         raise InvalidParameter("Send `type` or `controller`, not both.", "type")
 
@@ -189,6 +181,9 @@ def update(call: Call) -> Json:
         dump(merged(json.loads(row["metadata"]), params)),
         row["id"],
     )
+    if params.get("external_account") is not None:
+        bank = params["external_account"]
+        external_accounts.add(call.store, row["id"], bank, call.now, replace=True)
     _request(call, row, params.get("capabilities"))
     return _tell(call, row["id"], before)
 
@@ -228,6 +223,7 @@ def set_state(call: Call, id: str, state: str) -> Json:
         return {**before, "capabilities": {}}
     moved = call.store.one("SELECT * FROM accounts WHERE id = ?", id)
     assert moved is not None, "the account was read above"
+    _onboard(call.store, moved, call.now)
     for held in requested:
         after = objects.capability(moved, held["name"], held)
         if after["status"] != was[held["name"]]["status"]:
@@ -278,6 +274,13 @@ ROUTES = (
     Route("POST", "/v1/accounts", account_params.CREATE, create, "account", check=_check_new),
     Route("GET", "/v1/accounts", {**LIST, "created": Range()}, index, "account", lists=True),
     Route("GET", _ONE, {"expand": EXPAND}, retrieve, "account"),
-    Route("POST", _ONE, account_params.UPDATE, update, "account"),
+    Route(
+        "POST",
+        _ONE,
+        account_params.UPDATE,
+        update,
+        "account",
+        check=external_accounts.check,
+    ),
     Route("DELETE", _ONE, {}, delete, "account"),
 )

@@ -8,7 +8,7 @@ from sandbox.pagination import conditions, equals, page
 from sandbox.params import EXPAND, LIST, Currency, Range, Text
 from sandbox.store import Row
 
-EXPANDABLE = {"source": ("charge", "refund", "topup", "transfer", "transfer_reversal")}
+EXPANDABLE = {"source": ("charge", "payout", "refund", "topup", "transfer", "transfer_reversal")}
 
 
 def shape(row: Row, now: int) -> Json:
@@ -48,7 +48,7 @@ def retrieve(call: Call) -> Json:
 def index(call: Call) -> Json:
     """List balance transactions, newest first.
 
-    `payout` matches none: the sandbox pays out to no banks yet, so no payout holds any.
+    `payout` matches none: it asks for what an automatic payout holds, and there are none.
     """
     where: list[tuple[str, Any]] = [
         ("account = ?", call.account),

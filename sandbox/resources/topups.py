@@ -1,15 +1,17 @@
 """Top-ups (Stripe: `/v1/topups`): money from the platform's bank into its balance.
 
-In the sandbox the bank always pays and at once: a top-up has succeeded when it is answered.
+A top-up is pending until the bank has paid, a day of the sandbox's clock; it fails then when its test
+token or a fault plan says so. `POST /_sandbox/fund` makes one that has succeeded at once.
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from sandbox import ids, ledger
+from sandbox import agenda, ids, ledger
 from sandbox.call import Call, Json, Route
 from sandbox.currencies import MAXIMUM_PAYMENT, MINIMUM_PAYMENT
-from sandbox.errors import ApiError
+from sandbox.errors import ApiError, InvalidParameter, ResourceMissing, SandboxError
 from sandbox.pagination import conditions, equals, page
 from sandbox.params import (
     EXPAND,
@@ -23,11 +25,35 @@ from sandbox.params import (
     choice,
     refused,
 )
-from sandbox.resources import balance
+from sandbox.resources import balance, external_accounts
 from sandbox.resources.metadata import fresh, merged
 from sandbox.store import Row, dump
 
 EXPANDABLE = {"balance_transaction": ("balance_transaction",)}
+PAID_AFTER_SECONDS = 24 * 3600
+FAILURES = {
+    "account_closed": "The bank account has been closed.",
+    "debit_not_authorized": "Debits are not approved on the bank account.",
+    "insufficient_funds": "The bank account has insufficient funds.",
+    "invalid_currency": "The bank account is in another currency.",
+    "no_account": "No bank account with this number could be found.",
+}
+
+
+class NotPending(SandboxError):
+    """A top-up was to be moved on that has come to its end."""
+
+    def __init__(self, id: str, status: str) -> None:
+        super().__init__(f"{id} is {status}; only pending top-ups succeed or fail.")
+        self.status = status
+
+
+class FailureUnknown(SandboxError):
+    """A top-up was to fail for a reason that does not exist."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"`failure_code` is one of {', '.join(FAILURES)}, not {code}.")
+        self.code = code
 
 
 def shape(row: Row) -> Json:
@@ -40,9 +66,9 @@ def shape(row: Row) -> Json:
         "created": row["created"],
         "currency": row["currency"],
         "description": row["description"],
-        "expected_availability_date": row["created"],
-        "failure_code": None,
-        "failure_message": None,
+        "expected_availability_date": row["expected_at"],
+        "failure_code": row["failure_code"],
+        "failure_message": FAILURES[row["failure_code"]] if row["failure_code"] else None,
         "initiated_by": "user",
         "livemode": False,
         "metadata": json.loads(row["metadata"]),
@@ -56,25 +82,32 @@ def shape(row: Row) -> Json:
 
 def _check_new(params: Json) -> None:
     check_amount(params["amount"], params["currency"])
+    source = params.get("source")
+    if source is not None and source not in external_accounts.TOKENS:
+        known = ", ".join(external_accounts.TOKENS)
+        message = f"No such source: '{source}'. The sandbox takes: {known}."
+        raise InvalidParameter(message, "source", "resource_missing")
 
 
 def create(call: Call) -> Json:
-    """Fund the platform's balance."""
+    """Ask the platform's bank for money; its clock brings it."""
+    return _insert(call, call.now + PAID_AFTER_SECONDS)
+
+
+def create_succeeded(call: Call) -> Json:
+    """Fund the platform's balance at once, as the admin API does."""
+    return set_status(call, _insert(call, call.now)["id"], "succeeded")
+
+
+def _insert(call: Call, expected_at: int) -> Json:
     if call.account != call.platform:
         raise ApiError(400, "Only a platform can be topped up; drop the Stripe-Account header.")
     params = call.params
     id = ids.new("tu")
     description = params.get("description")
-    entries = ledger.move(
-        call.store,
-        debit="bank",
-        credit=ledger.Side(call.account, "topup", id, description),
-        amount=params["amount"],
-        currency=params["currency"],
-        kind="topup",
-        source=id,
-        now=call.now,
-    )
+    fails = call.destiny.get("topup")
+    if fails is None and "source" in params:
+        fails = external_accounts.failure_of(params["source"])
     call.store.insert(
         "topups",
         id=id,
@@ -85,15 +118,82 @@ def create(call: Call) -> Json:
         metadata=dump(fresh(params.get("metadata"))),
         statement_descriptor=params.get("statement_descriptor"),
         transfer_group=params.get("transfer_group"),
-        status="succeeded",
-        balance_transaction=entries[0],
+        status="pending",
+        expected_at=expected_at,
+        fails_with=fails,
         created=call.now,
     )
+    agenda.put(call.store, expected_at, "topup", id)
     body = retrieve_by(call, id)
-    call.emit("topup.created", {**body, "status": "pending", "balance_transaction": None})
-    call.emit("topup.succeeded", body)
-    call.emit("balance.available", balance.shape(call, call.account))
+    call.emit("topup.created", body)
     return body
+
+
+def step(call: Call, id: str) -> None:
+    """Let the bank pay, or refuse to."""
+    row = _row(call, id)
+    set_status(call, id, "failed" if row["fails_with"] else "succeeded", row["fails_with"])
+
+
+def _row(call: Call, id: str) -> Row:
+    row = call.store.one("SELECT * FROM topups WHERE id = ?", id)
+    if row is None:
+        raise ResourceMissing("topup", id, "topup")
+    return row
+
+
+def set_status(call: Call, id: str, status: str, code: str | None = None) -> Json:
+    """Let a pending top-up succeed or fail, in the books too, and tell it.
+
+    Raises:
+        NotPending: it has come to its end.
+        FailureUnknown: there is no such reason.
+    """
+    row = _row(call, id)
+    if row["status"] != "pending":
+        raise NotPending(id, row["status"])
+    own = replace(call, platform=row["account"], account=row["account"])
+    agenda.drop(call.store, id)
+    if status != "succeeded":
+        reason = code or "insufficient_funds"
+        if reason not in FAILURES:
+            raise FailureUnknown(reason)
+        return _become(own, id, status, None, reason if status == "failed" else None)
+    entries = ledger.move(
+        call.store,
+        debit="bank",
+        credit=ledger.Side(row["account"], "topup", id, row["description"]),
+        amount=row["amount"],
+        currency=row["currency"],
+        kind="topup",
+        source=id,
+        now=call.now,
+    )
+    body = _become(own, id, status, entries[0], None)
+    own.emit("balance.available", balance.shape(own, own.account))
+    return body
+
+
+def _become(call: Call, id: str, status: str, entry: str | None, code: str | None) -> Json:
+    call.store.run(
+        "UPDATE topups SET status = ?, balance_transaction = ?, failure_code = ? WHERE id = ?",
+        status,
+        entry,
+        code,
+        id,
+    )
+    body = shape(_row(call, id))
+    call.emit(f"topup.{status}", body)
+    return body
+
+
+def cancel(call: Call) -> Json:
+    """Call a pending top-up off."""
+    body = retrieve(call)
+    if body["status"] != "pending":
+        message = f"Top-up {body['id']} is {body['status']}; only pending ones can be canceled."
+        raise ApiError(400, message, param="topup")
+    return set_status(call, body["id"], "canceled")
 
 
 def retrieve_by(call: Call, id: str) -> Json:
@@ -149,7 +249,7 @@ _CREATE = {
     "metadata": Metadata(),
     "payment_method": _ALWAYS_THE_BANK,
     "payment_method_options": _ALWAYS_THE_BANK,
-    "source": _ALWAYS_THE_BANK,
+    "source": Text(),
     "statement_descriptor": Text(limit=15),
     "transfer_group": Text(),
 }
@@ -166,4 +266,5 @@ ROUTES = (
     Route("GET", "/v1/topups", _INDEX, index, "topup", lists=True),
     Route("GET", "/v1/topups/{topup}", {"expand": EXPAND}, retrieve, "topup"),
     Route("POST", "/v1/topups/{topup}", _UPDATE, update, "topup"),
+    Route("POST", "/v1/topups/{topup}/cancel", {"expand": EXPAND}, cancel, "topup"),
 )

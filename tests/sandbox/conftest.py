@@ -261,6 +261,12 @@ def _full_account() -> dict[str, Any]:
     }
 
 
+def _move_on(platform: Platform, id: str, status: str) -> None:
+    kind = "payouts" if id.startswith("po_") else "topups"
+    answer = platform.admin("POST", f"/{kind}/{id}", {"status": status})
+    assert answer.get("status") == status, answer
+
+
 Samples = dict[str, list[dict[str, Any]]]
 
 
@@ -288,6 +294,8 @@ def samples(process: Process) -> Iterator[Samples]:
     link = {"type": "account_onboarding", "return_url": "https://example.com/back"}
     keep(v1.account_links.create({"account": full.id, **link}))
     keep(v1.topups.create({"amount": 50_000, "currency": "eur", "description": "June"}))
+    _move_on(platform, v1.topups.list().data[0].id, "succeeded")
+    keep(v1.topups.list())
     charge = {"amount": 900, "currency": "eur", "source": "tok_visa", "transfer_group": "o"}
     paid = keep(v1.charges.create(charge))
     move = {"currency": "eur", "destination": full.id, "metadata": {"payout": "1"}}
@@ -301,6 +309,12 @@ def samples(process: Process) -> Iterator[Samples]:
     keep(v1.balance_transactions.list())
     keep(v1.balance_transactions.list({}, theirs))
     keep(v1.charges.list({"expand": ["data.refunds"]}, theirs))
+    keep(v1.accounts.external_accounts.list(full.id))
+    for end in ("paid", "failed", "pending"):
+        paid_out = keep(v1.payouts.create({"amount": 10, "currency": "eur"}, theirs))
+        if end != "pending":
+            _move_on(platform, paid_out.id, end)
+    keep(v1.payouts.list({}, theirs))
     refund = v1.transfers.reversals.retrieve(
         made.id, back.id, {"expand": ["destination_payment_refund"]}
     )

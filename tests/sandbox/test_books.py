@@ -154,7 +154,7 @@ def test_they_agree_with_a_simple_model_after_many_random_moves(platform, client
         move, currency = draws.choice(("fund", "pay", "pay", "reverse")), draws.choice(currencies)
         amount = draws.randrange(50, 2000)
         if move == "fund":
-            client.v1.topups.create({"amount": amount, "currency": currency})
+            platform.fund(amount, currency)
             held["platform", currency] += amount
         elif move == "pay":
             payee = draws.choice(payees)

@@ -15,6 +15,7 @@ NEWER_FIELDS = {
     "balance": {"refund_and_dispute_prefunding"},
     "balance_transaction": {"balance_type"},
     "charge": {"source"},  # older than that description, not newer: the SDK still reads it
+    "payout": {"application_fee", "application_fee_amount", "payout_method", "trace_id"},
     "topup": {"initiated_by", "payment_method"},
 }
 
@@ -56,9 +57,11 @@ KINDS = (
     "account_link",
     "balance",
     "balance_transaction",
+    "bank_account",
     "capability",
     "charge",
     "event",
+    "payout",
     "refund",
     "topup",
     "transfer",

@@ -25,6 +25,7 @@ from stripe import _balance_service as balance_service
 from stripe import _balance_transaction_service as balance_transaction_service
 from stripe import _charge_service as charge_service
 from stripe import _event_service as event_service
+from stripe import _payout_service as payout_service
 from stripe import _topup_service as topup_service
 from stripe import _transfer_reversal_service as reversal_service
 from stripe import _transfer_service as transfer_service
@@ -46,6 +47,7 @@ SERVICES = (
     balance_transaction_service,
     charge_service,
     event_service,
+    payout_service,
     topup_service,
     reversal_service,
     transfer_service,
@@ -55,10 +57,12 @@ RESOURCES = {
     "account": stripe.Account,
     "account_link": stripe.AccountLink,
     "balance": stripe.Balance,
+    "bank_account": stripe.BankAccount,
     "balance_transaction": stripe.BalanceTransaction,
     "capability": stripe.Capability,
     "charge": stripe.Charge,
     "event": stripe.Event,
+    "payout": stripe.Payout,
     "refund": stripe.Refund,
     "topup": stripe.Topup,
     "transfer": stripe.Transfer,

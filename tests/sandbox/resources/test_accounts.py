@@ -35,7 +35,8 @@ def test_an_account_can_start_restricted(client):
     )
     assert capabilities(made) == {"transfers": "inactive"}
     assert made.payouts_enabled is False
-    assert made.requirements.currently_due == ["individual.verification.document"]
+    due = ["individual.verification.document", "external_account"]
+    assert made.requirements.currently_due == due
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ DAY = 24 * 3600
 
 def test_an_event_says_which_request_caused_it(client):
     made = client.v1.topups.create({"amount": 500, "currency": "usd"}, {"idempotency_key": "k"})
-    event = client.v1.events.list({"type": "topup.succeeded"}).data[0]
+    event = client.v1.events.list({"type": "topup.created"}).data[0]
     assert event.request.id == made.last_response.headers["Request-Id"]
     assert event.request.idempotency_key == "k"
     assert event.data.object.to_dict() == made.to_dict()

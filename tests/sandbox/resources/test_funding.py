@@ -10,16 +10,67 @@ def balance(client, bucket="available"):
     return {b.currency: b.amount for b in client.v1.balance.retrieve()[bucket]}
 
 
-def test_a_topup_is_available_at_once_and_tells_it(client):
+def statuses(client):
+    return [t.status for t in client.v1.topups.list().data]
+
+
+def test_a_topup_is_pending_until_the_bank_has_paid_and_tells_it(platform, client):
     made = client.v1.topups.create(
         {"amount": 5000, "currency": "eur", "description": "June", "metadata": {"a": "1"}}
     )
-    assert (made.status, made.amount, made.description) == ("succeeded", 5000, "June")
+    assert (made.status, made.amount, made.description) == ("pending", 5000, "June")
+    assert (made.balance_transaction, balance(client)) == (None, {"usd": 0})
+    assert made.expected_availability_date == made.created + DAY
+    platform.admin("POST", "/clock", {"advance_seconds": DAY})
+    paid = client.v1.topups.retrieve(made.id)
+    assert paid.status == "succeeded"
+    assert client.v1.balance_transactions.retrieve(paid.balance_transaction).amount == 5000
     assert balance(client) == {"eur": 5000}
     types = [e.type for e in client.v1.events.list().data]
     assert types == ["balance.available", "topup.succeeded", "topup.created"]
     told = client.v1.events.list({"type": "balance.available"}).data[0].data.object
     assert told.available[0].amount == 5000
+
+
+@pytest.mark.parametrize("how", ["token", "plan", "admin"])
+def test_a_topup_fails_by_its_token_a_plan_or_the_operator(platform, client, how):
+    params = {"amount": 5000, "currency": "usd"}
+    if how == "token":
+        params["source"] = "btok_us_verified_insufficientFunds"
+    if how == "plan":
+        platform.plan({"path": "/v1/topups", "fault": "topup_fails", "code": "account_closed"})
+    made = client.v1.topups.create(params)
+    if how == "admin":
+        platform.admin("POST", f"/topups/{made.id}", {"status": "failed"})
+    else:
+        platform.admin("POST", "/clock", {"advance_seconds": DAY})
+    failed = client.v1.topups.retrieve(made.id)
+    assert (failed.status, failed.balance_transaction) == ("failed", None)
+    assert failed.failure_code == ("account_closed" if how == "plan" else "insufficient_funds")
+    assert failed.failure_message
+    assert balance(client) == {"usd": 0}
+    assert [e.type for e in client.v1.events.list().data] == ["topup.failed", "topup.created"]
+    with platform.books() as books:
+        assert books.check() == []
+
+
+def test_a_topup_is_canceled_while_it_is_pending(platform, client):
+    made = [client.v1.topups.create({"amount": n, "currency": "usd"}) for n in (100, 200)]
+    assert client.v1.topups.cancel(made[0].id).status == "canceled"
+    platform.admin("POST", "/clock", {"advance_seconds": DAY})
+    assert statuses(client) == ["succeeded", "canceled"]
+    for topup in made:
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.topups.cancel(topup.id)
+    answer = platform.admin("POST", f"/topups/{made[0].id}", {"status": "succeeded"})
+    assert "canceled" in answer["error"]["message"]
+    assert balance(client) == {"usd": 200}
+
+
+def test_an_unknown_source_of_a_topup_is_refused_by_name(client):
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.topups.create({"amount": 500, "currency": "usd", "source": "src_1"})
+    assert (caught.value.code, caught.value.param) == ("resource_missing", "source")
 
 
 def test_topups_are_read_listed_and_changed(client):
@@ -94,8 +145,8 @@ def test_charges_are_read_listed_and_changed(client):
 
 
 def test_balance_transactions_are_filtered(platform, client):
-    client.v1.topups.create({"amount": 5000, "currency": "usd"})
-    client.v1.topups.create({"amount": 6000, "currency": "eur"})
+    platform.fund(5000, "usd")
+    platform.fund(6000, "eur")
     charge = client.v1.charges.create({"amount": 900, "currency": "usd", "source": "tok_visa"})
 
     def found(**params):

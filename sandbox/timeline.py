@@ -1,0 +1,69 @@
+"""Time passing in the sandbox: matured funds settle, payouts and top-ups take their next steps.
+
+It passes when a request comes, when a test moves the clock, and by itself about once a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from sandbox import agenda, ledger
+from sandbox.call import Call
+from sandbox.clock import Clock
+from sandbox.notify import Notifier
+from sandbox.resources import balance, payout_states, topups
+from sandbox.store import Store
+
+_TICK_SECONDS = 1.0
+
+Step = Callable[[Call, str], None]
+STEPS: Mapping[str, Step] = {"payout": payout_states.step, "topup": topups.step}
+
+
+class Timeline:
+    """Brings the books up to the sandbox's present."""
+
+    def __init__(self, store: Store, notifier: Notifier, clock: Clock) -> None:
+        self.store = store
+        self.notifier = notifier
+        self.clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    def call(self, platform: str) -> Call:
+        """Return a call of the sandbox's own, which no request made."""
+        return Call(
+            store=self.store,
+            notifier=self.notifier,
+            platform=platform,
+            account=platform,
+            now=self.clock.now(),
+            request_id=None,
+            idempotency_key=None,
+            base_url="",
+        )
+
+    def advance(self) -> None:
+        """Do what is due, oldest first, each step in a transaction of its own."""
+        now = self.clock.now()
+        if ledger.matured(self.store, now):
+            with self.store.transaction():
+                balance.settle(self.call(""))
+        # Bounded: an object has few states, and a step never puts down one that it already took.
+        while (due := agenda.first(self.store, now)) is not None:
+            with self.store.transaction():
+                agenda.drop(self.store, due["id"])
+                STEPS[due["kind"]](self.call(""), due["id"])
+
+    def start(self) -> None:
+        """Let time pass by itself."""
+        self._task = asyncio.create_task(self._forever())
+
+    async def stop(self) -> None:
+        """Stop it; what is due waits in the books."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self.advance()
