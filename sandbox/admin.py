@@ -22,9 +22,13 @@ from sandbox.faults import Faults
 from sandbox.injection import drain
 from sandbox.params import Refused, leaves
 from sandbox.parity import ABSENT_FIELDS, UNSERVED
-from sandbox.resources import accounts, balance, payout_states, topups
+from sandbox.resources import accounts, balance, payout_states, topups, webhook_endpoints
 from sandbox.store import Store, dump
 from sandbox.timeline import Timeline
+
+# As Stripe offers it: an old secret may sign for up to a day.
+_SECRET_ROLL_SECONDS = _LONGEST_ROLL_SECONDS = 24 * 3600
+_LOGGED_TRIES = 1000
 
 Action = Callable[[Json, Mapping[str, str]], Json]
 
@@ -89,6 +93,16 @@ class Admin:
                     "GET",
                     "/_sandbox/events/(?P<event>[^/]+)/deliveries",
                     lambda _body, path: self._deliveries(path["event"]),
+                ),
+                (
+                    "GET",
+                    "/_sandbox/deliveries",
+                    lambda _body, _path: {"tries": webhooks.log(self.store, _LOGGED_TRIES)},
+                ),
+                (
+                    "POST",
+                    "/_sandbox/webhook_endpoints/(?P<endpoint>[^/]+)/roll",
+                    lambda body, path: self._roll_secret(body, path["endpoint"]),
                 ),
                 ("GET", "/_sandbox/check", lambda _body, _path: self._check()),
             )
@@ -176,6 +190,7 @@ class Admin:
             self.store.set_meta("clock_offset", str(self.clock.offset))
             self.keys.prune(self.clock.now())
         self.timeline.advance()
+        self.timeline.notifier.wake()
         return self._time()
 
     def _fund(self, body: Json) -> Json:
@@ -233,6 +248,13 @@ class Admin:
 
     def _deliveries(self, event: str) -> Json:
         return {"deliveries": webhooks.deliveries(self.store, event)}
+
+    def _roll_secret(self, body: Json, id: str) -> Json:
+        seconds = _field(body, "expires_in", int, _SECRET_ROLL_SECONDS)
+        if not 0 <= seconds <= _LONGEST_ROLL_SECONDS:
+            raise Refusal(f"`expires_in` is from 0 to {_LONGEST_ROLL_SECONDS} seconds")
+        with self.store.transaction():
+            return webhook_endpoints.roll(self.store, id, self.clock.now(), seconds)
 
     def _check(self) -> Json:
         with Books(self.store.path) as books:

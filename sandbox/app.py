@@ -54,7 +54,7 @@ class Application:
         self.clock = clock
         self.faults = faults
         self.dispatcher = dispatcher
-        self.notifier = Notifier(store, faults, dispatcher.wake)
+        self.notifier = Notifier(store, clock, faults, dispatcher.wake)
         keys = idempotency.Keys(store)
         self.router = Router(ROUTES)
         self.timeline = Timeline(store, self.notifier, clock)

@@ -1,8 +1,8 @@
 """The sandbox's own clock, which tests move.
 
-`created` stamps, the age of idempotency keys, the maturing of pending funds and the thirty days of
-events follow it. The dates inside webhook signatures and the pauses between deliveries do not:
-receivers judge those by the real time.
+`created` stamps, the age of idempotency keys, the maturing of pending funds, the steps of payouts and
+top-ups, the thirty days of events and the pauses between deliveries follow it. The dates inside
+webhook signatures do not: receivers judge those by the real time.
 """
 
 import time
@@ -27,7 +27,11 @@ class Clock:
 
     def now(self) -> int:
         """Return the sandbox's time."""
-        return int(time.time()) + self.offset
+        return int(self.exact())
+
+    def exact(self) -> float:
+        """Return the sandbox's time with its fraction of a second."""
+        return time.time() + self.offset
 
     def move_to(self, moment: int) -> None:
         """Put the clock at `moment`.

@@ -18,6 +18,7 @@ from sandbox.errors import SandboxError
 MAX_RULES = 100
 MAX_COPIES = 20
 MAX_DELAY_MS = 600_000
+MAX_STALE_SECONDS = 10**9
 LOG_LENGTH = 1000
 
 _HOW = ("reset", "close")
@@ -46,8 +47,12 @@ WEBHOOK_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "duplicate": {"copies": 2},
     "delay": {"ms": 1000},
     "reorder": {"ms": 1000},
-    "wrong_secret": {},
     "lose": {},
+    # These spoil the first `tries` of a delivery, or all of them.
+    "wrong_secret": {"tries": None},
+    "stale": {"seconds": 600, "tries": None},
+    "wrong_mode": {"tries": None},
+    "truncated": {"bytes": None, "tries": None},
 }
 
 
@@ -69,7 +74,7 @@ class Delivery:
     """One copy of an event to send, after `delay` seconds."""
 
     delay: float = 0.0
-    wrong_secret: bool = False
+    fault: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -122,6 +127,8 @@ def _options(rule: int, fault: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "ms": lambda v: _whole(rule, "ms", v, 0, MAX_DELAY_MS),
         "copies": lambda v: _whole(rule, "copies", v, 2, MAX_COPIES),
         "bytes": lambda v: v is None or _whole(rule, "bytes", v, 0, 10**9),
+        "seconds": lambda v: _whole(rule, "seconds", v, -MAX_STALE_SECONDS, MAX_STALE_SECONDS),
+        "tries": lambda v: v is None or _whole(rule, "tries", v, 1, 1000),
         "retry_after": lambda v: v is None or _whole(rule, "retry_after", v, 0, 86400),
     }
     words: dict[str, tuple[Any, ...]] = {
@@ -248,10 +255,10 @@ class Faults:
     def _copies(self, rule: Rule) -> list[Delivery]:
         if rule.fault == "lose":
             return []
-        if rule.fault == "wrong_secret":
-            return [Delivery(wrong_secret=True)]
         if rule.fault == "duplicate":
             return [Delivery()] * int(rule.options["copies"])
+        if rule.fault not in ("delay", "reorder"):
+            return [Delivery(fault={"name": rule.fault, **rule.options})]
         seconds = int(rule.options["ms"]) / 1000
         if rule.fault == "reorder":
             seconds *= rule.draw(self.seed, "delay")

@@ -5,11 +5,11 @@ any other goes to the platform's own endpoints.
 """
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 from sandbox import ids
+from sandbox.clock import Clock
 from sandbox.faults import Faults
 from sandbox.store import Row, Store, dump
 
@@ -25,8 +25,11 @@ def wants(enabled: list[str], type: str) -> bool:
 class Notifier:
     """Writes events and their deliveries; wakes whoever sends them."""
 
-    def __init__(self, store: Store, faults: Faults, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, faults: Faults, wake: Callable[[], None]
+    ) -> None:
         self.store = store
+        self.clock = clock
         self.faults = faults
         self.wake = wake
 
@@ -66,19 +69,21 @@ class Notifier:
         )
         for endpoint in endpoints:
             if wants(json.loads(endpoint["enabled_events"]), type):
-                self._queue(id, endpoint["id"], type)
+                self.queue(id, endpoint["id"], type)
         return id
 
-    def _queue(self, event: str, endpoint: str, type: str) -> None:
-        now = time.time()
+    def queue(self, event: str, endpoint: str, type: str) -> None:
+        """Put down the deliveries of an event to an endpoint: one, unless the plan says otherwise."""
+        now = self.clock.exact()
         for copy in self.faults.deliveries(type):
-            self.store.run(
-                "INSERT INTO webhook_deliveries (event, endpoint, state, due, wrong_secret) "
-                "VALUES (?, ?, 'pending', ?, ?)",
-                event,
-                endpoint,
-                now + copy.delay,
-                copy.wrong_secret,
+            self.store.insert(
+                "webhook_deliveries",
+                event=event,
+                endpoint=endpoint,
+                state="pending",
+                created=now,
+                due=now + copy.delay,
+                fault=dump(copy.fault) if copy.fault else None,
             )
         self.wake()
 

@@ -69,7 +69,7 @@ def _server(data_dir: Path, keys: Sequence[str], webhook_pause: float) -> tuple[
         for key in keys:
             auth.add_key(store, key, clock.now())
         Keys(store).prune(clock.now())
-    app = Application(store, clock, Faults(), Dispatcher(store, webhook_pause))
+    app = Application(store, clock, Faults(), Dispatcher(store, clock, webhook_pause))
     config = uvicorn.Config(
         app,
         http=DroppableProtocol,

@@ -157,16 +157,21 @@ CREATE TABLE webhook_endpoints (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, url TEXT NOT NULL,
     enabled_events TEXT NOT NULL, description TEXT, metadata TEXT NOT NULL,
     connect INTEGER NOT NULL, api_version TEXT, secret TEXT NOT NULL, status TEXT NOT NULL,
-    created INTEGER NOT NULL
+    old_secret TEXT, old_secret_until INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL
 );
 CREATE TABLE webhook_deliveries (
-    seq INTEGER PRIMARY KEY, event TEXT NOT NULL REFERENCES events (id), endpoint TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY, event TEXT NOT NULL, endpoint TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'succeeded', 'failed')),
-    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL, wrong_secret INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, due REAL NOT NULL, fault TEXT,
     last_status INTEGER, last_error TEXT
 );
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (due) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_by_event ON webhook_deliveries (event);
+CREATE TABLE webhook_tries (
+    seq INTEGER PRIMARY KEY, delivery INTEGER NOT NULL REFERENCES webhook_deliveries (seq),
+    at REAL NOT NULL, status INTEGER, error TEXT, fault TEXT
+);
+CREATE INDEX webhook_tries_by_delivery ON webhook_tries (delivery);
 """
 
 

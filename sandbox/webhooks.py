@@ -1,32 +1,26 @@
 """Webhooks: real HTTP POSTs, signed as Stripe signs them, tried again with growing pauses.
 
-At least once and in no promised order, as Stripe's. Deliveries are rows of the books, so a restart
-goes on where it stopped. Pauses and signatures follow the real clock: receivers judge them by it.
+At least once and in no promised order, as Stripe's, for up to three days. Deliveries are rows of the
+books, so a restart goes on where it stopped. Pauses follow the sandbox's clock: moving it on brings
+the next try. What is sent, and how it is signed, is `sandbox.letters`' business.
 """
 
 import asyncio
-import hashlib
-import hmac
-import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox import notify
-from sandbox.store import Row, Store, dump
+from sandbox.clock import Clock
+from sandbox.letters import Letter, letter_of
+from sandbox.store import Row, Store
 
-MAX_ATTEMPTS = 12
+RETRIED_FOR_SECONDS = 3 * 24 * 3600.0
 _TIMEOUT_SECONDS = 5.0
 _AT_ONCE = 8
 _LEASE_SECONDS = 30.0
 _IDLE_SECONDS = 3600.0
 _LONGEST_PAUSE_SECONDS = 3600.0
-
-
-def signature(body: str, secret: str, at: int) -> str:
-    """Return the `Stripe-Signature` header: HMAC-SHA256 over the time, a dot and the body."""
-    signed = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
-    return f"t={at},v1={signed}"
 
 
 @dataclass(frozen=True)
@@ -42,18 +36,18 @@ class Outcome:
         return self.status is not None and 200 <= self.status < 300
 
 
-async def post(url: str, body: str, secret: str) -> Outcome:
-    """Send one signed body and return what became of it; never raises for the receiver's fault."""
+async def post(letter: Letter) -> Outcome:
+    """Send one letter and return what became of it; never raises for the receiver's fault."""
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
-            return Outcome(await _exchange(url, body.encode(), secret), None)
+            return Outcome(await _exchange(letter), None)
     except TimeoutError:
         return Outcome(None, f"no answer within {_TIMEOUT_SECONDS:g} s")
     except (OSError, ValueError, EOFError) as problem:
         return Outcome(None, f"{type(problem).__name__}: {problem}")
 
 
-async def _exchange(url: str, body: bytes, secret: str) -> int:
+async def _exchange(letter: Letter) -> int:
     """Make one HTTP/1.1 request on a connection of its own and return the status.
 
     Raises:
@@ -61,7 +55,7 @@ async def _exchange(url: str, body: bytes, secret: str) -> int:
         ValueError: what it answers is not HTTP.
         EOFError: it hangs up before it has answered.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(letter.url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure or None)
@@ -69,12 +63,13 @@ async def _exchange(url: str, body: bytes, secret: str) -> int:
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
         "Content-Type: application/json; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+        f"Content-Length: {len(letter.body)}\r\nConnection: close\r\n"
         "User-Agent: Payspool-Sandbox/1.0 (webhooks)\r\n"
-        f"Stripe-Signature: {signature(body.decode(), secret, int(time.time()))}\r\n\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in letter.headers.items())
+        + "\r\n"
     )
     try:
-        writer.write(head.encode("latin-1") + body)
+        writer.write(head.encode("latin-1") + letter.body)
         await writer.drain()
         answer = await reader.readuntil(b"\r\n\r\n")
         version, status, *_ = answer.split(maxsplit=2)
@@ -88,15 +83,16 @@ async def _exchange(url: str, body: bytes, secret: str) -> int:
 class Dispatcher:
     """Sends what is due. `pause` is the first pause after a failure, in seconds; it doubles."""
 
-    def __init__(self, store: Store, pause: float = 0.5) -> None:
+    def __init__(self, store: Store, clock: Clock, pause: float = 0.5) -> None:
         self.store = store
+        self.clock = clock
         self.pause = pause
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[int, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
-        """Say that a delivery was queued."""
+        """Say that a delivery was queued, or that the clock was moved."""
         self._woken.set()
 
     def start(self) -> None:
@@ -106,7 +102,7 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Stop sending; what is pending waits in the books."""
-        running = [task for task in (self._task, *self._sending) if task is not None]
+        running = [task for task in (self._task, *self._sending.values()) if task is not None]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -122,23 +118,26 @@ class Dispatcher:
 
     def _take(self) -> None:
         """Start what is due, a few at once; a slow endpoint holds up only its own."""
-        now = time.time()
+        now = self.clock.exact()
         due = self.store.all(
             "SELECT * FROM webhook_deliveries WHERE state = 'pending' AND due <= ? "
             "ORDER BY due, seq LIMIT ?",
             now,
-            _AT_ONCE - len(self._sending),
+            _AT_ONCE + len(self._sending),
         )
         for row in due:
+            # The clock may have jumped over the lease of what is still under way.
+            if row["seq"] in self._sending or len(self._sending) >= _AT_ONCE:
+                continue
             # Not due again while it is under way; after a crash, once this has passed.
             later = now + _LEASE_SECONDS
             self.store.run("UPDATE webhook_deliveries SET due = ? WHERE seq = ?", later, row["seq"])
             task = asyncio.create_task(self._deliver(row))
-            self._sending.add(task)
-            task.add_done_callback(self._sent)
+            self._sending[row["seq"]] = task
+            task.add_done_callback(partial(self._sent, row["seq"]))
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
+    def _sent(self, seq: int, _task: asyncio.Task[None]) -> None:
+        self._sending.pop(seq, None)
         self._woken.set()
 
     def _until_next(self) -> float:
@@ -149,47 +148,67 @@ class Dispatcher:
         )
         if later is None or later["at"] is None:
             return _IDLE_SECONDS
-        return max(float(later["at"]) - time.time(), 0.001)
+        return max(float(later["at"]) - self.clock.exact(), 0.001)
 
     async def _deliver(self, row: Row) -> None:
-        event = self.store.one("SELECT * FROM events WHERE id = ?", row["event"])
-        endpoint = self.store.one(
-            "SELECT * FROM webhook_endpoints WHERE id = ? AND status = 'enabled'",
-            row["endpoint"],
-        )
-        if event is None or endpoint is None:
-            self._finish(row, "failed", Outcome(None, "the endpoint is gone or disabled"))
+        letter = letter_of(self.store, self.clock.now(), row)
+        if letter is None:
+            self._finish(row, "failed", Outcome(None, "the endpoint is gone or disabled"), None)
             return
-        body = dump(notify.shape(self.store, event, endpoint["api_version"]))
-        secret = "whsec_wrong" if row["wrong_secret"] else endpoint["secret"]
-        outcome = await post(endpoint["url"], body, secret)
+        outcome = await post(letter)
         if outcome.received:
-            self._finish(row, "succeeded", outcome)
-        elif row["attempts"] + 1 >= MAX_ATTEMPTS:
-            self._finish(row, "failed", outcome)
+            self._finish(row, "succeeded", outcome, letter.fault)
+        elif self._next_try(row) > row["created"] + RETRIED_FOR_SECONDS:
+            self._finish(row, "failed", outcome, letter.fault)
         else:
-            self._finish(row, "pending", outcome)
+            self._finish(row, "pending", outcome, letter.fault)
 
-    def _finish(self, row: Row, state: str, outcome: Outcome) -> None:
-        attempts = row["attempts"] + 1
-        pause = min(self.pause * 2 ** (attempts - 1), _LONGEST_PAUSE_SECONDS)
+    def _next_try(self, row: Row) -> float:
+        pause = self.pause * 2 ** min(row["attempts"], 40)
+        return self.clock.exact() + float(min(pause, _LONGEST_PAUSE_SECONDS))
+
+    def _finish(self, row: Row, state: str, outcome: Outcome, fault: str | None) -> None:
         self.store.run(
             "UPDATE webhook_deliveries SET state = ?, attempts = ?, due = ?, last_status = ?, "
             "last_error = ? WHERE seq = ?",
             state,
-            attempts,
-            time.time() + pause,
+            row["attempts"] + 1,
+            self._next_try(row),
             outcome.status,
             outcome.error,
             row["seq"],
+        )
+        self.store.insert(
+            "webhook_tries",
+            delivery=row["seq"],
+            at=self.clock.exact(),
+            status=outcome.status,
+            error=outcome.error,
+            fault=fault,
         )
 
 
 def deliveries(store: Store, event: str) -> list[dict[str, Any]]:
     """Return what became of an event's deliveries, as the admin API shows it."""
+    rows = store.all("SELECT * FROM webhook_deliveries WHERE event = ? ORDER BY seq", event)
+    shown = ("endpoint", "state", "attempts", "last_status", "last_error")
+    tries = "SELECT at, status, error, fault FROM webhook_tries WHERE delivery = ? ORDER BY seq"
+    return [
+        {
+            **{name: row[name] for name in shown},
+            "next_try_at": row["due"] if row["state"] == "pending" else None,
+            "tries": [dict(one) for one in store.all(tries, row["seq"])],
+        }
+        for row in rows
+    ]
+
+
+def log(store: Store, limit: int) -> list[dict[str, Any]]:
+    """Return the newest tries of all deliveries, newest first."""
     rows = store.all(
-        "SELECT endpoint, state, attempts, last_status, last_error FROM webhook_deliveries "
-        "WHERE event = ? ORDER BY seq",
-        event,
+        "SELECT at, event, endpoint, status, error, webhook_tries.fault FROM webhook_tries "
+        "JOIN webhook_deliveries ON webhook_deliveries.seq = delivery "
+        "ORDER BY webhook_tries.seq DESC LIMIT ?",
+        limit,
     )
     return [dict(row) for row in rows]

@@ -4,10 +4,11 @@ import json
 
 from sandbox import ids
 from sandbox.call import Call, Json, Route
+from sandbox.errors import ResourceMissing
 from sandbox.pagination import page
 from sandbox.params import EXPAND, LIST, Boolean, Many, Metadata, Text
 from sandbox.resources.metadata import fresh, merged
-from sandbox.store import Row, dump
+from sandbox.store import Row, Store, dump
 
 
 def shape(row: Row) -> Json:
@@ -82,6 +83,27 @@ def update(call: Call) -> Json:
         after["id"],
     )
     return after
+
+
+def roll(store: Store, id: str, now: int, expires_in: int) -> Json:
+    """Give an endpoint a new secret; the old one signs too for `expires_in` more seconds.
+
+    Raises:
+        ResourceMissing: there is no such endpoint.
+    """
+    row = store.one("SELECT * FROM webhook_endpoints WHERE id = ?", id)
+    if row is None:
+        raise ResourceMissing("webhook endpoint", id, "webhook_endpoint")
+    secret = ids.new_secret()
+    store.run(
+        "UPDATE webhook_endpoints SET secret = ?, old_secret = ?, old_secret_until = ? "
+        "WHERE id = ?",
+        secret,
+        row["secret"],
+        now + expires_in,
+        id,
+    )
+    return {"id": id, "secret": secret, "old_secret_until": now + expires_in}
 
 
 def delete(call: Call) -> Json:

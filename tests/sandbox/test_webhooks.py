@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import stripe
 
-from sandbox.webhooks import signature
+from sandbox.letters import signature
 
 
 class Receiver:
@@ -97,13 +97,13 @@ def test_events_are_posted_and_the_sdk_accepts_their_signature(platform, client,
 
 
 def test_a_signature_is_of_this_secret_this_body_and_this_time():
-    header = signature('{"id": "evt_1", "object": "event"}', "whsec_a", int(time.time()))
+    header = signature('{"id": "evt_1", "object": "event"}', int(time.time()), "whsec_a")
     body = '{"id": "evt_1", "object": "event"}'
     stripe.Webhook.construct_event(body, header, "whsec_a", tolerance=300)
     for changed, secret in ((body + " ", "whsec_a"), (body, "whsec_b")):
         with pytest.raises(stripe.SignatureVerificationError):
             stripe.Webhook.construct_event(changed, header, secret, tolerance=300)
-    old = signature(body, "whsec_a", int(time.time()) - 600)
+    old = signature(body, int(time.time()) - 600, "whsec_a")
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(body, old, "whsec_a", tolerance=300)
 
@@ -176,6 +176,171 @@ def test_an_endpoint_hears_only_what_it_enabled_while_it_is_enabled(
     receiver.wait(2)
     time.sleep(0.1)
     assert [e["type"] for e in receiver.events()] == ["topup.created", "topup.succeeded"]
+
+
+def until(look, seconds=5.0):
+    """Wait until `look` returns something true; return it."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+    return seen
+
+
+def test_the_next_try_waits_for_the_sandboxs_clock(platform, client, receiver, listen):
+    listen("topup.succeeded")
+    receiver.statuses = [500] * 6
+    platform.fund(5000)
+    event = client.v1.events.list({"type": "topup.succeeded"}).data[0].id
+
+    def sent():
+        return platform.admin("GET", f"/events/{event}/deliveries")["deliveries"][0]
+
+    # The pauses double from 0.05 s: after the sixth failure the next is 1.6 s away.
+    until(lambda: sent()["attempts"] == 6)
+    now = platform.admin("GET", "/clock")["now"]
+    assert now < sent()["next_try_at"] <= now + 3
+    platform.admin("POST", "/clock", {"advance_seconds": 60})
+    receiver.wait(7, seconds=1.0)
+    assert until(lambda: sent()["state"] == "succeeded")
+    assert [one["status"] for one in sent()["tries"]] == [500] * 6 + [200]
+
+
+def test_an_endpoint_that_never_answers_is_given_up_after_three_days(platform, client):
+    made = client.v1.webhook_endpoints.create(
+        {"url": "http://127.0.0.1:1/hook", "enabled_events": ["topup.succeeded"]}
+    )
+    platform.fund(5000)
+    event = client.v1.events.list({"type": "topup.succeeded"}).data[0].id
+
+    def sent():
+        return platform.admin("GET", f"/events/{event}/deliveries")["deliveries"][0]
+
+    until(lambda: sent()["attempts"])
+    platform.admin("POST", "/clock", {"advance_seconds": 2 * 24 * 3600})
+    until(lambda: sent()["attempts"] > 1)
+    assert sent()["state"] == "pending"
+    platform.admin("POST", "/clock", {"advance_seconds": 24 * 3600})
+    assert until(lambda: sent()["state"] == "failed")
+    assert sent()["next_try_at"] is None
+    client.v1.webhook_endpoints.delete(made.id)
+
+
+def test_during_a_roll_both_secrets_sign_and_then_only_the_new_one(platform, receiver, listen):
+    old = listen("topup.succeeded")
+    path = f"/webhook_endpoints/{old.id}/roll"
+    new = platform.admin("POST", path, {"expires_in": 3600})["secret"]
+    platform.fund(5000)
+    receiver.wait(1)
+    assert receiver.received[0][1].count("v1=") == 2
+    for secret in (old.secret, new):
+        assert len(receiver.events(secret)) == 1
+    platform.admin("POST", "/clock", {"advance_seconds": 3600})
+    receiver.received.clear()
+    platform.fund(5000)
+    receiver.wait(1)
+    assert len(receiver.events(new)) == 1
+    with pytest.raises(stripe.SignatureVerificationError):
+        receiver.events(old.secret)
+    assert "error" in platform.admin("POST", path, {"expires_in": 10**9})
+    assert "error" in platform.admin("POST", "/webhook_endpoints/we_1/roll")
+
+
+def test_a_stale_timestamp_is_signed_right_and_too_old(platform, receiver, listen):
+    endpoint = listen("topup.succeeded")
+    platform.plan(webhooks=[{"fault": "stale", "seconds": 301}])
+    platform.fund(5000)
+    receiver.wait(1)
+    body, header = receiver.received[0]
+    with pytest.raises(stripe.SignatureVerificationError) as caught:
+        stripe.Webhook.construct_event(body, header, endpoint.secret, tolerance=300)
+    assert "tolerance" in str(caught.value)
+    stripe.Webhook.construct_event(body, header, endpoint.secret, tolerance=400)
+
+
+def test_an_event_of_the_wrong_mode_is_signed_right_and_says_livemode(platform, receiver, listen):
+    endpoint = listen("topup.succeeded")
+    platform.plan(webhooks=[{"fault": "wrong_mode"}])
+    platform.fund(5000)
+    receiver.wait(1)
+    assert receiver.events(endpoint.secret)[0].livemode is True
+
+
+def test_a_truncated_body_fails_its_signature_and_the_next_try_is_whole(
+    platform, client, receiver, listen
+):
+    endpoint = listen("topup.succeeded")
+    platform.plan(webhooks=[{"fault": "truncated", "tries": 1}])
+    receiver.statuses = [400]
+    platform.fund(5000)
+    receiver.wait(2)
+    (cut, header), _ = receiver.received
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
+        json.loads(cut)
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.WebhookSignature.verify_header(cut.decode(), header, endpoint.secret, tolerance=300)
+    receiver.received.pop(0)
+    event = receiver.events(endpoint.secret)[0]
+    tries = until(
+        lambda: len(found := _tries(platform, event.id)) == 2 and found,
+    )
+    assert [(one["status"], one["fault"]) for one in tries] == [(200, None), (400, "truncated")]
+
+
+def _tries(platform, event):
+    return [t for t in platform.admin("GET", "/deliveries")["tries"] if t["event"] == event]
+
+
+def test_the_same_seed_spoils_the_same_events(platform, receiver, listen):
+    listen("topup.succeeded")
+
+    def spoilt(seed):
+        platform.plan(
+            webhooks=[
+                {"fault": "lose", "probability": 0.3},
+                {"fault": "duplicate", "probability": 0.3},
+            ],
+            seed=seed,
+        )
+        receiver.received.clear()
+        for amount in range(100, 120):
+            platform.fund(amount)
+        injected = platform.admin("GET", "/faults")["injected"]
+        receiver.wait(20 - injected.get("lose", 0) + injected.get("duplicate", 0))
+        amounts = [e["data"]["object"]["amount"] for e in receiver.events()]
+        return sorted(amounts)
+
+    first = spoilt(5)
+    assert spoilt(5) == first
+    assert spoilt(6) != first
+    assert first != sorted(range(100, 120))
+
+
+def test_payouts_tell_connect_endpoints_and_platforms_tell_their_own(
+    platform, client, receiver, listen
+):
+    connected = listen("payout.paid", "account.application.deauthorized", connect=True)
+    listen("payout.paid", "balance.available")
+    payee = platform.account(client)
+    platform.fund(500)
+    client.v1.transfers.create({"amount": 500, "currency": "usd", "destination": payee})
+    params = {"amount": 100, "currency": "usd"}
+    theirs = client.v1.payouts.create(params, {"stripe_account": payee})
+    platform.admin("POST", f"/payouts/{theirs.id}", {"status": "paid"})
+    platform.admin("POST", f"/accounts/{payee}", {"state": "deauthorized"})
+    receiver.wait(3)
+    bodies = receiver.events()
+    assert sorted((e["type"], e.get("account")) for e in bodies) == sorted(
+        [
+            ("balance.available", None),
+            ("payout.paid", payee),
+            ("account.application.deauthorized", payee),
+        ],
+        key=lambda pair: pair[0],
+    )
+    for body, header in receiver.received:
+        if b"payout.paid" in body:
+            stripe.Webhook.construct_event(body, header, connected.secret, tolerance=300)
 
 
 def test_duplicates_carry_the_same_event_id(platform, receiver, listen):
