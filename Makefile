@@ -5,9 +5,11 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 ONCE  ?=
 ARGS  ?=
+ONLY  ?=
+OUT   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check lint types imports fast faults lock clean
+.PHONY: help install install-dev demo up test check lint types imports fast faults bench lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -32,6 +34,9 @@ test: install-dev ## everything: lint, types, import rules, the whole suite
 
 faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_PAYOUTS, FAULTS_ROUNDS)
 	@FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest -q -s tests/faults $(ARGS)
+
+bench: install-dev ## the figures beside their peers (ONLY=ingest,publish,latency OUT=file.jsonl; ARGS=--help for sizes)
+	@$(PY) -m bench --only "$(ONLY)" $(if $(OUT),--out $(OUT),) $(ARGS)
 
 check: lint types imports
 

@@ -1,0 +1,81 @@
+"""``python -m bench``: measure, tell a table, write JSON lines."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from bench import ingest, latency, publish
+from bench.figures import Figure, as_json, as_table, goals
+from bench.machine import describe
+from bench.options import Options
+from bench.site import Site
+
+BENCHES: Final[dict[str, Callable[[Site, Options], Iterator[Figure]]]] = {
+    "ingest": ingest.measure,
+    "publish": publish.measure,
+    "latency": latency.measure,
+}
+"""What ONLY= chooses from."""
+_SIZES: Final = Options(say=lambda _sentence: None)
+
+
+def main(
+    only: Annotated[str, typer.Option(help="benches, by comma; empty: all")] = "",
+    out: Annotated[Path | None, typer.Option(help="file for the JSON lines")] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="runs of which the median counts")
+    ] = _SIZES.rounds,
+    events: Annotated[int, typer.Option(min=1, help="events of one run of ingest")] = _SIZES.events,
+    peer_events: Annotated[
+        int, typer.Option(min=2, help="events for slower peers")
+    ] = _SIZES.peer_events,
+    warm_events: Annotated[
+        int, typer.Option(min=1, help="untimed events first")
+    ] = _SIZES.warm_events,
+    processes: Annotated[int, typer.Option(min=1, help="worker processes")] = _SIZES.processes,
+    rate: Annotated[int, typer.Option(min=1, help="events/s for latency")] = _SIZES.rate,
+    seconds: Annotated[int, typer.Option(min=1, help="how long for latency")] = _SIZES.seconds,
+    publishes: Annotated[
+        int, typer.Option(min=1, help="events published one by one")
+    ] = _SIZES.publishes,
+) -> None:
+    """Measure beside peers and limits. Ends with status 1 if a run was not exact."""
+    console = Console(stderr=True)
+    chosen = [name.strip() for name in only.split(",") if name.strip()] or list(BENCHES)
+    unknown = sorted(set(chosen) - set(BENCHES))
+    if unknown:
+        raise typer.BadParameter(
+            f"there is no bench {unknown[0]}; choose from {', '.join(BENCHES)}"
+        )
+    options = Options(
+        say=lambda sentence: console.print(sentence, style="dim", highlight=False),
+        rounds=rounds,
+        events=events,
+        peer_events=peer_events,
+        warm_events=warm_events,
+        processes=processes,
+        rate=rate,
+        seconds=seconds,
+        publishes=publishes,
+    )
+    wanted, measured = goals(), list[Figure]()
+    with Site() as site:
+        machine = describe(site.endpoints)
+        for name in chosen:
+            for one in BENCHES[name](site, options):
+                measured.append(one)
+                if out is None:
+                    typer.echo(as_json(one, wanted))
+    if out is not None:
+        out.write_text("".join(as_json(one, wanted) + "\n" for one in measured))
+    console.print(f"\n{machine}\n", style="dim", highlight=False, soft_wrap=True)
+    console.print(as_table(measured, wanted), highlight=False, soft_wrap=True, markup=False)
+    if not all(one.exact for one in measured):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,23 @@
+"""How large the benches are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Sizes of a call; the defaults give a whole run of about five minutes on two cores.
+
+    ``peer_events`` are what the slower peers get (Celery half of them); ``warm_events`` go first,
+    untimed, on every road. ``say`` tells progress.
+    """
+
+    say: Callable[[str], None]
+    rounds: int = 3
+    events: int = 30_000
+    peer_events: int = 3_000
+    warm_events: int = 2_000
+    processes: int = 2
+    rate: int = 1_000
+    seconds: int = 10
+    publishes: int = 5_000
