@@ -8,9 +8,9 @@
 333
 """
 
-import re
-from collections.abc import Mapping
 from typing import Final
+
+from payspool_client.currencies import CURRENCIES
 
 BASIS_POINTS: Final = 10_000
 """One hundred per cent."""
@@ -18,43 +18,18 @@ BASIS_POINTS: Final = 10_000
 MAX_AMOUNT: Final = 2**53 - 1
 """The largest amount of an event (EVENTS: integers within ±2^53−1, exact in every JSON parser)."""
 
-_CURRENCY = re.compile(r"[a-z]{3}")
-
-# Minor-unit digits by ISO 4217 that differ from two.
-# Source: Stripe's "Supported currencies" (zero-decimal and three-decimal lists).
-_DIGITS: Final[Mapping[str, int]] = {
-    **dict.fromkeys(
-        [
-            "bif",
-            "clp",
-            "djf",
-            "gnf",
-            "jpy",
-            "kmf",
-            "krw",
-            "mga",
-            "pyg",
-            "rwf",
-            "vnd",
-            "vuv",
-            "xaf",
-            "xof",
-            "xpf",
-        ],
-        0,
-    ),
-    **dict.fromkeys(["bhd", "jod", "kwd", "omr", "tnd"], 3),
-}
-
 
 def is_currency(code: str) -> bool:
-    """Whether ``code`` has the form of a lower-case ISO 4217 code."""
-    return _CURRENCY.fullmatch(code) is not None
+    """Whether ``code`` is a lower-case ISO 4217 code."""
+    return code in CURRENCIES
 
 
 def minor_digits(currency: str) -> int:
-    """Decimal digits of the minor unit of ``currency`` (2 for most, 0 for JPY, 3 for KWD)."""
-    return _DIGITS.get(currency, 2)
+    """Decimal digits of the minor unit of ``currency`` (2 for most, 0 for JPY, 3 for KWD).
+
+    A code that is in no list (a gateway may name one) is shown with two.
+    """
+    return CURRENCIES.get(currency, 2)
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

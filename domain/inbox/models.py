@@ -74,17 +74,48 @@ inbox_conflicts = Table(
     UniqueConstraint("inbox_id", "content_hash"),
 )
 
+inbox_revisions = Table(
+    "inbox_revisions",
+    metadata,
+    id_column(),
+    Column("inbox_id", BigInteger, ForeignKey("inbox_events.id"), nullable=False),
+    # 1 is what the producer sent; the highest is what `inbox_events` holds. An event that nobody
+    # edited has no rows here.
+    Column("revision", Integer, nullable=False),
+    Column("type", Text, nullable=True),
+    at_column("occurred_at", nullable=True),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("data", JSONB, nullable=True),
+    Column("raw", Text, nullable=True),
+    # Who made it and why; NULL for the producer's own.
+    Column("actor_kind", Text, nullable=True),
+    Column("actor_id", String(255), nullable=True),
+    Column("reason", Text, nullable=True),
+    created_at(),
+    UniqueConstraint("inbox_id", "revision"),
+    CheckConstraint("octet_length(content_hash) = 32", name="content_hash_length"),
+    CheckConstraint("revision >= 1", name="revision_counts"),
+    CheckConstraint(
+        "revision = 1 OR (actor_kind IS NOT NULL AND actor_id IS NOT NULL AND reason IS NOT NULL)",
+        name="author_named",
+    ),
+)
+
 rejected_messages = Table(
     "rejected_messages",
     metadata,
     id_column(),
-    # The queue's message id and the position in it: what has no readable identity of its own.
+    # The first message that brought it, and the position in it. A producer names its messages, so that
+    # no row can be told apart by these: what has no readable identity is named by its bytes.
     Column("message_id", String(255), nullable=False),
     Column("position", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", String(500), nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    # SHA-256 of `raw`: the same text, sent again, stays one row.
+    Column("raw_hash", LargeBinary, nullable=False),
     at_column("received_at"),
     created_at(),
-    UniqueConstraint("message_id", "position"),
+    UniqueConstraint("raw_hash"),
+    CheckConstraint("octet_length(raw_hash) = 32", name="raw_hash_length"),
 )

@@ -123,6 +123,11 @@ def correlation_of(event_type: str, data: Any) -> str | None:
     return None
 
 
+def transaction_of(correlation: str) -> str:
+    """The transaction that a correlation names."""
+    return correlation.removeprefix(transaction_correlation(""))
+
+
 def lock_key(merchant_id: int, correlation: str) -> int:
     """The 64-bit advisory lock of a correlation."""
     digest = blake2b(f"{merchant_id}/{correlation}".encode(), digest_size=8).digest()

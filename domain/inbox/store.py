@@ -107,24 +107,25 @@ def insert_conflicts(
 
 
 def insert_unreadable(
-    tx: Tx, rows: Sequence[tuple[str, int, str, str, bytes]], at: datetime
+    tx: Tx, rows: Sequence[tuple[str, int, str, str, bytes, bytes]], at: datetime
 ) -> None:
-    """Keep what has no readable identity, by the message that carried it.
+    """Keep texts that have no readable identity, each once, with the first message that brought it.
 
-    ``rows`` are (message id, position, reason, detail, raw).
+    ``rows`` are (message id, position, reason, detail, raw, SHA-256 of raw). Ordered by that hash, so
+    that two batches with the same texts wait for one another in one direction only.
     """
-    messages, positions, reasons, details, raws = (
+    messages, positions, reasons, details, raws, hashes = (
         list(column) for column in zip(*rows, strict=True)
     )
     tx.execute(
         text(
             """
-            INSERT INTO rejected_messages (message_id, position, reason, detail, raw, received_at)
-            SELECT message_id, position, reason, detail, raw, :at
+            INSERT INTO rejected_messages (message_id, position, reason, detail, raw, raw_hash, received_at)
+            SELECT message_id, position, reason, detail, raw, raw_hash, :at
             FROM unnest(CAST(:messages AS text[]), CAST(:positions AS int[]), CAST(:reasons AS text[]),
-                        CAST(:details AS text[]), CAST(:raws AS bytea[]))
-                 AS m (message_id, position, reason, detail, raw)
-            ORDER BY message_id, position ON CONFLICT DO NOTHING
+                        CAST(:details AS text[]), CAST(:raws AS bytea[]), CAST(:hashes AS bytea[]))
+                 AS m (message_id, position, reason, detail, raw, raw_hash)
+            ORDER BY raw_hash, message_id, position ON CONFLICT (raw_hash) DO NOTHING
             """
         ),
         {
@@ -133,6 +134,7 @@ def insert_unreadable(
             "reasons": reasons,
             "details": details,
             "raws": raws,
+            "hashes": hashes,
             "at": at,
         },
     )

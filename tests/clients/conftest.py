@@ -9,6 +9,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,13 @@ def valkey_binary() -> Path:
     return binary
 
 
-@pytest.fixture(scope="session")
-def valkey_url(valkey_binary: Path) -> Iterator[str]:
+@contextmanager
+def running(binary: Path, *options: str) -> Iterator[str]:
+    """A Valkey of the test's own; gives its URL."""
     folder = Path(tempfile.mkdtemp(prefix="pv"))
     socket = folder / "v.sock"
     process = subprocess.Popen(
-        [valkey_binary, "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", ""],
+        [binary, "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", *options],
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -46,6 +48,20 @@ def valkey_url(valkey_binary: Path) -> Iterator[str]:
         process.kill()
         process.wait(10)
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey_binary: Path) -> Iterator[str]:
+    """One that keeps nothing on its disk."""
+    with running(valkey_binary) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def durable_url(valkey_binary: Path) -> Iterator[str]:
+    """One that writes everything to its disk before it answers."""
+    with running(valkey_binary, "--appendonly", "yes", "--appendfsync", "always") as url:
+        yield url
 
 
 @pytest.fixture

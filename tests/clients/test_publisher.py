@@ -11,32 +11,7 @@ import redis
 
 import payspool_client
 from payspool_client import Event, Publisher, PublishError, QueueRefused, QueueUnavailable
-from payspool_client.wire import decode_message
-
-
-def event(number: int, **data: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": f"e-{number}",
-        "source": "shop",
-        "merchant": "acme",
-        "type": "conversion.recorded",
-        "time": "2026-11-20T09:30:00Z",
-        "data": {"referred_user_id": f"u-{number}", "amount": number} | data,
-    }
-
-
-def queued(client: redis.Redis, namespace: str = "payspool") -> list[str]:
-    """The texts on the queue, in order."""
-    raws = [
-        client.hget(f"{namespace}:events.msgs", message_id)
-        for message_id in client.lrange(f"{namespace}:events", 0, -1)
-    ]
-    return [text for raw in raws for text in decode_message(raw).texts]
-
-
-def ids(texts: list[str]) -> list[str]:
-    return [json.loads(text)["id"] for text in texts]
+from tests.clients.producer import event, ids, queued
 
 
 def test_an_event_is_published_as_the_text_that_was_sent(
@@ -139,7 +114,10 @@ def test_a_full_queue_refuses_and_nothing_of_the_chunk_is_there(
 ) -> None:
     client.config_set("maxmemory", 1)
     try:
-        with Publisher(valkey_url) as publisher, pytest.raises(QueueRefused) as caught:
+        with (
+            Publisher(valkey_url, limit=None) as publisher,
+            pytest.raises(QueueRefused) as caught,
+        ):
             publisher.publish_many(event(i) for i in range(20))
     finally:
         client.config_set("maxmemory", 0)

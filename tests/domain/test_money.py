@@ -77,11 +77,21 @@ def test_what_is_shown_is_what_it_is(amount: int, currency: str) -> None:
     assert Fraction(number) * 10 ** minor_digits(currency) == amount
 
 
-@pytest.mark.parametrize("code", ["usd", "eur", "zzz"])
-def test_a_currency_has_three_lower_case_letters(code: str) -> None:
+@pytest.mark.parametrize("code", ["usd", "eur", "isk", "xcg"])
+def test_a_currency_is_a_lower_case_code_of_iso_4217(code: str) -> None:
     assert is_currency(code)
 
 
-@pytest.mark.parametrize("code", ["", "us", "usdx", "USD", "u$d", "usd\n", " usd", "üsd", "123"])
+@pytest.mark.parametrize(
+    "code", ["", "us", "usdx", "USD", "u$d", "usd\n", " usd", "üsd", "123", "zzz", "xau", "xts"]
+)
 def test_anything_else_is_no_currency(code: str) -> None:
     assert not is_currency(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "digits"),
+    [("eur", 2), ("jpy", 0), ("kwd", 3), ("clf", 4), ("isk", 2), ("ugx", 2), ("mga", 0)],
+)
+def test_amounts_are_counted_as_the_gateway_counts_them(code: str, digits: int) -> None:
+    assert minor_digits(code) == digits

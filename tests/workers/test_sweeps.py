@@ -88,7 +88,7 @@ def test_a_fire_whose_body_failed_is_taken_up_again(rt: Runtime) -> None:
 def test_the_recheck_settles_what_waits_in_pages(
     rt: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("domain.inbox.service.RECHECK_BATCH", 2)
+    monkeypatch.setattr("domain.inbox.service.applying.RECHECK_BATCH", 2)
     open_shop(rt.engine, PERCENTAGE)
     for number in range(5):
         send(rt.engine, refund(f"o{number}"))

@@ -20,8 +20,11 @@ Amounts are integers in minor units (12900 is 129.00 EUR). (merchant, source, id
 for ever, so publishing the same event again is free; the same id with other content is a conflict.
 """
 
+from payspool_client.backlog import Backlog, BacklogLimit
 from payspool_client.errors import (
+    BacklogFull,
     InvalidEvent,
+    NotDurable,
     PayspoolClientError,
     PublishError,
     QueueRefused,
@@ -58,6 +61,9 @@ from payspool_client.publisher import Publishable, Publisher
 
 __all__ = [
     "EVENT_TYPES",
+    "Backlog",
+    "BacklogFull",
+    "BacklogLimit",
     "CardCreated",
     "CardDeactivated",
     "CardReactivated",
@@ -70,6 +76,7 @@ __all__ = [
     "EventData",
     "Identity",
     "InvalidEvent",
+    "NotDurable",
     "PayeeUpdated",
     "PayspoolClientError",
     "PointsAdjusted",

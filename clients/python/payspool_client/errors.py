@@ -56,6 +56,10 @@ class InvalidEvent(PayspoolClientError, ValueError):
         self.data = data
 
 
+def _events(number: int) -> str:
+    return "1 event was" if number == 1 else f"{number:,} events were"
+
+
 class PublishError(PayspoolClientError):
     """One of the events to publish is wrong; it and those after it were not sent.
 
@@ -68,8 +72,8 @@ class PublishError(PayspoolClientError):
     def __init__(self, sent: int, index: int, invalid: InvalidEvent) -> None:
         where = f" ({invalid.field})" if invalid.field else ""
         super().__init__(
-            f"Event {index} is wrong{where}: {invalid.message} {sent} events before it were "
-            f"published; correct it and publish again from event {sent}."
+            f"Event {index} (counting from 0) is wrong{where}: {invalid.message} {_events(sent)} "
+            f"published before; correct it and publish again from event {sent}."
         )
         self.sent = sent
         self.index = index
@@ -90,7 +94,7 @@ class QueueUnavailable(PayspoolClientError):
 
     def __init__(self, sent: int, cause: BaseException) -> None:
         super().__init__(
-            f"The queue did not answer ({cause}). {sent} events were published; those after them "
+            f"The queue did not answer ({cause}). {_events(sent)} published; those after them "
             "may be queued; publishing the same events again is safe."
         )
         self.sent = sent
@@ -105,9 +109,53 @@ class QueueRefused(PayspoolClientError):
 
     def __init__(self, sent: int, cause: BaseException) -> None:
         super().__init__(
-            f"The queue refused the events ({cause}). {sent} events were published and nothing "
+            f"The queue refused the events ({cause}). {_events(sent)} published and nothing "
             "after them; publish the rest again once the queue accepts writes."
         )
+        self.sent = sent
+
+
+class NotDurable(PayspoolClientError):
+    """The queue took the events, but did not say that they are on its disk.
+
+    Attributes:
+        sent: How many events of this call are certainly on the queue's disk.
+    """
+
+    def __init__(self, sent: int, why: str) -> None:
+        super().__init__(
+            f"The queue did not confirm that the events are on its disk ({why}). {_events(sent)} "
+            "confirmed; those after them may be queued; repeat it: publishing the same events "
+            "again is safe."
+        )
+        self.sent = sent
+
+
+class BacklogFull(PayspoolClientError):
+    """So much lies on the queue that nothing is added to it now; nothing of this chunk was sent.
+
+    Attributes:
+        messages: Messages on the queue that are not done.
+        bytes: The memory that Valkey uses.
+        limit: The limit that is reached, in `unit` (``messages`` or ``bytes``).
+        retry_after: When to try again, in seconds.
+        sent: How many events of this call are on the queue; nothing after them is.
+    """
+
+    def __init__(
+        self, *, messages: int, bytes: int, limit: int, unit: str, retry_after: int, sent: int = 0
+    ) -> None:
+        super().__init__(
+            f"The queue is full: {messages:,} messages are not done and {bytes:,} bytes of memory "
+            f"are in use; the limit is {limit:,} {unit}. {_events(sent)} published and nothing "
+            f"after them; publish the rest again in {retry_after} seconds. If it stays full, look "
+            "whether workers run, and start more."
+        )
+        self.messages = messages
+        self.bytes = bytes
+        self.limit = limit
+        self.unit = unit
+        self.retry_after = retry_after
         self.sent = sent
 
 

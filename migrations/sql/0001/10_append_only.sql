@@ -18,4 +18,5 @@ SELECT make_append_only('audit_entries');
 SELECT make_append_only('program_versions');
 SELECT make_append_only('tracking_reversals');
 SELECT make_append_only('inbox_conflicts');
+SELECT make_append_only('inbox_revisions');
 SELECT make_append_only('rejected_messages');

@@ -107,7 +107,15 @@ def test_each_required_field_is_named_when_it_is_missing(event_type: str) -> Non
         ({"transaction_id": "t" * 256}, "too_long", "data.transaction_id"),
         ({"code": "SHORT"}, "too_short", "data.code"),
         ({"code": "C" * 21}, "too_long", "data.code"),
-        ({"program": "p" * 101}, "too_long", "data.program"),
+        ({"code": "REF-7K2M9Q "}, "blank", "data.code"),
+        ({"code": "      "}, "blank", "data.code"),
+        ({"referred_user_id": " "}, "blank", "data.referred_user_id"),
+        ({"referred_user_id": "\tu-42"}, "blank", "data.referred_user_id"),
+        ({"referred_user_id": "u-42\n"}, "blank", "data.referred_user_id"),
+        ({"transaction_id": "t\u3000"}, "blank", "data.transaction_id"),
+        ({"transaction_id": "\ufefft"}, "blank", "data.transaction_id"),
+        ({"currency": "zzz"}, "invalid_currency", "data.currency"),
+        ({"currency": "xau"}, "invalid_currency", "data.currency"),
         ({"currency": "euro"}, "invalid_currency", "data.currency"),
         ({"currency": "€€€"}, "invalid_currency", "data.currency"),
         ({"currency": "eur\n"}, "invalid_currency", "data.currency"),
@@ -135,6 +143,10 @@ def test_a_wrong_field_is_refused_by_name(change: dict[str, Any], reason: str, f
         ("conversion.refunded", {"full": None, "amount": -5}, "negative_amount", "data.amount"),
         ("conversion.disputed", {"outcome": "maybe"}, "invalid_value", "data.outcome"),
         ("loyalty.points_earned", {"purchase_amount": None}, "missing_field", "data.points"),
+        ("loyalty.card_created", {"program": "p" * 101}, "too_long", "data.program"),
+        ("loyalty.points_earned", {"card": " c"}, "blank", "data.card"),
+        ("loyalty.points_earned", {"category_ids": ["a", "b "]}, "blank", "data.category_ids.1"),
+        ("payee.updated", {"account": "acct_1 "}, "blank", "data.account"),
         ("loyalty.points_earned", {"points": 0}, "not_positive", "data.points"),
         ("loyalty.points_redeemed", {"points": -1}, "not_positive", "data.points"),
         ("loyalty.points_redeemed", {"reward_id": "r" * 51}, "too_long", "data.reward_id"),
@@ -312,6 +324,20 @@ def test_currency_is_taken_in_any_case_and_kept_as_sent_for_the_hash() -> None:
     assert isinstance(event.data, ConversionRecorded)
     assert event.data.currency == "eur"
     assert event.payload["currency"] == "EuR"
+
+
+def test_a_name_may_have_blanks_inside_and_any_length_from_one() -> None:
+    for name in ("u", "a b", "a\n\tb", "ü\u3000ü"):
+        event = parse_event(json.dumps(document(referred_user_id=name)))
+        assert event.payload["referred_user_id"] == name
+
+
+def test_a_program_is_no_part_of_a_conversion_and_stays_with_its_data_like_any_other_field() -> (
+    None
+):
+    event = parse_event(json.dumps(document(program="refer")))
+    assert "program" not in ConversionRecorded.model_fields
+    assert event.payload["program"] == "refer"
 
 
 def test_a_related_event_is_an_id_or_an_id_with_its_source() -> None:

@@ -11,6 +11,7 @@ from domain import clock
 from domain.db import transaction
 from domain.inbox import service as inbox
 from domain.inbox.rules import STANDING_REASONS, Delivery, parse, storable
+from domain.merchants import service as merchants
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
     DAY,
@@ -100,7 +101,7 @@ def test_other_content_under_the_same_id_is_a_conflict_kept_once_and_the_first_s
 def test_the_same_id_from_another_source_or_merchant_is_another_event(db: Rolled) -> None:
     open_shop(db, PERCENTAGE)
     with transaction(db) as tx:
-        other = inbox.merchants.add(tx, "zeta", "Zeta", mode="test", actor=TESTER).id
+        other = merchants.add(tx, "zeta", "Zeta", mode="test", actor=TESTER).id
         program(tx, other, PERCENTAGE)
         code(tx, other, "ADA-01")
     texts = [
@@ -223,10 +224,25 @@ def test_what_has_no_readable_identity_is_kept_byte_for_byte_and_once(db: Rolled
             outcomes = inbox.apply(tx, deliveries)
     assert [o.status for o in outcomes] == ["unreadable", "duplicate", "unreadable"]
     kept = rows(db, "SELECT raw, position FROM rejected_messages ORDER BY position")
-    assert [(bytes(r).decode("utf-8", "surrogatepass"), at) for r, at in kept] == [
-        (raw, 0),
-        (raw, 2),
-    ]
+    assert [(bytes(r).decode("utf-8", "surrogatepass"), at) for r, at in kept] == [(raw, 0)]
+
+
+def test_two_unreadable_texts_of_messages_with_one_name_are_both_kept(db: Rolled) -> None:
+    """Producers name their messages: one that repeats itself must not hide what the next one said."""
+    open_shop(db, PERCENTAGE)
+    for raw in ("first", "second", "first"):
+        with transaction(db) as tx:
+            outcomes = inbox.apply(tx, parse([Delivery("always the same", 0, raw)]))
+        assert [o.status for o in outcomes] == ["unreadable"]
+    kept = rows(db, "SELECT raw FROM rejected_messages ORDER BY id")
+    assert [bytes(raw) for (raw,) in kept] == [b"first", b"second"]
+
+
+def test_the_same_unreadable_text_in_another_message_stays_one_row(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
+    send(db, "not json")
+    send(db, conversion("o1"), "not json")
+    assert rows(db, "SELECT position, reason FROM rejected_messages") == [(0, "invalid_json")]
 
 
 @pytest.mark.parametrize(
@@ -250,8 +266,8 @@ def test_long_message_ids_that_begin_alike_are_told_apart(db: Rolled) -> None:
     open_shop(db, PERCENTAGE)
     for tail in "ab":
         with transaction(db) as tx:
-            inbox.apply(tx, parse([Delivery("m" * 300 + tail, 0, "not json")]))
-    assert scalar(db, "SELECT count(*) FROM rejected_messages") == 2
+            inbox.apply(tx, parse([Delivery("m" * 300 + tail, 0, f"not json {tail}")]))
+    assert scalar(db, "SELECT count(DISTINCT message_id) FROM rejected_messages") == 2
 
 
 def test_an_identity_that_is_readable_in_a_broken_text_names_its_row(db: Rolled) -> None:

@@ -332,7 +332,7 @@ def test_the_sweep_takes_up_what_waits_though_its_conversion_is_there(db: Rolled
 
 
 def test_the_sweep_goes_on_after_a_full_page(db: Rolled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "RECHECK_BATCH", 3)
+    monkeypatch.setattr("domain.inbox.service.applying.RECHECK_BATCH", 3)
     open_shop(db, PERCENTAGE)
     send(db, *(refund(f"w{i}") for i in range(7)))
     after, looked = 0, 0

@@ -27,6 +27,7 @@ APPEND_ONLY = [
     "program_versions",
     "tracking_reversals",
     "inbox_conflicts",
+    "inbox_revisions",
     "rejected_messages",
 ]
 NOTHING_DELETED = [
@@ -51,6 +52,12 @@ def fill(tx: Tx) -> None:
     open_shop(db, PERCENTAGE, max_rewards_per_referrer=100)  # type: ignore[arg-type]
     send(db, conversion("o1"), conversion("o1", amount=5), attributed("cyd"), "not json")  # type: ignore[arg-type]
     send(db, refund("o1", 2_500))  # type: ignore[arg-type]
+    tx.execute(
+        text(
+            "INSERT INTO inbox_revisions (inbox_id, revision, content_hash)"
+            " SELECT id, 1, content_hash FROM inbox_events LIMIT 1"
+        )
+    )
 
 
 @pytest.fixture(params=["runtime", "owner"])

@@ -13,7 +13,6 @@ from payspool_client.events.fields import (
     Currency,
     EventData,
     PositiveAmount,
-    ProgramKey,
     TransactionId,
     UserId,
     missing,
@@ -38,7 +37,6 @@ class ConversionRecorded(EventData):
 
     referred_user_id: UserId
     code: Code | None = None
-    program: ProgramKey | None = None
     transaction_id: TransactionId | None = None
     amount: Amount | None = None
     currency: Currency | None = None

@@ -18,26 +18,41 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from payspool_client.currencies import CURRENCIES
+
 #: The largest integer that every JSON reader holds exactly (2^53 - 1, RFC 8259 section 6).
 MAX_INTEGER: Final = 2**53 - 1
 
+#: What names something neither begins nor ends with a blank: a code with one behind it, out of a
+#: spreadsheet, would be another code. Written out, because engines differ in what they call a blank.
+_BLANKS: Final = (
+    r"\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+BLANK_AT_AN_END: Final = rf"^[{_BLANKS}]|[{_BLANKS}]$"
+NO_BLANK_AT_THE_ENDS: Final = rf"^[^{_BLANKS}](?:[\s\S]*[^{_BLANKS}])?$"
+
+
+def _name(longest: int, shortest: int = 1) -> StringConstraints:
+    return StringConstraints(min_length=shortest, max_length=longest, pattern=NO_BLANK_AT_THE_ENDS)
+
+
 #: A person or thing in the producer's system: users, cards, stores, PINs, devices, categories.
 USER_ID_MAX: Final = 100
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=USER_ID_MAX)]
+UserId = Annotated[str, _name(USER_ID_MAX)]
 #: Purchases, refunds and disputes in the producer's system.
 TRANSACTION_ID_MAX: Final = 255
-TransactionId = Annotated[str, StringConstraints(min_length=1, max_length=TRANSACTION_ID_MAX)]
+TransactionId = Annotated[str, _name(TRANSACTION_ID_MAX)]
 CODE_MIN: Final = 6
 CODE_MAX: Final = 20
-Code = Annotated[str, StringConstraints(min_length=CODE_MIN, max_length=CODE_MAX)]
+Code = Annotated[str, _name(CODE_MAX, CODE_MIN)]
 PROGRAM_KEY_MAX: Final = 100
-ProgramKey = Annotated[str, StringConstraints(min_length=1, max_length=PROGRAM_KEY_MAX)]
+ProgramKey = Annotated[str, _name(PROGRAM_KEY_MAX)]
 NAME_MAX: Final = 255
-Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_MAX)]
+Name = Annotated[str, _name(NAME_MAX)]
 ORDER_REFERENCE_MAX: Final = 100
-OrderReference = Annotated[str, StringConstraints(min_length=1, max_length=ORDER_REFERENCE_MAX)]
+OrderReference = Annotated[str, _name(ORDER_REFERENCE_MAX)]
 REWARD_ID_MAX: Final = 50
-RewardId = Annotated[str, StringConstraints(min_length=1, max_length=REWARD_ID_MAX)]
+RewardId = Annotated[str, _name(REWARD_ID_MAX)]
 REWARD_DESCRIPTION_MAX: Final = 255
 RewardDescription = Annotated[str, StringConstraints(max_length=REWARD_DESCRIPTION_MAX)]
 #: The longest text form of an IPv6 address.
@@ -52,8 +67,20 @@ CATEGORIES_MAX: Final = 100
 CategoryIds = Annotated[list[UserId], Field(max_length=CATEGORIES_MAX)]
 PayoutMethod = Literal["stripe", "wise", "manual"]
 
+
+def _known_currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise PydanticCustomError("invalid_currency", NO_CURRENCY)
+    return code
+
+
+NO_CURRENCY: Final = 'must be an ISO 4217 code of three letters, such as "eur"'
 #: ISO 4217; taken in any case, kept in lower case.
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{3}$", to_lower=True)]
+Currency = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z]{3}$", to_lower=True),
+    AfterValidator(_known_currency),
+]
 #: Minor units of the currency beside it.
 Amount = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 PositiveAmount = Annotated[int, Field(gt=0, le=MAX_INTEGER)]

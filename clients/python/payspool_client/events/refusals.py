@@ -6,8 +6,10 @@ from typing import Final
 
 from pydantic_core import ErrorDetails
 
+from payspool_client.events.fields import NO_BLANK_AT_THE_ENDS, NO_CURRENCY
+
 #: Codes that our own validators raise; their message is the sentence.
-_OURS: Final = frozenset({"missing_field", "ambiguous_refund", "zero"})
+_OURS: Final = frozenset({"missing_field", "ambiguous_refund", "zero", "invalid_currency"})
 
 _TYPES: Final = {
     "int_type": "must be an integer, without quotes, fraction or exponent",
@@ -39,8 +41,10 @@ def sentence_of(error: ErrorDetails) -> tuple[str, str]:
             return "empty", "must not be empty"
         case "string_too_short":
             return "too_short", f"must have at least {limits['min_length']} characters"
+        case "string_pattern_mismatch" if limits["pattern"] == NO_BLANK_AT_THE_ENDS:
+            return "blank", "must not begin or end with a blank"
         case "string_pattern_mismatch":
-            return "invalid_currency", 'must be an ISO 4217 code of three letters, such as "eur"'
+            return "invalid_currency", NO_CURRENCY
         case "literal_error":
             return "invalid_value", f"must be one of {limits['expected']}"
         case "greater_than_equal" | "greater_than":

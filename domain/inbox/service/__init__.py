@@ -1,0 +1,26 @@
+"""Use cases of the inbox: claim → load → apply → flush, for one event or five hundred alike.
+
+Everything happens in the caller's one transaction, and the caller acknowledges after its commit. Lock
+order: inbox rows, correlation locks, then what the subjects lock, kept balances last.
+"""
+
+from domain.inbox.service.applying import (
+    RECHECK_BATCH,
+    apply,
+    keep_unclaimable,
+    mark_dead,
+    recheck_waiting,
+)
+from domain.inbox.service.asking import counts, status, unreadable, unreadable_counts
+
+__all__ = [
+    "RECHECK_BATCH",
+    "apply",
+    "counts",
+    "keep_unclaimable",
+    "mark_dead",
+    "recheck_waiting",
+    "status",
+    "unreadable",
+    "unreadable_counts",
+]
