@@ -70,7 +70,7 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
         recorded = _call_and_record(runtime, gateway, attempt, deadline)
         if recorded.verdict is not Verdict.UNKNOWN:
             return recorded
-    found = gateway.find(payout_id=attempt.payout_id, destination=attempt.destination)
+    found = gateway.find(attempt.params)
     with transaction(runtime.engine) as tx:
         return service.record_found(tx, attempt, found, final=not resolution.may_replay)
 

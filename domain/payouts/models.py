@@ -169,7 +169,7 @@ payout_attempts = Table(
     Column("payout_id", BigInteger, ForeignKey("payouts.id"), nullable=False),
     Column("leg", Text, nullable=False, server_default=text("'transfer'")),
     Column("n", Integer, nullable=False),
-    # `payspool/<payout>/<leg>/<n>`
+    # `payspool/<installation>/<payout>/<leg>/<n>`
     Column("idempotency_key", String(255), nullable=False, unique=True),
     # Exactly what is sent, and its hash: a replay sends this, it is never rebuilt.
     Column("params", JSONB, nullable=False),

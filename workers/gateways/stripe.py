@@ -94,8 +94,9 @@ class StripeGateway:
             "amount": order.amount,
             "currency": order.currency,
             "destination": order.destination,
-            "transfer_group": transfer_group(order.payout_id),
+            "transfer_group": transfer_group(order.installation, order.payout_id),
             "metadata": {
+                "installation": order.installation,
                 "payout": str(order.payout_id),
                 "attempt": order.key,
                 "merchant": str(order.merchant_id),
@@ -143,17 +144,16 @@ class StripeGateway:
                 "unreadable", message=f"{type(error).__name__}: {error}"[:MESSAGE_KEPT]
             )
 
-    def find(self, *, payout_id: int, destination: str) -> Sequence[Found] | None:
-        """The transfers of a payout's group to its destination; None if Stripe could not be asked.
-
-        A transfer to another destination in this group would be none of ours.
+    def find(self, params: Mapping[str, Any]) -> Sequence[Found] | None:
+        """The transfers of the group and to the destination that were sent; None if Stripe could not be
+        asked. A transfer to another destination in this group would be none of ours.
         """
         found: list[Found] = []
         try:
             page = self._client.v1.transfers.list(
                 {
-                    "transfer_group": transfer_group(payout_id),
-                    "destination": destination,
+                    "transfer_group": params["transfer_group"],
+                    "destination": params["destination"],
                     "limit": 100,
                 }
             )

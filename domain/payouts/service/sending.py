@@ -116,7 +116,7 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
         return _exclude(tx, payout, latest if step is Step.RESUME else None, *excluded)
     if step is Step.RESUME:
         return _resume(tx, payout, latest)
-    return _open(tx, payout, latest.last_n + 1, gateway)
+    return _open(tx, seen.installation, payout, latest.last_n + 1, gateway)
 
 
 def _exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:
@@ -145,10 +145,11 @@ def _exclude(tx: Tx, payout: Any, waiting: Any, reason: str, detail: str) -> Lea
     return Leave(reason)
 
 
-def _open(tx: Tx, payout: Any, n: int, gateway: Gateway) -> Attempt:
-    key = attempt_key(payout_id=payout.id, leg=LEG, n=n)
+def _open(tx: Tx, installation: str, payout: Any, n: int, gateway: Gateway) -> Attempt:
+    key = attempt_key(installation, payout_id=payout.id, leg=LEG, n=n)
     params = gateway.params(
         Order(
+            installation=installation,
             payout_id=payout.id,
             merchant_id=payout.merchant_id,
             key=key,

@@ -72,7 +72,7 @@ def route_of_attempt(tx: Tx, attempt_id: int) -> Any:
 
 
 def peek(tx: Tx, payout_id: int) -> Any:
-    """A payout beside its payee, who is locked: a block that is committed stops every later send.
+    """A payout beside this installation's code and its payee, who is locked: a block that is committed stops every later send.
 
     The payout is not locked yet (payees and accounts come first), so its state is not read here.
     """
@@ -80,7 +80,8 @@ def peek(tx: Tx, payout_id: int) -> Any:
         text(
             """
             SELECT p.account_id, p.method, p.destination, y.method AS payee_method,
-                   y.account AS payee_account, y.blocked_reason
+                   y.account AS payee_account, y.blocked_reason,
+                   (SELECT code FROM installation) AS installation
             FROM payouts p JOIN payees y ON y.id = p.payee_id
             WHERE p.id = :id FOR SHARE OF y
             """

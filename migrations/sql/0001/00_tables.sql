@@ -25,6 +25,15 @@ CREATE TABLE business_clock (
     CONSTRAINT ck_business_clock_one_row CHECK (id = 1)
 );
 
+CREATE TABLE installation (
+    id SMALLINT NOT NULL,
+    code TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT pk_installation PRIMARY KEY (id),
+    CONSTRAINT ck_installation_one_row CHECK (id = 1),
+    CONSTRAINT ck_installation_code_form CHECK (code ~ '^[0-9a-f]{12}$')
+);
+
 CREATE TABLE lot_allocations (
     merchant_id BIGINT NOT NULL,
     debit_transaction_id BIGINT NOT NULL,

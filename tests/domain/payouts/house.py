@@ -51,7 +51,7 @@ class PaperGateway:
     ) -> GatewayOutcome:
         raise AssertionError("paper sends nothing")
 
-    def find(self, *, payout_id: int, destination: str) -> list[Found] | None:
+    def find(self, params: Mapping[str, Any]) -> list[Found] | None:
         raise AssertionError("paper finds nothing")
 
     def check_payee(self, destination: str) -> PayeeCheck | None:

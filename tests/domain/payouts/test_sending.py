@@ -88,7 +88,8 @@ def test_a_payout_that_succeeds_is_paid_under_the_name_that_the_gateway_gave_it(
     payout_id = one_payout(engine)
     assert balances(engine) == {"payouts_reserved": 1_000}
     attempt = begin(engine, payout_id)
-    assert attempt.key == f"payspool/{payout_id}/transfer/1"
+    code = scalar(engine, "SELECT code FROM installation")
+    assert attempt.key == f"payspool/{code}/{payout_id}/transfer/1"
     assert attempt.params["amount"] == 1_000
     assert state(engine) == ("sending", "sending")
     assert balances(engine) == {"payouts_in_flight": 1_000}
@@ -137,7 +138,7 @@ def test_a_lack_of_money_parks_the_payout_and_its_next_try_is_another_attempt(
         assert service.sweep_stuck(tx) == 1
     assert asked(engine) == ["payouts.send"]
     second = begin(engine, payout_id)
-    assert second.key == f"payspool/{payout_id}/transfer/2"
+    assert second.key.endswith(f"/{payout_id}/transfer/2")
     record(engine, second, SUCCESS)
     assert state(engine) == ("paid", "succeeded")
     assert_whole(engine)

@@ -16,11 +16,13 @@ from typing import Any
 import httpx
 
 from domain.payouts.gateway import Deadline, Order
+from domain.payouts.rules import attempt_key
 from sandbox.books import Books, Transfer
 from workers.gateways.stripe import StripeGateway, close_gateways, stripe_gateway
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 20.0
+INSTALLATION = "0123456789ab"
 TRANSFERS = {"method": "POST", "path": "/v1/transfers"}
 
 
@@ -133,7 +135,8 @@ def running(directory: Path) -> Iterator[LocalStripe]:
 
 def order(account: str, *, payout_id: int = 1, n: int = 1, amount: int = 1_000) -> Order:
     """An order to pay an account in dollars."""
-    return Order(payout_id, 7, f"payspool/{payout_id}/transfer/{n}", amount, "usd", account)
+    key = attempt_key(INSTALLATION, payout_id=payout_id, leg="transfer", n=n)
+    return Order(INSTALLATION, payout_id, 7, key, amount, "usd", account)
 
 
 def ample() -> Deadline:

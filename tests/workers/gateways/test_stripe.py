@@ -11,7 +11,7 @@ from stripe._api_version import _ApiVersion
 
 from domain.payouts.gateway import Deadline
 from domain.payouts.rules import GatewayOutcome, Verdict, classify
-from tests.workers.gateways.local_stripe import Platform, ample, order
+from tests.workers.gateways.local_stripe import INSTALLATION, Platform, ample, order
 from workers.gateways.errors import KeyRefused
 from workers.gateways.stripe import (
     API_VERSION,
@@ -51,10 +51,11 @@ def test_a_transfer_is_made_and_named(platform: Platform, account: str) -> None:
     )
     assert outcome.request_id
     assert (made.amount, made.currency, made.destination) == (1_000, "usd", account)
-    assert made.transfer_group == "payspool/1"
+    assert made.transfer_group == f"payspool/{INSTALLATION}/1"
     assert made.metadata == {
+        "installation": INSTALLATION,
         "payout": "1",
-        "attempt": "payspool/1/transfer/1",
+        "attempt": f"payspool/{INSTALLATION}/1/transfer/1",
         "merchant": "7",
     }
 
@@ -214,24 +215,25 @@ def test_what_a_payout_made_is_found_by_its_group(platform: Platform, account: s
         amount="3",
         currency="usd",
         destination=account,
-        transfer_group="payspool/5",
+        transfer_group=f"payspool/{INSTALLATION}/5",
     )
-    found = gateway.find(payout_id=5, destination=account)
+    found = gateway.find(gateway.params(order(account, payout_id=5)))
     assert found is not None
     assert {
         (f.external_id == made.external_id, f.key, f.amount, f.reversed_amount) for f in found
     } == {
-        (True, "payspool/5/transfer/1", 1_000, 0),
+        (True, f"payspool/{INSTALLATION}/5/transfer/1", 1_000, 0),
         (False, None, 3, 0),
     }
-    assert gateway.find(payout_id=7, destination=account) == []
+    assert gateway.find(gateway.params(order(account, payout_id=7))) == []
 
 
 def test_a_look_up_that_fails_is_not_an_empty_one(platform: Platform, account: str) -> None:
+    asked = platform.gateway().params(order(account, payout_id=5))
     platform.plan({"fault": "error_500_not_done", "method": "GET"})
-    assert platform.gateway().find(payout_id=5, destination=account) is None
+    assert platform.gateway().find(asked) is None
     platform.plan({"fault": "garbage", "method": "GET"})
-    assert platform.gateway().find(payout_id=5, destination=account) is None
+    assert platform.gateway().find(asked) is None
 
 
 def test_a_payee_is_ready_when_the_account_may_receive_and_pay_out(
