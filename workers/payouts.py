@@ -62,7 +62,7 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
     gateway = runtime.gateways(route.merchant_id, route.method)
     deadline = Deadline.begin()
     with transaction(runtime.engine) as tx:
-        resolution = service.begin_resolution(tx, attempt_id)
+        resolution = service.begin_resolution(tx, attempt_id, gateway.account)
     if isinstance(resolution, Leave):
         return resolution
     attempt = resolution.attempt

@@ -74,6 +74,13 @@ class Gateway(Protocol):
         """Its name, as payees and payouts carry it."""
 
     @property
+    def account(self) -> str:
+        """The gateway's name of the account that pays, as the gateway said it when the key was set.
+
+        An attempt is sent, replayed and looked up through this account only.
+        """
+
+    @property
     def api_version(self) -> str:
         """The version under which new attempts are sent; a replay uses the attempt's own."""
 

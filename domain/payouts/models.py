@@ -175,6 +175,8 @@ payout_attempts = Table(
     Column("params", JSONB, nullable=False),
     Column("params_hash", LargeBinary, nullable=False),
     Column("api_version", Text, nullable=False),
+    # The account at the gateway that it is paid from: only a key of this account can replay or find it.
+    Column("platform_account", String(255), nullable=False),
     Column("state", Text, nullable=False, server_default=text("'created'")),
     # Real time, by PostgreSQL's clock.
     at_column("lease_until", nullable=True),

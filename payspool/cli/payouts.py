@@ -112,7 +112,7 @@ def list_(
     more = ["trackings", "processed_at", "failed_at", "created_at"] if as_json else []
     session.show(
         rows,
-        [*columns, "error_message", *more],
+        [*columns, "error_message", "waits_for", *more],
         as_json=as_json,
         empty=f"No payouts. `payspool payouts preview {merchant}` shows who is owed what.",
     )

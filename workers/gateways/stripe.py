@@ -83,9 +83,13 @@ class StripeGateway:
     api_version: Final = API_VERSION
 
     def __init__(
-        self, client: stripe.StripeClient, *, pause: Callable[[float], None] = sleep
+        self,
+        client: stripe.StripeClient,
+        account: str,
+        *,
+        pause: Callable[[float], None] = sleep,
     ) -> None:
-        self._client = client
+        self._client, self.account = client, account
         self._pause = pause
 
     def params(self, order: Order) -> dict[str, Any]:
@@ -193,18 +197,21 @@ def stripe_gateway(
     base_url: str,
     *,
     mode: Mode,
+    account: str,
     connect_seconds: float = CONNECT_SECONDS,
     read_seconds: float = READ_SECONDS,
 ) -> StripeGateway:
     """The gateway of a merchant's Stripe account; one client for each key and address.
 
+    ``account`` is the platform account that the key belongs to (``platform_account``).
     Raises KeyRefused if the key does not belong to a merchant of this mode, or to this address.
     """
     check_key(api_key, base_url, mode)
-    key = (api_key, base_url.rstrip("/"), connect_seconds, read_seconds)
+    key = (api_key, base_url.rstrip("/"), account, connect_seconds, read_seconds)
     with _LOCK:
         if key not in _GATEWAYS:
-            _GATEWAYS[key] = _open(*key)
+            client, transport = open_client(api_key, base_url, connect_seconds, read_seconds)
+            _GATEWAYS[key] = StripeGateway(client, account), transport
         return _GATEWAYS[key][0]
 
 
@@ -218,13 +225,14 @@ def close_gateways() -> None:
 
 
 _LOCK = Lock()
-_GATEWAYS: dict[tuple[str, str, float, float], tuple[StripeGateway, HttpxTransport]] = {}
+_GATEWAYS: dict[tuple[str, str, str, float, float], tuple[StripeGateway, HttpxTransport]] = {}
 """One for each key and address in use: as many as the installation has Stripe accounts."""
 
 
-def _open(
+def open_client(
     api_key: str, base_url: str, connect_seconds: float, read_seconds: float
-) -> tuple[StripeGateway, HttpxTransport]:
+) -> tuple[stripe.StripeClient, HttpxTransport]:
+    """A client with its connections; whoever opens one closes the transport."""
     transport = HttpxTransport(
         httpx.Timeout(read_seconds, connect=connect_seconds, pool=connect_seconds),
         use_proxy=urlsplit(base_url).hostname not in LOOPBACK,
@@ -236,7 +244,7 @@ def _open(
         max_network_retries=0,
         stripe_version=API_VERSION,
     )
-    return StripeGateway(client), transport
+    return client, transport
 
 
 def outcome_of(error: stripe.StripeError) -> GatewayOutcome:

@@ -37,6 +37,11 @@ def summary(tx: Tx, merchant_id: int | None = None) -> list[Total]:
     ]
 
 
+def accounts_in_use(tx: Tx, merchant_id: int, method: str) -> list[str]:
+    """The gateway's accounts through which attempts of a merchant are on their way or unknown."""
+    return store.accounts_in_use(tx, merchant_id, method)
+
+
 def check_invariants(tx: Tx) -> list[str]:
     """Sentences, one for each broken invariant; empty when all hold."""
     found = [

@@ -133,3 +133,19 @@ def standing(tx: Tx) -> list[Any]:
             )
         )
     )
+
+
+def accounts_in_use(tx: Tx, merchant_id: int, method: str) -> list[str]:
+    """The gateway's accounts that a merchant's attempts went through and are not settled, by name."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT DISTINCT a.platform_account FROM payout_attempts a JOIN payouts p ON p.id = a.payout_id
+            WHERE a.state IN ('created', 'sending', 'unknown')
+                  AND p.merchant_id = :merchant_id AND p.method = :method
+            ORDER BY 1
+            """
+        ),
+        {"merchant_id": merchant_id, "method": method},
+    )
+    return [row.platform_account for row in rows]

@@ -141,6 +141,7 @@ def insert_attempt(
     params: Mapping[str, Any],
     params_hash: bytes,
     api_version: str,
+    platform_account: str,
     lease: timedelta,
 ) -> Any:
     """Mint a key: the intent to send, committed before anything is sent. Returns id and lease."""
@@ -148,9 +149,9 @@ def insert_attempt(
         text(
             """
             INSERT INTO payout_attempts (merchant_id, payout_id, leg, n, idempotency_key, params, params_hash,
-                                         api_version, state, lease_until, sent_at, tries)
+                                         api_version, platform_account, state, lease_until, sent_at, tries)
             VALUES (:merchant_id, :payout_id, :leg, :n, :key, CAST(:params AS jsonb), :params_hash,
-                    :api_version, 'sending', clock_timestamp() + CAST(:lease AS interval), clock_timestamp(), 1)
+                    :api_version, :platform_account, 'sending', clock_timestamp() + CAST(:lease AS interval), clock_timestamp(), 1)
             RETURNING id, lease_until
             """
         ),
@@ -163,6 +164,7 @@ def insert_attempt(
             "params": json.dumps(params),
             "params_hash": params_hash,
             "api_version": api_version,
+            "platform_account": platform_account,
             "lease": lease,
         },
     ).one()

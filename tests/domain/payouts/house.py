@@ -36,6 +36,7 @@ class PaperGateway:
     """The pure half of a gateway; the other half must not be reached by what is tested with it."""
 
     method = "stripe"
+    account = "acct_paper"
     api_version = "2026-10-28.paper"
 
     def params(self, order: Order) -> dict[str, Any]:

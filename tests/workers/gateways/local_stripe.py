@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,19 @@ class Platform:
         close_gateways()
 
     def gateway(self, *, read_seconds: float = 5.0) -> StripeGateway:
-        return stripe_gateway(self.key, self.stripe.url, mode="test", read_seconds=read_seconds)
+        return stripe_gateway(
+            self.key,
+            self.stripe.url,
+            mode="test",
+            account=self.account_id,
+            read_seconds=read_seconds,
+        )
+
+    @cached_property
+    def account_id(self) -> str:
+        """The platform's own account."""
+        mine: str = self.call("GET", "/v1/account")["id"]
+        return mine
 
     def call(self, method: str, path: str, **form: str) -> dict[str, Any]:
         answer = self._http.request(method, path, data=form or None)
@@ -106,8 +119,7 @@ class Platform:
         """What was really paid, from the books on disk."""
         with Books(self.stripe.data) as books:
             assert books.check() == []
-            mine = self.call("GET", "/v1/account")["id"]
-            return books.transfers(mine)
+            return books.transfers(self.account_id)
 
 
 @contextmanager

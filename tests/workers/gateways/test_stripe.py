@@ -120,7 +120,9 @@ def test_each_fault_is_read_for_what_it_proves(
     platform: Platform, account: str, fault: dict[str, Any], reads: str, verdict: Verdict, made: int
 ) -> None:
     platform.plan(fault)
-    gateway = StripeGateway(platform.gateway(read_seconds=0.4)._client, pause=lambda _: None)
+    gateway = StripeGateway(
+        platform.gateway(read_seconds=0.4)._client, "acct_1", pause=lambda _: None
+    )
     outcome = send(gateway, account)
     said = [outcome.kind]
     if outcome.kind == "response":
@@ -158,9 +160,12 @@ def test_a_connection_that_was_never_made_carried_nothing() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         gateway = stripe_gateway(
-            "sk_test_x", f"http://127.0.0.1:{closed.getsockname()[1]}", mode="test"
+            "sk_test_x",
+            f"http://127.0.0.1:{closed.getsockname()[1]}",
+            mode="test",
+            account="acct_1",
         )
-        quiet = StripeGateway(gateway._client, pause=lambda _: None)
+        quiet = StripeGateway(gateway._client, "acct_1", pause=lambda _: None)
         outcome = send(quiet, "acct_1")
         close_gateways()
     assert (outcome.kind, outcome.tries) == ("not_sent", 3)
@@ -172,7 +177,9 @@ def test_what_was_turned_away_is_tried_three_times_under_one_key(
 ) -> None:
     platform.plan({"fault": "rate_limit", "times": 2})
     pauses: list[float] = []
-    outcome = send(StripeGateway(platform.gateway()._client, pause=pauses.append), account)
+    outcome = send(
+        StripeGateway(platform.gateway()._client, "acct_1", pause=pauses.append), account
+    )
     assert (outcome.http_status, outcome.tries) == (200, 3)
     assert len(pauses) == 2
     assert platform.posted() == 3
@@ -185,7 +192,9 @@ def test_a_gateway_that_asks_for_a_pause_gets_it_or_the_tries_end(
 ) -> None:
     platform.plan({"fault": "rate_limit", "retry_after": asked})
     pauses: list[float] = []
-    outcome = send(StripeGateway(platform.gateway()._client, pause=pauses.append), account)
+    outcome = send(
+        StripeGateway(platform.gateway()._client, "acct_1", pause=pauses.append), account
+    )
     assert (outcome.http_status, outcome.tries, outcome.retry_after) == (429, tries, asked)
     assert all(pause >= asked for pause in pauses)
     assert len(pauses) == tries - 1
@@ -258,7 +267,7 @@ def test_a_payee_is_ready_when_the_account_may_receive_and_pay_out(
 def test_a_key_and_address_share_one_client_and_a_wrong_key_makes_none(platform: Platform) -> None:
     assert platform.gateway() is platform.gateway()
     with pytest.raises(KeyRefused):
-        stripe_gateway("sk_live_1", platform.stripe.url, mode="live")
+        stripe_gateway("sk_live_1", platform.stripe.url, mode="live", account="acct_1")
 
 
 def test_the_version_that_we_send_is_that_of_the_installed_library() -> None:
