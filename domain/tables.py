@@ -5,6 +5,7 @@ import domain.audit.models
 import domain.clock
 import domain.earnings.models
 import domain.inbox.models
+import domain.installation
 import domain.ledger.models
 import domain.loyalty.models
 import domain.merchants.models

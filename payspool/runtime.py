@@ -22,6 +22,7 @@ from queues.broker import PayspoolBroker
 from queues.connection import connect as connect_redis
 from workers.context import Runtime
 from workers.gateways.stripe import stripe_gateway
+from workers.gateways.stripe_account import platform_account
 from workers.registry import ACTORS, Function
 
 
@@ -111,7 +112,14 @@ def _gateway(
         raise RealGatewayBesideSandbox(merchant_id, account.base_url)
     # A sandbox may come back at another port; its address is the installation's, not the merchant's.
     base_url = sandbox_url if is_sandbox(account.base_url) else account.base_url
-    return stripe_gateway(account.api_key, base_url, mode=account.mode)
+    pays = account.platform_account
+    if pays is None:
+        pays = platform_account(account.api_key, base_url, mode=account.mode)
+        with transaction(engine) as tx:
+            merchants.learn_platform_account(
+                tx, merchant_id, method, api_key=account.api_key, account=pays, box=box
+            )
+    return stripe_gateway(account.api_key, base_url, mode=account.mode, account=pays)
 
 
 def _key_refused(merchant_id: int, method: str, reason: str) -> None:

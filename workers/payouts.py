@@ -62,7 +62,7 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
     gateway = runtime.gateways(route.merchant_id, route.method)
     deadline = Deadline.begin()
     with transaction(runtime.engine) as tx:
-        resolution = service.begin_resolution(tx, attempt_id)
+        resolution = service.begin_resolution(tx, attempt_id, gateway.account)
     if isinstance(resolution, Leave):
         return resolution
     attempt = resolution.attempt
@@ -70,7 +70,7 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
         recorded = _call_and_record(runtime, gateway, attempt, deadline)
         if recorded.verdict is not Verdict.UNKNOWN:
             return recorded
-    found = gateway.find(payout_id=attempt.payout_id, destination=attempt.destination)
+    found = gateway.find(attempt.params)
     with transaction(runtime.engine) as tx:
         return service.record_found(tx, attempt, found, final=not resolution.may_replay)
 

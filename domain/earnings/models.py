@@ -44,11 +44,12 @@ earnings = Table(
     created_at(),
     CheckConstraint("amount <> 0", name="amount_not_zero"),
     CheckConstraint(
-        "kind IN ('reward', 'referee_reward', 'clawback', 'referee_clawback', 'adjustment', 'cash_redemption')",
+        "kind IN ('reward', 'referee_reward', 'clawback', 'referee_clawback', 'adjustment', 'cash_redemption',"
+        " 'carry_over')",
         name="kind",
     ),
     CheckConstraint(
-        "kind = 'adjustment' OR (amount < 0) = (kind IN ('clawback', 'referee_clawback'))",
+        "kind IN ('adjustment', 'carry_over') OR (amount < 0) = (kind IN ('clawback', 'referee_clawback'))",
         name="sign_by_kind",
     ),
     CheckConstraint(

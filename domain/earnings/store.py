@@ -107,7 +107,7 @@ def drifted_accounts(tx: Tx, limit: int) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT a.id, a.owner, a.currency, a.balance, coalesce(sum(e.amount), 0)::bigint AS unclaimed
+                SELECT a.id, a.owner, a.currency, a.balance, coalesce(sum(e.amount), 0) AS unclaimed
                 FROM ledger_accounts a
                 LEFT JOIN earnings e ON e.account_id = a.id AND e.payout_id IS NULL AND e.voided_at IS NULL
                 WHERE a.kind = 'payable'
@@ -240,7 +240,7 @@ def due(
     rows = tx.execute(
         text(
             """
-            SELECT account_id, coalesce(sum(amount) FILTER (WHERE standing = 'due'), 0)::bigint AS amount,
+            SELECT account_id, coalesce(sum(amount) FILTER (WHERE standing = 'due'), 0) AS amount,
                    count(*) FILTER (WHERE standing = 'due') AS members,
                    count(*) FILTER (WHERE standing = 'held') AS held,
                    count(*) FILTER (WHERE standing = 'other_method') AS other_method,
@@ -258,7 +258,9 @@ def due(
             "as_of": as_of,
         },
     )
-    return [Due(r.account_id, r.amount, r.members, r.digest, r.held, r.other_method) for r in rows]
+    return [
+        Due(r.account_id, int(r.amount), r.members, r.digest, r.held, r.other_method) for r in rows
+    ]
 
 
 def claim(
@@ -286,7 +288,7 @@ def claim(
                       AND (e.reverses_id IS NOT NULL OR (e.held_at IS NULL AND e.available_at <= :as_of))
                 RETURNING e.id, e.amount, e.payout_id, 'due' AS standing
             )
-            SELECT payout_id, sum(amount)::bigint AS amount, count(*) AS members, $digest AS digest
+            SELECT payout_id, sum(amount) AS amount, count(*) AS members, $digest AS digest
             FROM claimed GROUP BY payout_id
             """.replace("$unclaimed", _UNCLAIMED).replace("$digest", _DIGEST)
         ),
@@ -298,7 +300,7 @@ def claim(
             "as_of": as_of,
         },
     )
-    return {r.payout_id: Claimed(r.amount, r.members, r.digest) for r in rows}
+    return {r.payout_id: Claimed(int(r.amount), r.members, r.digest) for r in rows}
 
 
 def release(tx: Tx, payout_id: int) -> int:

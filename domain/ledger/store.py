@@ -126,7 +126,7 @@ def balances(tx: Tx, merchant_id: int | None = None) -> list[Any]:
             text(
                 """
                 SELECT a.merchant_id, a.kind, CASE WHEN a.kind = 'payable' THEN '' ELSE a.owner END AS owner,
-                       a.currency, sum(m.amount)::bigint AS balance
+                       a.currency, sum(m.amount) AS balance
                 FROM ledger_accounts a
                 JOIN LATERAL (
                     SELECT amount FROM ledger_transfers WHERE credit_account_id = a.id
@@ -148,7 +148,7 @@ def drifted_balances(tx: Tx, limit: int) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT a.id, a.owner, a.currency, a.balance, coalesce(sum(m.amount), 0)::bigint AS computed
+                SELECT a.id, a.owner, a.currency, a.balance, coalesce(sum(m.amount), 0) AS computed
                 FROM ledger_accounts a
                 LEFT JOIN (
                     SELECT credit_account_id AS id, amount FROM ledger_transfers

@@ -41,6 +41,9 @@ gateway_accounts = Table(
     Column("api_key_encrypted", LargeBinary, nullable=False),
     Column("webhook_secret_encrypted", LargeBinary, nullable=True),
     Column("api_key_hint", Text, nullable=False),
+    # The gateway's own name of the account that the key belongs to (`acct_…`), as the gateway said it;
+    # NULL until it was asked. Nothing is sent before it is known.
+    Column("platform_account", String(255), nullable=True),
     created_at(),
     at_column("retired_at", nullable=True),
     # A gateway account is test or live as its merchant is: a test merchant cannot hold a live one.

@@ -1,13 +1,13 @@
 """Use cases of merchants: add one, give it a gateway account, find it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
-from domain.errors import AlreadyExists, Invalid, NotFound
+from domain.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from domain.merchants import rules, store
 from domain.merchants.rules import Mode
 from domain.secrets import SecretBox
@@ -33,6 +33,22 @@ class GatewayAccount:
     base_url: str
     api_key: str
     webhook_secret: str | None
+    platform_account: str | None
+    """The gateway's name of the account that the key belongs to; None until the gateway was asked."""
+
+
+class PaysElsewhere(Forbidden):
+    """A key of another account, while attempts are on their way through the present one."""
+
+    def __init__(self, merchant: str, present: Collection[str], offered: str | None) -> None:
+        self.merchant, self.present, self.offered = merchant, tuple(present), offered
+        through = " and ".join(sorted(present))
+        super().__init__(
+            f"Payouts of {merchant!r} are on their way through {through}, and this key is of"
+            f" {offered or 'an account that is not known'}, which cannot tell what became of them."
+            f" Settle them first (`payspool payouts list {merchant} --state unknown`), or give a key"
+            f" of {through}."
+        )
 
 
 def add(tx: Tx, key: str, name: str, *, mode: str, actor: Actor) -> Merchant:
@@ -79,11 +95,26 @@ def set_stripe_account(
     webhook_secret: str | None,
     box: SecretBox,
     actor: Actor,
+    platform_account: str | None = None,
+    in_use: Collection[str] = (),
 ) -> None:
-    """Set the Stripe account that pays for ``merchant``. Raises Invalid where key, address and mode clash."""
+    """Set or rotate the Stripe key that pays for ``merchant``.
+
+    ``platform_account`` is whose key it is, as Stripe said; None: asked before it is first used.
+    ``in_use`` are the accounts that attempts are on their way through. A webhook secret that is not given
+    stays while the account stays. Raises Invalid where key, address and mode clash, PaysElsewhere for a
+    key of an account that cannot settle them.
+    """
     problem = rules.check_stripe_key(api_key, base_url, merchant.mode)
     if problem:
         raise Invalid("stripe_key", problem)
+    if set(in_use) - {platform_account}:
+        raise PaysElsewhere(merchant.key, in_use, platform_account)
+    before = store.lock_gateway_account(tx, merchant.id, "stripe")
+    secret = box.encrypt(webhook_secret) if webhook_secret else None
+    same = before is not None and before.platform_account == platform_account
+    if secret is None and same:
+        secret = before.webhook_secret_encrypted
     store.upsert_gateway_account(
         tx,
         merchant_id=merchant.id,
@@ -91,8 +122,9 @@ def set_stripe_account(
         method="stripe",
         base_url=base_url,
         api_key=box.encrypt(api_key),
-        webhook_secret=box.encrypt(webhook_secret) if webhook_secret else None,
-        hint=f"{api_key[:8]}…{api_key[-4:]}",
+        webhook_secret=secret,
+        hint=_hint(api_key),
+        platform_account=platform_account,
     )
     audit.record(
         tx,
@@ -101,8 +133,55 @@ def set_stripe_account(
         merchant_id=merchant.id,
         subject_kind="merchant",
         subject_id=merchant.key,
-        after={"method": "stripe", "base_url": base_url, "key": f"{api_key[:8]}…{api_key[-4:]}"},
+        before=None if before is None else _shown(before),
+        after={
+            "base_url": base_url,
+            "key": _hint(api_key),
+            "account": platform_account,
+            "webhook_secret": secret is not None,
+        },
     )
+
+
+def set_webhook_secret(
+    tx: Tx, merchant: Merchant, secret: str, *, box: SecretBox, actor: Actor
+) -> None:
+    """Set or replace the secret by which Stripe signs the merchant's webhooks.
+
+    Raises Invalid for what is no such secret, NotFound without a Stripe account.
+    """
+    if not secret.startswith("whsec_") or len(secret) <= len("whsec_"):
+        raise Invalid("webhook_secret", "it is no signing secret (whsec_…)")
+    account = store.lock_gateway_account(tx, merchant.id, "stripe")
+    if account is None or account.retired_at is not None:
+        raise NotFound(
+            "Stripe account of",
+            merchant.key,
+            f"Give one: `payspool merchants stripe-key {merchant.key}`.",
+        )
+    store.set_webhook_secret(tx, account.id, box.encrypt(secret))
+    audit.record(
+        tx,
+        actor,
+        "gateway_account.webhook_secret_set",
+        merchant_id=merchant.id,
+        subject_kind="merchant",
+        subject_id=merchant.key,
+        before=_shown(account),
+    )
+
+
+def _hint(api_key: str) -> str:
+    return f"{api_key[:8]}…{api_key[-4:]}"
+
+
+def _shown(account: Any) -> dict[str, Any]:
+    return {
+        "base_url": account.base_url,
+        "key": account.api_key_hint,
+        "account": account.platform_account,
+        "webhook_secret": account.webhook_secret_encrypted is not None,
+    }
 
 
 def gateway_account(
@@ -119,4 +198,14 @@ def gateway_account(
         base_url=row.base_url,
         api_key=box.decrypt(row.api_key_encrypted, f"{method} key"),
         webhook_secret=box.decrypt(secret, "webhook secret") if secret else None,
+        platform_account=row.platform_account,
     )
+
+
+def learn_platform_account(
+    tx: Tx, merchant_id: int, method: str, *, api_key: str, account: str, box: SecretBox
+) -> None:
+    """Keep which account the gateway said ``api_key`` belongs to; nothing if the key was replaced since."""
+    row = store.lock_gateway_account(tx, merchant_id, method)
+    if row is not None and box.decrypt(row.api_key_encrypted, f"{method} key") == api_key:
+        store.learn_platform_account(tx, row.id, account)

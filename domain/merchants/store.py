@@ -40,7 +40,9 @@ def listing(tx: Tx) -> list[Any]:
                 """
                 SELECT m.id, m.key, m.name, m.mode, m.retired_at,
                        coalesce(array_agg(g.method ORDER BY g.method)
-                                FILTER (WHERE g.retired_at IS NULL AND g.id IS NOT NULL), '{}') AS methods
+                                FILTER (WHERE g.retired_at IS NULL AND g.id IS NOT NULL), '{}') AS methods,
+                       max(g.platform_account) FILTER (WHERE g.method = 'stripe') AS stripe_account,
+                       max(g.api_key_hint) FILTER (WHERE g.method = 'stripe') AS stripe_key
                 FROM merchants m LEFT JOIN gateway_accounts g ON g.merchant_id = m.id
                 GROUP BY m.id ORDER BY m.key
                 """
@@ -55,12 +57,14 @@ def upsert_gateway_account(tx: Tx, **account: Any) -> None:
         text(
             """
             INSERT INTO gateway_accounts (merchant_id, mode, method, base_url, api_key_encrypted,
-                                          webhook_secret_encrypted, api_key_hint)
-            VALUES (:merchant_id, :mode, :method, :base_url, :api_key, :webhook_secret, :hint)
+                                          webhook_secret_encrypted, api_key_hint, platform_account)
+            VALUES (:merchant_id, :mode, :method, :base_url, :api_key, :webhook_secret, :hint,
+                    :platform_account)
             ON CONFLICT (merchant_id, method) DO UPDATE SET
                 base_url = excluded.base_url, api_key_encrypted = excluded.api_key_encrypted,
                 webhook_secret_encrypted = excluded.webhook_secret_encrypted,
-                api_key_hint = excluded.api_key_hint, retired_at = NULL
+                api_key_hint = excluded.api_key_hint, platform_account = excluded.platform_account,
+                retired_at = NULL
             """
         ),
         account,
@@ -78,3 +82,37 @@ def gateway_account(tx: Tx, merchant_id: int, method: str) -> Any:
         ),
         {"merchant_id": merchant_id, "method": method},
     ).one_or_none()
+
+
+def lock_gateway_account(tx: Tx, merchant_id: int, method: str) -> Any:
+    """A merchant's gateway account for a method, retired or not, locked; or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT * FROM gateway_accounts
+            WHERE merchant_id = :merchant_id AND method = :method FOR NO KEY UPDATE
+            """
+        ),
+        {"merchant_id": merchant_id, "method": method},
+    ).one_or_none()
+
+
+def set_webhook_secret(tx: Tx, account_id: int, secret: bytes) -> None:
+    """Replace the secret by which a gateway signs."""
+    tx.execute(
+        text("UPDATE gateway_accounts SET webhook_secret_encrypted = :secret WHERE id = :id"),
+        {"id": account_id, "secret": secret},
+    )
+
+
+def learn_platform_account(tx: Tx, account_id: int, account: str) -> None:
+    """Keep whose key it is, if it is not known yet."""
+    tx.execute(
+        text(
+            """
+            UPDATE gateway_accounts SET platform_account = :account
+            WHERE id = :id AND platform_account IS NULL
+            """
+        ),
+        {"id": account_id, "account": account},
+    )

@@ -32,8 +32,12 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be sent: ``amount`` in minor units of ``currency``, under the attempt's ``key``."""
+    """What is to be sent: ``amount`` in minor units of ``currency``, under the attempt's ``key``.
 
+    ``installation`` names the database that the payout's id is of.
+    """
+
+    installation: str
     payout_id: int
     merchant_id: int
     key: str
@@ -70,6 +74,13 @@ class Gateway(Protocol):
         """Its name, as payees and payouts carry it."""
 
     @property
+    def account(self) -> str:
+        """The gateway's name of the account that pays, as the gateway said it when the key was set.
+
+        An attempt is sent, replayed and looked up through this account only.
+        """
+
+    @property
     def api_version(self) -> str:
         """The version under which new attempts are sent; a replay uses the attempt's own."""
 
@@ -84,8 +95,9 @@ class Gateway(Protocol):
         No try begins that could outlast ``deadline``.
         """
 
-    def find(self, *, payout_id: int, destination: str) -> Sequence[Found] | None:
-        """What the gateway holds for a payout; None if it could not be asked."""
+    def find(self, params: Mapping[str, Any]) -> Sequence[Found] | None:
+        """What the gateway holds for the payout that was sent with ``params``, as they are stored; None
+        if it could not be asked."""
 
     def check_payee(self, destination: str) -> PayeeCheck | None:
         """Whether a destination can be paid; None if the gateway could not be asked."""

@@ -169,12 +169,14 @@ payout_attempts = Table(
     Column("payout_id", BigInteger, ForeignKey("payouts.id"), nullable=False),
     Column("leg", Text, nullable=False, server_default=text("'transfer'")),
     Column("n", Integer, nullable=False),
-    # `payspool/<payout>/<leg>/<n>`
+    # `payspool/<installation>/<payout>/<leg>/<n>`
     Column("idempotency_key", String(255), nullable=False, unique=True),
     # Exactly what is sent, and its hash: a replay sends this, it is never rebuilt.
     Column("params", JSONB, nullable=False),
     Column("params_hash", LargeBinary, nullable=False),
     Column("api_version", Text, nullable=False),
+    # The account at the gateway that it is paid from: only a key of this account can replay or find it.
+    Column("platform_account", String(255), nullable=False),
     Column("state", Text, nullable=False, server_default=text("'created'")),
     # Real time, by PostgreSQL's clock.
     at_column("lease_until", nullable=True),

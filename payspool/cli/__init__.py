@@ -22,6 +22,7 @@ from payspool.cli import (
     programs,
     running,
     schedule,
+    session,
 )
 from payspool.embedded import EmbeddedError
 from payspool.sandbox_client import SandboxRefused
@@ -46,6 +47,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _around(context: typer.Context) -> None:
+    context.call_on_close(session.close)
+
+
 running.register(app)
 app.command(epilog="Example: payspool doctor")(doctor.doctor)
 for _name, _module in {

@@ -12,6 +12,7 @@ import typer
 from sqlalchemy import text
 
 from domain.db import connect, transaction
+from domain.installation import installation_code
 from domain.merchants import store as merchants
 from domain.merchants.rules import is_sandbox
 from migrations import apply
@@ -90,7 +91,11 @@ def _database(found: Settings) -> Finding:
         ).one()
         locks = int(tx.execute(text("SHOW max_locks_per_transaction")).scalar_one())
         revision = apply.current(tx)
-    seen = f"PostgreSQL {number // 10000}, role {row.rolname}, revision {revision or 'none'}"
+        code = installation_code(tx) if revision == apply.newest() else "none"
+    seen = (
+        f"PostgreSQL {number // 10000}, role {row.rolname}, revision {revision or 'none'},"
+        f" installation {code}"
+    )
     if number < 160000:
         return Finding("PostgreSQL", False, seen, "Payspool needs PostgreSQL 16 or newer.")
     if revision != apply.newest():

@@ -5,60 +5,159 @@ from typing import Annotated
 import typer
 
 from domain.db import transaction
+from domain.errors import Invalid
 from domain.merchants import service
-from domain.merchants.rules import is_sandbox
+from domain.merchants.rules import check_stripe_key, is_sandbox, key_mode
+from domain.payouts import service as payouts
 from payspool import runtime
-from payspool.cli import session
+from payspool.cli import secret_input, session
+from payspool.cli.secret_input import read_secret
 from payspool.cli.session import AsJson, MerchantKey
 from payspool.sandbox_client import DEFAULT_KEY
+from payspool.settings import Settings
+from workers.gateways.stripe_account import platform_account
 
 app = typer.Typer(help="The merchants (tenants) of this installation.", no_args_is_help=True)
+
+StripeKey = Annotated[str, typer.Option(help=f"sk_… or rk_…: {secret_input.HELP}")]
+WebhookSecret = Annotated[
+    str | None, typer.Option(help=f"whsec_… of the webhook endpoint: {secret_input.HELP}")
+]
 
 
 @app.command(epilog="Example: payspool merchants add acme --name 'Acme Shop'")
 def add(
     key: MerchantKey,
     name: Annotated[str | None, typer.Option(help="shown to people; the key by default")] = None,
-    live: Annotated[bool, typer.Option("--live", help="real money; needs --stripe-key")] = False,
+    live: Annotated[bool, typer.Option("--live", help="real money; needs a live key")] = False,
     stripe_key: Annotated[
         str | None,
-        typer.Option(help="secret key; the sandbox's by default", envvar="PAYSPOOL_STRIPE_KEY"),
+        typer.Option(
+            help=f"{secret_input.HELP}; PAYSPOOL_STRIPE_KEY, or the sandbox's, by default"
+        ),
     ] = None,
-    webhook_secret: Annotated[
-        str | None, typer.Option(help="whsec_… of the webhook endpoint")
-    ] = None,
+    webhook_secret: WebhookSecret = None,
 ) -> None:
     """Add a merchant, with the Stripe account that pays for it."""
     settings, rt = session.build()
-    api_key = stripe_key or (DEFAULT_KEY if is_sandbox(settings.stripe_url) else None)
+    mode = "live" if live else "test"
+    api_key = _key_to_add(settings, mode, stripe_key)
+    if webhook_secret is not None and api_key is None:
+        raise Invalid("--webhook-secret", "there is no Stripe account yet to sign anything")
+    secret = _webhook_secret(webhook_secret)
+    pays = _owner_of(settings, api_key, mode) if api_key else None
     with transaction(rt.engine) as tx:
-        merchant = service.add(
-            tx, key, name or key, mode="live" if live else "test", actor=session.me()
-        )
+        merchant = service.add(tx, key, name or key, mode=mode, actor=session.me())
         if api_key:
             service.set_stripe_account(
                 tx,
                 merchant,
                 api_key=api_key,
                 base_url=settings.stripe_url,
-                webhook_secret=webhook_secret,
+                webhook_secret=secret,
                 box=runtime.secret_box(settings),
                 actor=session.me(),
+                platform_account=pays,
             )
-    pays = f"pays by Stripe at {settings.stripe_url}" if api_key else "has no Stripe account yet"
-    session.say(f"Added the {merchant.mode} merchant {key!r}; it {pays}.")
+    told = (
+        f"pays by Stripe at {settings.stripe_url} ({pays})" if pays else "has no Stripe account yet"
+    )
+    session.say(f"Added the {merchant.mode} merchant {key!r}; it {told}.")
+
+
+@app.command(
+    "stripe-key",
+    epilog="Example: payspool merchants stripe-key acme   (asks for the key, or reads it from a pipe)",
+)
+def stripe_key(
+    merchant: MerchantKey, key: StripeKey = secret_input.STDIN, webhook_secret: WebhookSecret = None
+) -> None:
+    """Give a merchant a Stripe key, or rotate it. Stripe is asked which account it belongs to.
+
+    A key of another account is refused while payouts are on their way through the present one.
+    """
+    settings, rt = session.build()
+    with transaction(rt.engine) as tx:
+        found = service.get(tx, merchant)
+    api_key = read_secret("--key", key, f"Stripe key of {merchant}")
+    secret = _webhook_secret(webhook_secret)
+    pays = _owner_of(settings, api_key, found.mode)
+    with transaction(rt.engine) as tx:
+        service.set_stripe_account(
+            tx,
+            found,
+            api_key=api_key,
+            base_url=settings.stripe_url,
+            webhook_secret=secret,
+            box=runtime.secret_box(settings),
+            actor=session.me(),
+            platform_account=pays,
+            in_use=payouts.accounts_in_use(tx, found.id, "stripe"),
+        )
+        account = service.gateway_account(tx, found.id, "stripe", box=runtime.secret_box(settings))
+    session.say(f"{merchant} now pays by Stripe at {settings.stripe_url}, from {pays}.")
+    if account is not None and account.webhook_secret is None:
+        session.say(
+            f"No webhook secret is set for it: `payspool merchants webhook-secret {merchant}`."
+        )
+
+
+@app.command(
+    "webhook-secret",
+    epilog="Example: payspool merchants webhook-secret acme   (asks for it, or reads it from a pipe)",
+)
+def webhook_secret(
+    merchant: MerchantKey,
+    secret: Annotated[str, typer.Option(help=f"whsec_…: {secret_input.HELP}")] = secret_input.STDIN,
+) -> None:
+    """Set or replace the secret by which Stripe signs a merchant's webhooks."""
+    settings, rt = session.build()
+    with transaction(rt.engine) as tx:
+        found = service.get(tx, merchant)
+    given = read_secret("--secret", secret, f"Webhook secret of {merchant}")
+    with transaction(rt.engine) as tx:
+        service.set_webhook_secret(
+            tx, found, given, box=runtime.secret_box(settings), actor=session.me()
+        )
+    session.say(f"Webhooks of {merchant} are accepted when they are signed with it.")
 
 
 @app.command("list", epilog="Example: payspool merchants list --json")
 def list_(as_json: AsJson = False) -> None:
-    """List the merchants."""
+    """List the merchants, with the Stripe account that pays and a hint of its key."""
     from domain.merchants import store
 
     with session.opened() as tx:
         rows = store.listing(tx)
     session.show(
         rows,
-        ["key", "name", "mode", "methods", "retired_at"],
+        ["key", "name", "mode", "methods", "stripe_account", "stripe_key", "retired_at"],
         as_json=as_json,
         empty="No merchants yet. Add one with `payspool merchants add acme`.",
     )
+
+
+def _key_to_add(settings: Settings, mode: str, given: str | None) -> str | None:
+    """The key of a new merchant: the one given, the installation's, or the sandbox's for a test merchant."""
+    if given is not None:
+        return read_secret("--stripe-key", given, "Stripe key")
+    if settings.stripe_key and key_mode(settings.stripe_key) == mode:
+        return settings.stripe_key
+    if mode == "live":
+        raise Invalid(
+            "--stripe-key",
+            "a live merchant needs a live key (sk_live_… or rk_live_…); give - and enter it",
+        )
+    return DEFAULT_KEY if is_sandbox(settings.stripe_url) else settings.stripe_key
+
+
+def _webhook_secret(given: str | None) -> str | None:
+    return None if given is None else read_secret("--webhook-secret", given, "Webhook secret")
+
+
+def _owner_of(settings: Settings, api_key: str, mode: str) -> str:
+    """The platform account of a key, asked of Stripe. Raises Invalid before it is shown to a wrong one."""
+    problem = check_stripe_key(api_key, settings.stripe_url, mode)
+    if problem:
+        raise Invalid("stripe_key", problem)
+    return platform_account(api_key, settings.stripe_url, mode="live" if mode == "live" else "test")

@@ -1,6 +1,6 @@
 """`payspool payouts`: preview, run, look."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from domain.money import format_minor, is_currency
 from domain.payouts import service
 from domain.payouts.errors import NoSuchPayout
 from domain.payouts.rules import Skip
-from domain.payouts.service import Preview, RunSpec
+from domain.payouts.service import Preview, PreviewLine, RunSpec
 from domain.payouts.store import listing
 from payspool.cli import session
 from payspool.cli.session import AsJson, MerchantKey
@@ -35,18 +35,10 @@ def preview(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = Fa
         spec = RunSpec(found.id, "preview", clock.business_now(tx), _minimums(minimum))
         for line in service.preview(tx, spec):
             total.add(line)
-            skipped = line.decision if isinstance(line.decision, Skip) else None
-            lines.append(
-                {
-                    "user": line.user_id,
-                    "amount": line.amount if as_json else format_minor(line.amount, line.currency),
-                    "currency": line.currency,
-                    "decision": skipped.reason if skipped else "pay",
-                }
-            )
+            lines.append(_previewed(line, as_json=as_json))
     session.show(
         lines,
-        ["user", "amount", "currency", "decision"],
+        ["user", "amount", "currency", "decision", "carried", "detail"],
         as_json=as_json,
         empty="Nobody is owed anything.",
     )
@@ -87,8 +79,11 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
         f" {session.count(result.skipped, 'payee')} skipped."
     )
     for currency, made in result.by_currency.items():
+        more = (
+            f", {format_minor(made['carried'], currency)} carried over" if "carried" in made else ""
+        )
         session.say(
-            f"  {session.count(made['payouts'], 'payout')}, {format_minor(made['amount'], currency)}"
+            f"  {session.count(made['payouts'], 'payout')}, {format_minor(made['amount'], currency)}{more}"
         )
     for reason, count in result.reasons.items():
         session.say(f"  {count} skipped: {reason}")
@@ -112,7 +107,7 @@ def list_(
     more = ["trackings", "processed_at", "failed_at", "created_at"] if as_json else []
     session.show(
         rows,
-        [*columns, "error_message", *more],
+        [*columns, "error_message", "waits_for", *more],
         as_json=as_json,
         empty=f"No payouts. `payspool payouts preview {merchant}` shows who is owed what.",
     )
@@ -208,6 +203,29 @@ def _audit(tx: Tx, merchant_id: int, action: str, payout_id: int, reason: str | 
         subject_id=payout_id,
         reason=reason,
     )
+
+
+def _previewed(line: PreviewLine, *, as_json: bool) -> dict[str, Any]:
+    """A line of the preview: ``amount`` is what would be paid, or what is owed where nothing is."""
+
+    def shown(minor: int) -> int | str:
+        return minor if as_json else format_minor(minor, line.currency)
+
+    decision = line.decision
+    told: dict[str, Any] = {"user": line.user_id, "currency": line.currency}
+    if isinstance(decision, Skip):
+        return told | {
+            "amount": shown(line.amount),
+            "decision": decision.reason,
+            "carried": 0 if as_json else "",
+            "detail": decision.detail,
+        }
+    return told | {
+        "amount": shown(decision.amount),
+        "decision": "pay",
+        "carried": shown(decision.carried) if decision.carried or as_json else "",
+        "detail": "",
+    }
 
 
 def _minimums(given: list[str] | None) -> dict[str, int]:

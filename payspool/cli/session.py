@@ -28,6 +28,9 @@ console = Console(width=_WIDTH)
 errors = Console(stderr=True, width=_WIDTH)
 
 MerchantKey = Annotated[str, typer.Argument(metavar="MERCHANT", help="key of the merchant")]
+_built: list[Runtime] = []
+"""What the command that runs has opened; closed when it ends, however it ends."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
 
 
@@ -40,7 +43,17 @@ def build(process: str = "command", pool_size: int = 2) -> tuple[Settings, Runti
     """Settings and a Runtime for a command."""
     found = current()
     logs.configure("warning", "text", process=process)
-    return found, runtime.build(found, pool_size=pool_size, process=process)
+    made = runtime.build(found, pool_size=pool_size, process=process)
+    _built.append(made)
+    return found, made
+
+
+def close() -> None:
+    """Close the connections of every Runtime that this command built."""
+    while _built:
+        made = _built.pop()
+        made.engine.dispose()
+        made.redis.close()
 
 
 @contextmanager
@@ -49,7 +62,6 @@ def opened() -> Iterator[Tx]:
     _, rt = build()
     with transaction(rt.engine) as tx:
         yield tx
-    rt.engine.dispose()
 
 
 @contextmanager

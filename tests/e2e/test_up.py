@@ -282,13 +282,17 @@ def test_a_revoked_key_is_refused_at_once(up: Installation) -> None:
         (("programs", "create", "nobody", "p", "--currency", "usd", "--rule", RULE), "no merchant"),
         (("events", "status", "nobody", "shop", "1"), "payspool merchants add nobody"),
         (("schedule", "run-now", "nothing"), "no schedule"),
-        (("merchants", "add", "rich", "--live"), "the merchant is a live merchant"),
+        (("merchants", "add", "rich", "--live"), "a live merchant needs a live key"),
         (
             ("merchants", "add", "rich", "--live", "--stripe-key", "sk_live_abc"),
+            "seen by everyone who lists processes",
+        ),
+        (
+            ("merchants", "add", "rich", "--live", "--stripe-key", "env:LIVE_KEY"),
             "a live key goes to https://api.stripe.com only",
         ),
         (
-            ("merchants", "add", "poor", "--stripe-key", "sk_live_abc"),
+            ("merchants", "add", "poor", "--stripe-key", "env:LIVE_KEY"),
             "it is a live key, and the merchant is a test merchant",
         ),
     ],
@@ -296,7 +300,7 @@ def test_a_revoked_key_is_refused_at_once(up: Installation) -> None:
 def test_a_mistake_is_told_in_a_sentence_and_changes_nothing(
     up: Installation, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    assert sentence in up.refused(*arguments)
+    assert sentence in up.refused(*arguments, LIVE_KEY="sk_live_abc")
     assert not {"Acme!", "long", "rich", "poor"} & {m["key"] for m in up.json("merchants", "list")}
 
 
@@ -308,11 +312,12 @@ def test_business_time_is_never_simulated_where_money_is_real(up: Installation) 
 
 def test_at_stripes_own_address_each_merchant_needs_a_key_of_its_kind(up: Installation) -> None:
     stripe = {"PAYSPOOL_STRIPE_URL": "https://api.stripe.com"}
-    said = up.refused("merchants", "add", "mixed", "--stripe-key", "sk_live_abc", **stripe)
+    given = ("merchants", "add", "mixed", "--stripe-key", "env:KEY")
+    said = up.refused(*given, KEY="sk_live_abc", **stripe)
     assert "it is a live key, and the merchant is a test merchant" in said
-    live = ("merchants", "add", "mixed", "--live", "--stripe-key", "sk_test_abc")
-    assert "it is a test key, and the merchant is a live merchant" in up.refused(*live, **stripe)
-    said = up.refused("merchants", "add", "mixed", "--stripe-key", "sk_test_sandbox", **stripe)
+    said = up.refused(*given, "--live", KEY="sk_test_abc", **stripe)
+    assert "it is a test key, and the merchant is a live merchant" in said
+    said = up.refused(*given, KEY="sk_test_sandbox", **stripe)
     assert "the sandbox's key, which Stripe does not know" in said
 
 

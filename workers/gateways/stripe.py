@@ -83,9 +83,13 @@ class StripeGateway:
     api_version: Final = API_VERSION
 
     def __init__(
-        self, client: stripe.StripeClient, *, pause: Callable[[float], None] = sleep
+        self,
+        client: stripe.StripeClient,
+        account: str,
+        *,
+        pause: Callable[[float], None] = sleep,
     ) -> None:
-        self._client = client
+        self._client, self.account = client, account
         self._pause = pause
 
     def params(self, order: Order) -> dict[str, Any]:
@@ -94,8 +98,9 @@ class StripeGateway:
             "amount": order.amount,
             "currency": order.currency,
             "destination": order.destination,
-            "transfer_group": transfer_group(order.payout_id),
+            "transfer_group": transfer_group(order.installation, order.payout_id),
             "metadata": {
+                "installation": order.installation,
                 "payout": str(order.payout_id),
                 "attempt": order.key,
                 "merchant": str(order.merchant_id),
@@ -143,17 +148,16 @@ class StripeGateway:
                 "unreadable", message=f"{type(error).__name__}: {error}"[:MESSAGE_KEPT]
             )
 
-    def find(self, *, payout_id: int, destination: str) -> Sequence[Found] | None:
-        """The transfers of a payout's group to its destination; None if Stripe could not be asked.
-
-        A transfer to another destination in this group would be none of ours.
+    def find(self, params: Mapping[str, Any]) -> Sequence[Found] | None:
+        """The transfers of the group and to the destination that were sent; None if Stripe could not be
+        asked. A transfer to another destination in this group would be none of ours.
         """
         found: list[Found] = []
         try:
             page = self._client.v1.transfers.list(
                 {
-                    "transfer_group": transfer_group(payout_id),
-                    "destination": destination,
+                    "transfer_group": params["transfer_group"],
+                    "destination": params["destination"],
                     "limit": 100,
                 }
             )
@@ -193,18 +197,21 @@ def stripe_gateway(
     base_url: str,
     *,
     mode: Mode,
+    account: str,
     connect_seconds: float = CONNECT_SECONDS,
     read_seconds: float = READ_SECONDS,
 ) -> StripeGateway:
     """The gateway of a merchant's Stripe account; one client for each key and address.
 
+    ``account`` is the platform account that the key belongs to (``platform_account``).
     Raises KeyRefused if the key does not belong to a merchant of this mode, or to this address.
     """
     check_key(api_key, base_url, mode)
-    key = (api_key, base_url.rstrip("/"), connect_seconds, read_seconds)
+    key = (api_key, base_url.rstrip("/"), account, connect_seconds, read_seconds)
     with _LOCK:
         if key not in _GATEWAYS:
-            _GATEWAYS[key] = _open(*key)
+            client, transport = open_client(api_key, base_url, connect_seconds, read_seconds)
+            _GATEWAYS[key] = StripeGateway(client, account), transport
         return _GATEWAYS[key][0]
 
 
@@ -218,13 +225,14 @@ def close_gateways() -> None:
 
 
 _LOCK = Lock()
-_GATEWAYS: dict[tuple[str, str, float, float], tuple[StripeGateway, HttpxTransport]] = {}
+_GATEWAYS: dict[tuple[str, str, str, float, float], tuple[StripeGateway, HttpxTransport]] = {}
 """One for each key and address in use: as many as the installation has Stripe accounts."""
 
 
-def _open(
+def open_client(
     api_key: str, base_url: str, connect_seconds: float, read_seconds: float
-) -> tuple[StripeGateway, HttpxTransport]:
+) -> tuple[stripe.StripeClient, HttpxTransport]:
+    """A client with its connections; whoever opens one closes the transport."""
     transport = HttpxTransport(
         httpx.Timeout(read_seconds, connect=connect_seconds, pool=connect_seconds),
         use_proxy=urlsplit(base_url).hostname not in LOOPBACK,
@@ -236,7 +244,7 @@ def _open(
         max_network_retries=0,
         stripe_version=API_VERSION,
     )
-    return StripeGateway(client), transport
+    return client, transport
 
 
 def outcome_of(error: stripe.StripeError) -> GatewayOutcome:

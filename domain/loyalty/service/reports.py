@@ -84,7 +84,7 @@ def check_invariants(tx: Tx) -> list[str]:
 def _points_balances(tx: Tx, merchant_id: int | None) -> dict[tuple[int, str, str], int]:
     """Ledger balances of points accounts by merchant, program key and kind."""
     return {
-        (row.merchant_id, row.currency.removeprefix("points:"), row.kind): row.balance
+        (row.merchant_id, row.currency.removeprefix("points:"), row.kind): int(row.balance)
         for row in ledger_store.balances(tx, merchant_id)
         if row.currency.startswith("points:")
     }

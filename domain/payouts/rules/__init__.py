@@ -5,7 +5,7 @@ Ada earned 12.00 and had 2.00 taken back; the smallest payout is 5.00. She is pa
 >>> ready = PayeeView(payee_id=1, method="stripe", destination="acct_ada", blocked_reason=None)
 >>> ada = Group(account_id=9, user_id="ada", currency="usd", amount=1_000, members=2)
 >>> decide(ada, ready, minimum=500, methods=("stripe",))
-Pay(payee_id=1, method='stripe', destination='acct_ada', amount=1000)
+Pay(payee_id=1, method='stripe', destination='acct_ada', amount=1000, carried=0)
 
 Without the 12.00 she would owe 2.00: nothing is paid, and the debt is carried over to the next run.
 

@@ -1,7 +1,7 @@
 """Keys, windows, leases and waits of attempts, and what a sender does next.
 
->>> attempt_key(payout_id=12, leg="transfer", n=1)
-'payspool/12/transfer/1'
+>>> attempt_key("3f2a91c04be7", payout_id=12, leg="transfer", n=1)
+'payspool/3f2a91c04be7/12/transfer/1'
 """
 
 import hashlib
@@ -48,14 +48,18 @@ MAX_HEALING_TRIES: Final = 24
 """Attempts of one payout that open by themselves; then a person decides."""
 
 
-def attempt_key(*, payout_id: int, leg: str, n: int) -> str:
-    """The idempotency key of attempt ``n`` of a leg: never random, so that it cannot be minted twice."""
-    return f"payspool/{payout_id}/{leg}/{n}"
+def attempt_key(installation: str, *, payout_id: int, leg: str, n: int) -> str:
+    """The idempotency key of attempt ``n`` of a leg: computed, so that it cannot be minted twice.
+
+    Payouts are numbered in each database from 1; the installation keeps two of them apart that send
+    through one account of a gateway.
+    """
+    return f"{transfer_group(installation, payout_id)}/{leg}/{n}"
 
 
-def transfer_group(payout_id: int) -> str:
+def transfer_group(installation: str, payout_id: int) -> str:
     """The group under which a payout's transfers are listed at the gateway."""
-    return f"payspool/{payout_id}"
+    return f"payspool/{installation}/{payout_id}"
 
 
 def params_hash(params: Mapping[str, Any]) -> bytes:

@@ -5,11 +5,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from domain.payouts.rules import carrying
+
 Reason = Literal[
     "on_hold",
     "other_method",
     "negative_balance",
     "below_minimum",
+    "over_limit",
+    "currency_not_carried",
     "payee_not_ready",
     "blocked",
     "method_not_in_run",
@@ -51,12 +55,13 @@ class PayeeView:
 
 @dataclass(frozen=True, slots=True)
 class Pay:
-    """A payout to be made, in minor units."""
+    """A payout to be made, in minor units; ``carried`` of what is due is left for the next run."""
 
     payee_id: int
     method: str
     destination: str
     amount: int
+    carried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ def decide(
 
     ``minimum`` is the smallest payout in minor units of the group's currency (nothing below 1 is ever
     paid); ``methods`` are those that the run pays by. What the payee is owed is looked at first, so
-    that a reason about money is not hidden by one about papers.
+    that a reason about money is not hidden by one about papers. Of an amount that the method cannot carry
+    as it is (too large at once, or finer than it moves), the part that it can is paid; the rest stays owed.
     """
     if group.members == 0:
         if group.held:
@@ -88,13 +94,25 @@ def decide(
     least = max(minimum, 1)
     if group.amount < least:
         return Skip("below_minimum", f"{group.amount} of at least {least}")
+    if group.amount > carrying.MAX_DUE:
+        return Skip("over_limit", f"{group.amount} is more than an amount can be: a person looks")
     if payee is None or not payee.destination:
         return Skip("payee_not_ready", "no payout account is known for this payee")
     if payee.blocked_reason:
         return Skip("blocked", payee.blocked_reason)
     if payee.method not in methods:
         return Skip("method_not_in_run", f"is paid by {payee.method}")
-    return Pay(payee.payee_id, payee.method, payee.destination, group.amount)
+    if not carrying.is_carried(payee.method, group.currency):
+        return Skip(
+            "currency_not_carried", f"{payee.method} does not pay in {group.currency.upper()}"
+        )
+    paid = carrying.part(payee.method, group.currency, group.amount)
+    if paid == 0:
+        finest = carrying.step(payee.method, group.currency)
+        return Skip(
+            "below_minimum", f"{group.amount} of at least {finest} that {payee.method} moves"
+        )
+    return Pay(payee.payee_id, payee.method, payee.destination, paid, group.amount - paid)
 
 
 def members_digest(members: Iterable[tuple[int, int]]) -> bytes:

@@ -2,7 +2,7 @@
 
 from domain.payouts.service.abandoning import agree_abandon, propose_abandon
 from domain.payouts.service.building import RunResult, build_run, run_result
-from domain.payouts.service.checking import Total, check_invariants, summary
+from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
 from domain.payouts.service.payees import apply_payees, block_payee, put_payees
 from domain.payouts.service.recording import Recorded, record_outcome
@@ -34,6 +34,7 @@ __all__ = [
     "RunResult",
     "RunSpec",
     "Total",
+    "accounts_in_use",
     "agree_abandon",
     "apply_payees",
     "begin_attempt",

@@ -32,9 +32,14 @@ class Total:
 def summary(tx: Tx, merchant_id: int | None = None) -> list[Total]:
     """Totals by state and currency, of one merchant or of all."""
     return [
-        Total(r.merchant_id, r.state, r.currency, r.payouts, r.amount)
+        Total(r.merchant_id, r.state, r.currency, r.payouts, int(r.amount))
         for r in store.totals(tx, merchant_id)
     ]
+
+
+def accounts_in_use(tx: Tx, merchant_id: int, method: str) -> list[str]:
+    """The gateway's accounts through which attempts of a merchant are on their way or unknown."""
+    return store.accounts_in_use(tx, merchant_id, method)
 
 
 def check_invariants(tx: Tx) -> list[str]:
@@ -64,8 +69,10 @@ def _ledger_differences(tx: Tx) -> list[str]:
         kind = _ACCOUNT_OF_STATE.get(row.state)
         if kind:
             owner = row.method if kind == "gateway_clearing" else ""
-            expected[row.merchant_id, row.currency, kind, owner] += row.amount
-    booked = {(r.merchant_id, r.currency, r.kind, r.owner): r.balance for r in store.booked(tx)}
+            expected[row.merchant_id, row.currency, kind, owner] += int(row.amount)
+    booked = {
+        (r.merchant_id, r.currency, r.kind, r.owner): int(r.balance) for r in store.booked(tx)
+    }
     return [
         f"merchant {merchant}, {currency}: the ledger holds {booked.get(key, 0)} in {kind} {owner}".rstrip()
         + f", payouts say {expected.get(key, 0)}"

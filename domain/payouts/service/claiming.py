@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import text
 
 from domain.db import Tx
 from domain.earnings import service as earnings
+from domain.earnings.rules import NewEarning
 from domain.earnings.store import Due, Payable
 from domain.payouts.errors import ShardChanged
 from domain.payouts.rules import (
@@ -26,6 +27,9 @@ from domain.payouts.store.runs import Exclusion, NewPayout
 
 SHARD: Final = 2_000
 """Payable accounts of one transaction: bounds its memory and how long their writers wait."""
+
+NEXT_RUN: Final = timedelta(microseconds=1)
+"""How long after a run's time what it carries over is due: not in this run, and in any later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Preview:
         made = self.by_currency.setdefault(line.currency, {"payouts": 0, "amount": 0})
         made["payouts"] += 1
         made["amount"] += line.decision.amount
+        if line.decision.carried:
+            made["carried"] = made.get("carried", 0) + line.decision.carried
 
 
 def preview(tx: Tx, spec: RunSpec) -> Iterator[PreviewLine]:
@@ -166,9 +172,19 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     """
     spec = RunSpec(run.merchant_id, run.name, run.as_of, run.minimums, tuple(run.methods))
     decided = _decide(tx, locked, spec)
+    ids_of = _number(tx, decided)
+    if _carry_over(tx, run, decided, ids_of):
+        # What is carried over is written, so that what is due now is what can be paid.
+        decided = _decide(tx, locked, spec)
     paid = [(line, line.decision, due) for line, due in decided if isinstance(line.decision, Pay)]
+    other = [
+        line.account_id for line, pay, _ in paid if pay.carried or line.account_id not in ids_of
+    ]
+    if other:
+        raise ShardChanged(other)
     new = [_new_payout(run, line, pay, due) for line, pay, due in paid]
-    ids = store.insert_payouts(tx, new)
+    ids = [ids_of[p.account_id] for p in new]
+    store.insert_payouts(tx, ids, new)
     claimed = earnings.claim(
         tx,
         run.merchant_id,
@@ -205,6 +221,42 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     return extend_run_hash(
         run.members_hash, ((i, p.members_hash) for p, i in zip(new, ids, strict=True))
     )
+
+
+def _number(tx: Tx, decided: Sequence[tuple[PreviewLine, Due]]) -> dict[int, int]:
+    """Ids for the payouts to be made, by account."""
+    paid = [line.account_id for line, _ in decided if isinstance(line.decision, Pay)]
+    return dict(zip(paid, store.payout_ids(tx, len(paid)), strict=True))
+
+
+def _carry_over(
+    tx: Tx, run: Any, decided: Sequence[tuple[PreviewLine, Due]], ids_of: Mapping[int, int]
+) -> bool:
+    """Write what payouts cannot carry as two earnings of sum 0 each: one that joins the payout, and one
+    that is due just after this run. Returns whether there were any."""
+    pairs = []
+    for line, _ in decided:
+        if isinstance(line.decision, Pay) and line.decision.carried:
+            for source_kind, amount, due in (
+                (store.CARRIED_OUT, -line.decision.carried, run.as_of),
+                (store.CARRIED_IN, line.decision.carried, run.as_of + NEXT_RUN),
+            ):
+                pairs.append(
+                    NewEarning(
+                        merchant_id=run.merchant_id,
+                        user_id=line.user_id,
+                        currency=line.currency,
+                        amount=amount,
+                        kind="carry_over",
+                        source_kind=source_kind,
+                        source_id=ids_of[line.account_id],
+                        available_at=due,
+                        occurred_at=run.as_of,
+                    )
+                )
+    if pairs:
+        earnings.record(tx, pairs)
+    return bool(pairs)
 
 
 def _new_payout(run: Any, line: PreviewLine, pay: Pay, due: Due) -> NewPayout:

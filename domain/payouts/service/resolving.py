@@ -12,7 +12,7 @@ from domain.payouts.gateway import Found
 from domain.payouts.rules import LEASE, GatewayOutcome, Leave, Verdict, may_replay
 from domain.payouts.rules.attempts import AFTER_LEASE, resolve_wait
 from domain.payouts.service.recording import Recorded, freeze, settle_success
-from domain.payouts.service.sending import Attempt, expire, leased
+from domain.payouts.service.sending import Attempt, expire, hold_elsewhere, leased
 from domain.payouts.store import sending as store
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
@@ -29,9 +29,10 @@ class Resolution:
     may_replay: bool
 
 
-def begin_resolution(tx: Tx, attempt_id: int) -> Resolution | Leave:
+def begin_resolution(tx: Tx, attempt_id: int, account: str) -> Resolution | Leave:
     """Take the lease of an unknown attempt, or leave it and say why.
 
+    ``account`` is the gateway's account that can be asked: an attempt of another one is held.
     An attempt whose sender vanished (its lease ran out) becomes unknown here. Raises NoSuchPayout.
     """
     row = store.attempt(tx, attempt_id)
@@ -49,6 +50,10 @@ def begin_resolution(tx: Tx, attempt_id: int) -> Resolution | Leave:
         return Leave("leased")
     if row.state == "sending":
         expire(tx, payout, row)
+        payout, row = store.lock_payout(tx, row.payout_id), store.attempt(tx, attempt_id)
+    elsewhere = hold_elsewhere(tx, payout, row, account)
+    if elsewhere is not None:
+        return elsewhere
     lease_until = store.lease_attempt(tx, attempt_id, "unknown", LEASE)
     store.move_payout(tx, payout.id, PayoutMove("unknown", "unknown", look=LEASE + AFTER_LEASE))
     return Resolution(leased(payout, row, lease_until), may_replay(row.sent_at, row.real_now))

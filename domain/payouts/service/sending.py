@@ -40,6 +40,9 @@ LEG: Final = "transfer"
 
 IMMEDIATELY: Final = timedelta(0)
 
+OTHER_ACCOUNT: Final = timedelta(minutes=10)
+"""How long an attempt of another account waits before it is looked at again: a key may come back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -115,8 +118,8 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
     if excluded is not None:
         return _exclude(tx, payout, latest if step is Step.RESUME else None, *excluded)
     if step is Step.RESUME:
-        return _resume(tx, payout, latest)
-    return _open(tx, payout, latest.last_n + 1, gateway)
+        return hold_elsewhere(tx, payout, latest, gateway.account) or _resume(tx, payout, latest)
+    return _open(tx, seen.installation, payout, latest.last_n + 1, gateway)
 
 
 def _exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:
@@ -145,10 +148,11 @@ def _exclude(tx: Tx, payout: Any, waiting: Any, reason: str, detail: str) -> Lea
     return Leave(reason)
 
 
-def _open(tx: Tx, payout: Any, n: int, gateway: Gateway) -> Attempt:
-    key = attempt_key(payout_id=payout.id, leg=LEG, n=n)
+def _open(tx: Tx, installation: str, payout: Any, n: int, gateway: Gateway) -> Attempt:
+    key = attempt_key(installation, payout_id=payout.id, leg=LEG, n=n)
     params = gateway.params(
         Order(
+            installation=installation,
             payout_id=payout.id,
             merchant_id=payout.merchant_id,
             key=key,
@@ -167,6 +171,7 @@ def _open(tx: Tx, payout: Any, n: int, gateway: Gateway) -> Attempt:
         params=params,
         params_hash=params_hash(params),
         api_version=gateway.api_version,
+        platform_account=gateway.account,
         lease=LEASE,
     )
     store.move_payout(
@@ -190,6 +195,30 @@ def _resume(tx: Tx, payout: Any, row: Any) -> Attempt:
     lease_until = store.lease_attempt(tx, row.id, "sending", LEASE)
     store.move_payout(tx, payout.id, PayoutMove("sending", "sending", look=LEASE + AFTER_LEASE))
     return leased(payout, row, lease_until)
+
+
+def hold_elsewhere(tx: Tx, payout: Any, row: Any, account: str) -> Leave | None:
+    """Hold an attempt of another account of the gateway than ``account``; None if it is of this one.
+
+    Another account knows nothing of its key: it would pay again, and would find nothing. The payout says
+    what it waits for, and the sweep comes back to it.
+    """
+    if row.platform_account == account:
+        return None
+    waits = (
+        f"attempt {row.n} went through {row.platform_account}, the key is now of {account}:"
+        f" give the merchant a key of {row.platform_account} until it is settled"
+    )
+    held = PayoutMove(
+        payout.state,
+        payout.state,
+        look=OTHER_ACCOUNT,
+        parked=waits,
+        error_code=payout.error_code,
+        error_message=payout.error_message,
+    )
+    store.move_payout(tx, payout.id, held)
+    return Leave("other_account")
 
 
 def leased(payout: Any, row: Any, lease_until: datetime) -> Attempt:

@@ -13,7 +13,7 @@ def totals(tx: Tx, merchant_id: int | None) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT merchant_id, state, currency, count(*) AS payouts, sum(amount)::bigint AS amount
+                SELECT merchant_id, state, currency, count(*) AS payouts, sum(amount) AS amount
                 FROM payouts WHERE CAST(:merchant_id AS bigint) IS NULL OR merchant_id = :merchant_id
                 GROUP BY 1, 2, 3 ORDER BY 1, 3, 2
                 """
@@ -29,7 +29,7 @@ def wrong_sums(tx: Tx, limit: int) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT p.id, p.state, p.amount, p.members, coalesce(sum(e.amount), 0)::bigint AS summed,
+                SELECT p.id, p.state, p.amount, p.members, coalesce(sum(e.amount), 0) AS summed,
                        count(e.id) AS counted
                 FROM payouts p LEFT JOIN earnings e ON e.payout_id = p.id
                 WHERE p.release_confirmed_by IS NULL
@@ -107,7 +107,7 @@ def booked(tx: Tx) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT a.merchant_id, a.currency, a.kind, a.owner, coalesce(sum(m.amount), 0)::bigint AS balance
+                SELECT a.merchant_id, a.currency, a.kind, a.owner, coalesce(sum(m.amount), 0) AS balance
                 FROM ledger_accounts a LEFT JOIN LATERAL (
                     SELECT amount FROM ledger_transfers WHERE credit_account_id = a.id
                     UNION ALL
@@ -127,9 +127,25 @@ def standing(tx: Tx) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT merchant_id, currency, method, state, sum(amount)::bigint AS amount
+                SELECT merchant_id, currency, method, state, sum(amount) AS amount
                 FROM payouts GROUP BY 1, 2, 3, 4
                 """
             )
         )
     )
+
+
+def accounts_in_use(tx: Tx, merchant_id: int, method: str) -> list[str]:
+    """The gateway's accounts that a merchant's attempts went through and are not settled, by name."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT DISTINCT a.platform_account FROM payout_attempts a JOIN payouts p ON p.id = a.payout_id
+            WHERE a.state IN ('created', 'sending', 'unknown')
+                  AND p.merchant_id = :merchant_id AND p.method = :method
+            ORDER BY 1
+            """
+        ),
+        {"merchant_id": merchant_id, "method": method},
+    )
+    return [row.platform_account for row in rows]

@@ -17,6 +17,7 @@ def payouts(
                 """
                 SELECT p.id, p.run_id, p.user_id, p.amount, p.currency, p.state AS status, p.method,
                        p.external_transaction_id, p.processed_at, p.failed_at, p.error_message, p.created_at,
+                       coalesce(p.frozen_reason, p.parked_reason) AS waits_for,
                        (SELECT coalesce(array_agg(e.source_id ORDER BY e.id), '{}') FROM earnings e
                         WHERE e.payout_id = p.id AND e.source_kind = 'tracking') AS trackings
                 FROM payouts p

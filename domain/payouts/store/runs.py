@@ -4,12 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 
 from domain.db import Tx, copy_rows, next_ids
 from domain.payouts.rules import PayeeView
+from domain.payouts.rules.carrying import MAX_DUE
+
+CARRIED_OUT: Final = "payout_carried_out"
+CARRIED_IN: Final = "payout_carried_in"
+"""Sources of the two earnings, of sum 0, that carry a part of what is due over: one is in the payout and
+makes it smaller, the other one is due with the next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +163,13 @@ def approve_run(tx: Tx, run_id: int, by: str, members_hash: bytes) -> None:
     assert approved.rowcount == 1, f"run {run_id} was frozen with this hash"
 
 
-def insert_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[int]:
-    """Write drafts; returns their ids in order."""
-    ids = next_ids(tx, "payouts", len(new))
+def payout_ids(tx: Tx, count: int) -> list[int]:
+    """Ids for payouts to come, ascending."""
+    return next_ids(tx, "payouts", count)
+
+
+def insert_payouts(tx: Tx, ids: Sequence[int], new: Sequence[NewPayout]) -> None:
+    """Write drafts under ``ids``."""
     copy_rows(
         tx,
         "payouts",
@@ -169,7 +179,6 @@ def insert_payouts(tx: Tx, new: Sequence[NewPayout]) -> list[int]:
             for payout_id, p in zip(ids, new, strict=True)
         ),
     )
-    return ids
 
 
 def approve_drafts(tx: Tx, run_id: int, limit: int, lost_after: timedelta) -> list[int]:
@@ -215,7 +224,7 @@ def exclude(tx: Tx, run_id: int, merchant_id: int, exclusions: Sequence[Exclusio
             "accounts": [x.account_id for x in exclusions],
             "users": [x.user_id for x in exclusions],
             "currencies": [x.currency for x in exclusions],
-            "amounts": [x.amount for x in exclusions],
+            "amounts": [min(x.amount, MAX_DUE) for x in exclusions],
             "reasons": [x.reason for x in exclusions],
             "details": [x.detail for x in exclusions],
         },
@@ -280,17 +289,33 @@ def exclusion_reasons(tx: Tx, run_id: int) -> dict[str, int]:
 
 
 def made_by_currency(tx: Tx, run_id: int) -> dict[str, dict[str, int]]:
-    """Number and sum (minor units) of the payouts that a run made, by currency."""
+    """Number and sum (minor units) of the payouts that a run made, by currency, and what they carried over."""
     rows = tx.execute(
         text(
             """
-            SELECT currency, count(*) AS payouts, sum(amount)::bigint AS amount
+            SELECT currency, count(*) AS payouts, sum(amount) AS amount, min(id) AS first, max(id) AS last
             FROM payouts WHERE run_id = :run_id GROUP BY currency ORDER BY currency
             """
         ),
         {"run_id": run_id},
-    )
-    return {row.currency: {"payouts": row.payouts, "amount": row.amount} for row in rows}
+    ).all()
+    made = {row.currency: {"payouts": row.payouts, "amount": int(row.amount)} for row in rows}
+    if rows:
+        first, last = min(row.first for row in rows), max(row.last for row in rows)
+        for carried in tx.execute(
+            text(
+                """
+                SELECT p.currency, -sum(e.amount) AS amount
+                FROM earnings e JOIN payouts p ON p.id = e.source_id
+                WHERE e.source_kind = :source_kind AND e.source_id BETWEEN :first AND :last
+                      AND e.kind = 'carry_over' AND p.run_id = :run_id
+                GROUP BY p.currency
+                """
+            ),
+            {"source_kind": CARRIED_OUT, "first": first, "last": last, "run_id": run_id},
+        ):
+            made[carried.currency]["carried"] = int(carried.amount)
+    return made
 
 
 def settle_runs(tx: Tx, run_id: int | None) -> list[int]:

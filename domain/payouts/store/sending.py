@@ -72,7 +72,7 @@ def route_of_attempt(tx: Tx, attempt_id: int) -> Any:
 
 
 def peek(tx: Tx, payout_id: int) -> Any:
-    """A payout beside its payee, who is locked: a block that is committed stops every later send.
+    """A payout beside this installation's code and its payee, who is locked: a block that is committed stops every later send.
 
     The payout is not locked yet (payees and accounts come first), so its state is not read here.
     """
@@ -80,7 +80,8 @@ def peek(tx: Tx, payout_id: int) -> Any:
         text(
             """
             SELECT p.account_id, p.method, p.destination, y.method AS payee_method,
-                   y.account AS payee_account, y.blocked_reason
+                   y.account AS payee_account, y.blocked_reason,
+                   (SELECT code FROM installation) AS installation
             FROM payouts p JOIN payees y ON y.id = p.payee_id
             WHERE p.id = :id FOR SHARE OF y
             """
@@ -140,6 +141,7 @@ def insert_attempt(
     params: Mapping[str, Any],
     params_hash: bytes,
     api_version: str,
+    platform_account: str,
     lease: timedelta,
 ) -> Any:
     """Mint a key: the intent to send, committed before anything is sent. Returns id and lease."""
@@ -147,9 +149,9 @@ def insert_attempt(
         text(
             """
             INSERT INTO payout_attempts (merchant_id, payout_id, leg, n, idempotency_key, params, params_hash,
-                                         api_version, state, lease_until, sent_at, tries)
+                                         api_version, platform_account, state, lease_until, sent_at, tries)
             VALUES (:merchant_id, :payout_id, :leg, :n, :key, CAST(:params AS jsonb), :params_hash,
-                    :api_version, 'sending', clock_timestamp() + CAST(:lease AS interval), clock_timestamp(), 1)
+                    :api_version, :platform_account, 'sending', clock_timestamp() + CAST(:lease AS interval), clock_timestamp(), 1)
             RETURNING id, lease_until
             """
         ),
@@ -162,6 +164,7 @@ def insert_attempt(
             "params": json.dumps(params),
             "params_hash": params_hash,
             "api_version": api_version,
+            "platform_account": platform_account,
             "lease": lease,
         },
     ).one()

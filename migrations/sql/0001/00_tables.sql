@@ -25,6 +25,15 @@ CREATE TABLE business_clock (
     CONSTRAINT ck_business_clock_one_row CHECK (id = 1)
 );
 
+CREATE TABLE installation (
+    id SMALLINT NOT NULL,
+    code TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT pk_installation PRIMARY KEY (id),
+    CONSTRAINT ck_installation_one_row CHECK (id = 1),
+    CONSTRAINT ck_installation_code_form CHECK (code ~ '^[0-9a-f]{12}$')
+);
+
 CREATE TABLE lot_allocations (
     merchant_id BIGINT NOT NULL,
     debit_transaction_id BIGINT NOT NULL,
@@ -128,6 +137,7 @@ CREATE TABLE gateway_accounts (
     api_key_encrypted BYTEA NOT NULL,
     webhook_secret_encrypted BYTEA,
     api_key_hint TEXT NOT NULL,
+    platform_account VARCHAR(255),
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     retired_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_gateway_accounts PRIMARY KEY (id),
@@ -660,8 +670,8 @@ CREATE TABLE earnings (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT pk_earnings PRIMARY KEY (id),
     CONSTRAINT ck_earnings_amount_not_zero CHECK (amount <> 0),
-    CONSTRAINT ck_earnings_kind CHECK (kind IN ('reward', 'referee_reward', 'clawback', 'referee_clawback', 'adjustment', 'cash_redemption')),
-    CONSTRAINT ck_earnings_sign_by_kind CHECK (kind = 'adjustment' OR (amount < 0) = (kind IN ('clawback', 'referee_clawback'))),
+    CONSTRAINT ck_earnings_kind CHECK (kind IN ('reward', 'referee_reward', 'clawback', 'referee_clawback', 'adjustment', 'cash_redemption', 'carry_over')),
+    CONSTRAINT ck_earnings_sign_by_kind CHECK (kind IN ('adjustment', 'carry_over') OR (amount < 0) = (kind IN ('clawback', 'referee_clawback'))),
     CONSTRAINT ck_earnings_clawback_names_its_earning CHECK ((kind IN ('clawback', 'referee_clawback')) = (reverses_id IS NOT NULL)),
     CONSTRAINT ck_earnings_void_is_unclaimed CHECK (voided_at IS NULL OR payout_id IS NULL),
     CONSTRAINT ck_earnings_hold_has_reason CHECK ((held_at IS NULL) = (hold_reason IS NULL)),
@@ -687,6 +697,7 @@ CREATE TABLE payout_attempts (
     params JSONB NOT NULL,
     params_hash BYTEA NOT NULL,
     api_version TEXT NOT NULL,
+    platform_account VARCHAR(255) NOT NULL,
     state TEXT DEFAULT 'created' NOT NULL,
     lease_until TIMESTAMP WITH TIME ZONE,
     sent_at TIMESTAMP WITH TIME ZONE,

@@ -81,6 +81,7 @@ WHEN (
     OLD.id <> NEW.id OR OLD.merchant_id <> NEW.merchant_id OR OLD.payout_id <> NEW.payout_id
     OR OLD.leg <> NEW.leg OR OLD.n <> NEW.n OR OLD.idempotency_key <> NEW.idempotency_key
     OR OLD.params <> NEW.params OR OLD.params_hash <> NEW.params_hash OR OLD.api_version <> NEW.api_version
+    OR OLD.platform_account <> NEW.platform_account
     OR (OLD.sent_at IS DISTINCT FROM NEW.sent_at
         AND NOT (OLD.state IN ('created', 'sending') AND OLD.lease_until IS NULL AND NEW.state = 'sending'))
     OR (OLD.external_id IS NOT NULL AND NEW.external_id IS DISTINCT FROM OLD.external_id)

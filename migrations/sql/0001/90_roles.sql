@@ -9,3 +9,4 @@ REVOKE DELETE ON merchants, gateway_accounts, api_keys, ledger_accounts, ledger_
     inbox_events, inbox_conflicts, inbox_revisions, rejected_messages, programs, program_versions, codes, attributions,
     referrer_states, trackings, tracking_reversals, audit_entries, payees, payout_runs, payouts,
     payout_attempts, gateway_events FROM payspool_runtime;
+REVOKE INSERT, UPDATE, DELETE ON installation FROM payspool_runtime;

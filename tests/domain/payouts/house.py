@@ -36,6 +36,7 @@ class PaperGateway:
     """The pure half of a gateway; the other half must not be reached by what is tested with it."""
 
     method = "stripe"
+    account = "acct_paper"
     api_version = "2026-10-28.paper"
 
     def params(self, order: Order) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class PaperGateway:
     ) -> GatewayOutcome:
         raise AssertionError("paper sends nothing")
 
-    def find(self, *, payout_id: int, destination: str) -> list[Found] | None:
+    def find(self, params: Mapping[str, Any]) -> list[Found] | None:
         raise AssertionError("paper finds nothing")
 
     def check_payee(self, destination: str) -> PayeeCheck | None:

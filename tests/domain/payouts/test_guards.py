@@ -19,8 +19,8 @@ NEW = {
     " amount, members, members_hash, state) SELECT a.merchant_id, r.id, p.id, p.user_id, a.id, 'stripe', 'acct_ada', 'usd',"
     " 500, 1, '\\x00', :state FROM payees p, payout_runs r, ledger_accounts a WHERE a.kind = 'payable' RETURNING id",
     "payout_attempts": "INSERT INTO payout_attempts (merchant_id, payout_id, n, idempotency_key, params, params_hash,"
-    " api_version, external_id, abandon_proposed_by, abandon_evidence, abandon_agreed_by, state)"
-    " SELECT merchant_id, id, 1, 'key', '{}', '\\x00', 'v', 'tr_1', 'ann', 'looked', 'bob', :state"
+    " api_version, platform_account, external_id, abandon_proposed_by, abandon_evidence, abandon_agreed_by, state)"
+    " SELECT merchant_id, id, 1, 'key', '{}', '\\x00', 'v', 'acct', 'tr_1', 'ann', 'looked', 'bob', :state"
     " FROM payouts RETURNING id",
     "payout_runs": "INSERT INTO payout_runs (merchant_id, name, as_of, members_hash, frozen_at, approved_by, state)"
     " SELECT id, 'new', now(), '\\x00', now(), 'ada', :state FROM merchants RETURNING id",
@@ -204,7 +204,7 @@ def test_attempts_are_numbered_without_gaps_and_one_alone_is_live(engine: Engine
     payout_id = house.one_payout(engine)
     add = (
         "INSERT INTO payout_attempts (merchant_id, payout_id, n, idempotency_key, params, params_hash, api_version,"
-        " state) SELECT merchant_id, id, :n, :key, '{}', '\\x00', 'v', 'sending' FROM payouts"
+        " platform_account, state) SELECT merchant_id, id, :n, :key, '{}', '\\x00', 'v', 'acct', 'sending' FROM payouts"
     )
     with transaction(engine) as tx:
         assert refused(tx, add, n=2, key="b")

@@ -71,9 +71,9 @@ def begun(engine: Engine, payout_id: int) -> Attempt | Leave:
         return service.begin_attempt(tx, payout_id, PAPER)
 
 
-def resolution(engine: Engine, attempt_id: int) -> Resolution | Leave:
+def resolution(engine: Engine, attempt_id: int, account: str = PAPER.account) -> Resolution | Leave:
     with transaction(engine) as tx:
-        return service.begin_resolution(tx, attempt_id)
+        return service.begin_resolution(tx, attempt_id, account)
 
 
 def resolving(engine: Engine, attempt_id: int) -> Resolution:
@@ -88,7 +88,8 @@ def test_a_payout_that_succeeds_is_paid_under_the_name_that_the_gateway_gave_it(
     payout_id = one_payout(engine)
     assert balances(engine) == {"payouts_reserved": 1_000}
     attempt = begin(engine, payout_id)
-    assert attempt.key == f"payspool/{payout_id}/transfer/1"
+    code = scalar(engine, "SELECT code FROM installation")
+    assert attempt.key == f"payspool/{code}/{payout_id}/transfer/1"
     assert attempt.params["amount"] == 1_000
     assert state(engine) == ("sending", "sending")
     assert balances(engine) == {"payouts_in_flight": 1_000}
@@ -137,7 +138,7 @@ def test_a_lack_of_money_parks_the_payout_and_its_next_try_is_another_attempt(
         assert service.sweep_stuck(tx) == 1
     assert asked(engine) == ["payouts.send"]
     second = begin(engine, payout_id)
-    assert second.key == f"payspool/{payout_id}/transfer/2"
+    assert second.key.endswith(f"/{payout_id}/transfer/2")
     record(engine, second, SUCCESS)
     assert state(engine) == ("paid", "succeeded")
     assert_whole(engine)
@@ -334,7 +335,7 @@ def test_what_is_not_there_is_named(engine: Engine) -> None:
     with transaction(engine) as tx:
         for call in (
             lambda: service.begin_attempt(tx, 7, PAPER),
-            lambda: service.begin_resolution(tx, 7),
+            lambda: service.begin_resolution(tx, 7, PAPER.account),
             lambda: service.cancel(tx, 7, reason=""),
             lambda: service.retry(tx, 7),
             lambda: service.route(tx, 7),
@@ -524,7 +525,7 @@ def test_a_finished_run_is_settled_and_the_totals_tell_it(engine: Engine) -> Non
         ("UPDATE payouts SET state = 'unknown'", "live attempt is succeeded"),
         (
             "INSERT INTO payout_attempts (merchant_id, payout_id, n, idempotency_key, params, params_hash, api_version,"
-            " state) SELECT merchant_id, id, 2, 'k', '{}', '\\x00', 'v', 'sending' FROM payouts",
+            " platform_account, state) SELECT merchant_id, id, 2, 'k', '{}', '\\x00', 'v', 'acct', 'sending' FROM payouts",
             "2 transfer attempts",
         ),
     ],

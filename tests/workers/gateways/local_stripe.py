@@ -10,17 +10,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from domain.payouts.gateway import Deadline, Order
+from domain.payouts.rules import attempt_key
 from sandbox.books import Books, Transfer
 from workers.gateways.stripe import StripeGateway, close_gateways, stripe_gateway
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 20.0
+INSTALLATION = "0123456789ab"
 TRANSFERS = {"method": "POST", "path": "/v1/transfers"}
 
 
@@ -64,7 +67,19 @@ class Platform:
         close_gateways()
 
     def gateway(self, *, read_seconds: float = 5.0) -> StripeGateway:
-        return stripe_gateway(self.key, self.stripe.url, mode="test", read_seconds=read_seconds)
+        return stripe_gateway(
+            self.key,
+            self.stripe.url,
+            mode="test",
+            account=self.account_id,
+            read_seconds=read_seconds,
+        )
+
+    @cached_property
+    def account_id(self) -> str:
+        """The platform's own account."""
+        mine: str = self.call("GET", "/v1/account")["id"]
+        return mine
 
     def call(self, method: str, path: str, **form: str) -> dict[str, Any]:
         answer = self._http.request(method, path, data=form or None)
@@ -104,8 +119,7 @@ class Platform:
         """What was really paid, from the books on disk."""
         with Books(self.stripe.data) as books:
             assert books.check() == []
-            mine = self.call("GET", "/v1/account")["id"]
-            return books.transfers(mine)
+            return books.transfers(self.account_id)
 
 
 @contextmanager
@@ -133,7 +147,8 @@ def running(directory: Path) -> Iterator[LocalStripe]:
 
 def order(account: str, *, payout_id: int = 1, n: int = 1, amount: int = 1_000) -> Order:
     """An order to pay an account in dollars."""
-    return Order(payout_id, 7, f"payspool/{payout_id}/transfer/{n}", amount, "usd", account)
+    key = attempt_key(INSTALLATION, payout_id=payout_id, leg="transfer", n=n)
+    return Order(INSTALLATION, payout_id, 7, key, amount, "usd", account)
 
 
 def ample() -> Deadline:

@@ -11,7 +11,7 @@ from stripe._api_version import _ApiVersion
 
 from domain.payouts.gateway import Deadline
 from domain.payouts.rules import GatewayOutcome, Verdict, classify
-from tests.workers.gateways.local_stripe import Platform, ample, order
+from tests.workers.gateways.local_stripe import INSTALLATION, Platform, ample, order
 from workers.gateways.errors import KeyRefused
 from workers.gateways.stripe import (
     API_VERSION,
@@ -51,10 +51,11 @@ def test_a_transfer_is_made_and_named(platform: Platform, account: str) -> None:
     )
     assert outcome.request_id
     assert (made.amount, made.currency, made.destination) == (1_000, "usd", account)
-    assert made.transfer_group == "payspool/1"
+    assert made.transfer_group == f"payspool/{INSTALLATION}/1"
     assert made.metadata == {
+        "installation": INSTALLATION,
         "payout": "1",
-        "attempt": "payspool/1/transfer/1",
+        "attempt": f"payspool/{INSTALLATION}/1/transfer/1",
         "merchant": "7",
     }
 
@@ -119,7 +120,9 @@ def test_each_fault_is_read_for_what_it_proves(
     platform: Platform, account: str, fault: dict[str, Any], reads: str, verdict: Verdict, made: int
 ) -> None:
     platform.plan(fault)
-    gateway = StripeGateway(platform.gateway(read_seconds=0.4)._client, pause=lambda _: None)
+    gateway = StripeGateway(
+        platform.gateway(read_seconds=0.4)._client, "acct_1", pause=lambda _: None
+    )
     outcome = send(gateway, account)
     said = [outcome.kind]
     if outcome.kind == "response":
@@ -157,9 +160,12 @@ def test_a_connection_that_was_never_made_carried_nothing() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         gateway = stripe_gateway(
-            "sk_test_x", f"http://127.0.0.1:{closed.getsockname()[1]}", mode="test"
+            "sk_test_x",
+            f"http://127.0.0.1:{closed.getsockname()[1]}",
+            mode="test",
+            account="acct_1",
         )
-        quiet = StripeGateway(gateway._client, pause=lambda _: None)
+        quiet = StripeGateway(gateway._client, "acct_1", pause=lambda _: None)
         outcome = send(quiet, "acct_1")
         close_gateways()
     assert (outcome.kind, outcome.tries) == ("not_sent", 3)
@@ -171,7 +177,9 @@ def test_what_was_turned_away_is_tried_three_times_under_one_key(
 ) -> None:
     platform.plan({"fault": "rate_limit", "times": 2})
     pauses: list[float] = []
-    outcome = send(StripeGateway(platform.gateway()._client, pause=pauses.append), account)
+    outcome = send(
+        StripeGateway(platform.gateway()._client, "acct_1", pause=pauses.append), account
+    )
     assert (outcome.http_status, outcome.tries) == (200, 3)
     assert len(pauses) == 2
     assert platform.posted() == 3
@@ -184,7 +192,9 @@ def test_a_gateway_that_asks_for_a_pause_gets_it_or_the_tries_end(
 ) -> None:
     platform.plan({"fault": "rate_limit", "retry_after": asked})
     pauses: list[float] = []
-    outcome = send(StripeGateway(platform.gateway()._client, pause=pauses.append), account)
+    outcome = send(
+        StripeGateway(platform.gateway()._client, "acct_1", pause=pauses.append), account
+    )
     assert (outcome.http_status, outcome.tries, outcome.retry_after) == (429, tries, asked)
     assert all(pause >= asked for pause in pauses)
     assert len(pauses) == tries - 1
@@ -214,24 +224,25 @@ def test_what_a_payout_made_is_found_by_its_group(platform: Platform, account: s
         amount="3",
         currency="usd",
         destination=account,
-        transfer_group="payspool/5",
+        transfer_group=f"payspool/{INSTALLATION}/5",
     )
-    found = gateway.find(payout_id=5, destination=account)
+    found = gateway.find(gateway.params(order(account, payout_id=5)))
     assert found is not None
     assert {
         (f.external_id == made.external_id, f.key, f.amount, f.reversed_amount) for f in found
     } == {
-        (True, "payspool/5/transfer/1", 1_000, 0),
+        (True, f"payspool/{INSTALLATION}/5/transfer/1", 1_000, 0),
         (False, None, 3, 0),
     }
-    assert gateway.find(payout_id=7, destination=account) == []
+    assert gateway.find(gateway.params(order(account, payout_id=7))) == []
 
 
 def test_a_look_up_that_fails_is_not_an_empty_one(platform: Platform, account: str) -> None:
+    asked = platform.gateway().params(order(account, payout_id=5))
     platform.plan({"fault": "error_500_not_done", "method": "GET"})
-    assert platform.gateway().find(payout_id=5, destination=account) is None
+    assert platform.gateway().find(asked) is None
     platform.plan({"fault": "garbage", "method": "GET"})
-    assert platform.gateway().find(payout_id=5, destination=account) is None
+    assert platform.gateway().find(asked) is None
 
 
 def test_a_payee_is_ready_when_the_account_may_receive_and_pay_out(
@@ -256,7 +267,7 @@ def test_a_payee_is_ready_when_the_account_may_receive_and_pay_out(
 def test_a_key_and_address_share_one_client_and_a_wrong_key_makes_none(platform: Platform) -> None:
     assert platform.gateway() is platform.gateway()
     with pytest.raises(KeyRefused):
-        stripe_gateway("sk_live_1", platform.stripe.url, mode="live")
+        stripe_gateway("sk_live_1", platform.stripe.url, mode="live", account="acct_1")
 
 
 def test_the_version_that_we_send_is_that_of_the_installed_library() -> None:

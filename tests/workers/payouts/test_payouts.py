@@ -117,7 +117,7 @@ def test_a_dry_balance_parks_and_a_later_attempt_pays(office: Office) -> None:
     office.work_off()
     assert office.states() == {payout_id: "paid"}
     [transfer] = office.platform.transfers()
-    assert transfer.metadata["attempt"] == f"payspool/{payout_id}/transfer/2"
+    assert transfer.metadata["attempt"].endswith(f"/{payout_id}/transfer/2")
     office.assert_paid_once()
 
 

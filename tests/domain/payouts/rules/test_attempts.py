@@ -31,9 +31,13 @@ SECOND = timedelta(seconds=1)
 
 def test_a_key_is_made_of_what_it_is_for() -> None:
     keys = {
-        attempt_key(payout_id=p, leg=leg, n=n) for p in (1, 11) for leg in "ab" for n in (1, 11)
+        attempt_key(code, payout_id=p, leg=leg, n=n)
+        for code in ("0123456789ab", "ba9876543210")
+        for p in (1, 11)
+        for leg in "ab"
+        for n in (1, 11)
     }
-    assert len(keys) == 8
+    assert len(keys) == 16
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import domain.payouts.rules
+import sandbox.currencies
 from domain.payouts.rules import (
     EMPTY_RUN_HASH,
     Group,
@@ -14,6 +15,7 @@ from domain.payouts.rules import (
     PayeeView,
     Skip,
     attempts,
+    carrying,
     decide,
     extend_run_hash,
     members_digest,
@@ -73,8 +75,63 @@ def test_what_is_paid_is_exactly_what_is_due_and_at_least_the_minimum(
     decision = decide(group(amount, members), payee, minimum=minimum, methods=("stripe",))
     if isinstance(decision, Pay):
         assert decision.amount == amount > 0
+        assert decision.carried == 0
         assert amount >= minimum
         assert members > 0
+
+
+CODES = sorted(carrying.STRIPE_CURRENCIES)
+
+
+@given(st.integers(1, 10**20), st.sampled_from(CODES), st.integers(0, 10**9))
+def test_stripe_can_carry_what_is_paid_and_the_rest_stays_owed(
+    amount: int, currency: str, minimum: int
+) -> None:
+    due = Group(9, "ada", currency, amount, 1)
+    decision = decide(due, READY, minimum=minimum, methods=("stripe",))
+    if isinstance(decision, Skip):
+        assert decision.reason == ("over_limit" if amount >= 2**63 else "below_minimum")
+        return
+    assert decision.amount + decision.carried == amount
+    assert 0 < decision.amount <= sandbox.currencies.MAXIMUM_TRANSFER
+    assert decision.amount % sandbox.currencies.DIVISIBLE_BY.get(currency, 1) == 0
+    # As much as can be carried: another step would be too much.
+    step, limit = carrying.step("stripe", currency), carrying.limit("stripe", currency)
+    assert decision.carried < step or decision.amount + step > limit
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "paid"),
+    [
+        ("kwd", 5_124, 5_120),
+        ("tnd", 10, 10),
+        ("bhd", 9, None),
+        ("isk", 599, 500),
+        ("huf", 1_045, 1_000),
+        ("twd", 99, None),
+        ("jpy", 501, 501),
+        ("usd", 100_000_000, 99_999_999),
+        ("kwd", 100_000_000, 99_999_990),
+        ("idr", 100_000_000, 100_000_000),
+    ],
+)
+def test_the_part_that_stripe_carries(currency: str, amount: int, paid: int | None) -> None:
+    decision = decide(Group(9, "ada", currency, amount, 1), READY, minimum=0, methods=("stripe",))
+    assert (decision.amount if isinstance(decision, Pay) else None) == paid
+
+
+@pytest.mark.parametrize("currency", ["ugx", "zzz", "btc"])
+def test_what_stripe_does_not_pay_in_is_said_before_anything_is_sent(currency: str) -> None:
+    decision = decide(Group(9, "ada", currency, 500, 1), READY, minimum=0, methods=("stripe",))
+    assert isinstance(decision, Skip)
+    assert (decision.reason, currency.upper() in decision.detail) == ("currency_not_carried", True)
+    by_hand = PayeeView(1, "manual", "iban", None)
+    paid = decide(Group(9, "ada", currency, 500, 1), by_hand, minimum=0, methods=("manual",))
+    assert isinstance(paid, Pay)
+
+
+def test_every_currency_that_is_paid_is_one_that_stripe_knows() -> None:
+    assert carrying.STRIPE_CURRENCIES | {"ugx"} == sandbox.currencies.SUPPORTED
 
 
 MEMBERS = st.dictionaries(
@@ -100,7 +157,7 @@ def test_the_hash_of_a_run_tells_which_payouts_and_in_which_order() -> None:
     assert both != extend_run_hash(EMPTY_RUN_HASH, [one])
 
 
-@pytest.mark.parametrize("module", [domain.payouts.rules, attempts, states])
+@pytest.mark.parametrize("module", [domain.payouts.rules, attempts, carrying, states])
 def test_the_examples_in_the_rules_are_true(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried
