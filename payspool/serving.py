@@ -85,7 +85,11 @@ def build_app(settings: Settings) -> FastAPI:
     """The API as an ASGI application. Raises BadSettings without addresses or keys."""
     if settings.database_url is None or settings.redis_url is None:
         raise BadSettings("Set PAYSPOOL_DATABASE_URL and PAYSPOOL_REDIS_URL, or run `payspool up`.")
-    limits = ApiLimits()
+    limits = ApiLimits(
+        rate_per_second=settings.api_rate,
+        burst_seconds=settings.api_burst_seconds,
+        backlog_messages=settings.api_backlog,
+    )
     return create_app(
         ApiContext(
             engine=connect(

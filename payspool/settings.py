@@ -46,6 +46,9 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8300, ge=0, le=65535)
+    api_rate: int = Field(default=500, ge=1, le=1_000_000)
+    api_burst_seconds: int = Field(default=2, ge=1, le=3600)
+    api_backlog: int = Field(default=200_000, ge=1)
     event_workers: int = Field(default=1, ge=0, le=64)
     payout_threads: int = Field(default=8, ge=1, le=64)
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")

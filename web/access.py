@@ -8,9 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from domain.access import service as access
 from domain.access.service import ApiKey
-from domain.db import transaction
 from web.errors import ApiError
 from web.services import services
 
@@ -26,7 +24,7 @@ def allowed_to(scope: str) -> Callable[..., ApiKey]:
     """A dependency: the caller's key, if it may do `scope`.
 
     It is declared before the body, which is then not read for strangers. Raises ApiError: 401
-    without a good key, 403 without the scope.
+    without a good key, 429 if it made too many requests, 403 without the scope.
     """
 
     def check(
@@ -35,14 +33,15 @@ def allowed_to(scope: str) -> Callable[..., ApiKey]:
     ) -> ApiKey:
         if credentials is None:
             raise _unauthorized("missing_key", "Send an API key: Authorization: Bearer psk_….")
-        with transaction(services(request).context.engine) as tx:
-            key = access.check(tx, credentials.credentials)
+        held = services(request)
+        key = held.keys.find(credentials.credentials)
         if key is None:
             raise _unauthorized(
                 "invalid_key",
-                "The API key is unknown or revoked, or its merchant is retired."
+                "The API key is unknown, expired or revoked, or its merchant is retired."
                 " `payspool keys list` shows the good ones.",
             )
+        held.rate.take(key)
         if scope not in key.scopes:
             message = f"The API key {key.name!r} has no scope {scope}; make one that has it."
             raise ApiError(403, "missing_scope", message, field="Authorization")

@@ -9,12 +9,15 @@ from typing import Final
 import anyio.to_thread
 from fastapi import FastAPI
 
-from payspool_client import Publisher
 from web import documentation, errors, health, webhooks
-from web.api import events
+from web.api import event_status, events
 from web.context import ApiContext, ApiLimits
+from web.crowd import Crowd
 from web.documentation import DocumentedApp
+from web.keys import KeyCache
 from web.probes import probes
+from web.queueing import EventQueue
+from web.rate import RateLimit
 from web.request_id import RequestIds
 from web.services import Services
 
@@ -25,8 +28,9 @@ Payspool turns conversion and loyalty events into money owed, and money owed int
 exactly once.
 
 Amounts are integers in minor units, beside a lower-case ISO 4217 code. Times are RFC 3339; those
-that are answered are UTC. Every error is `{"error": {"code", "message", "field"?}}`. Every answer
-has an `X-Request-Id`: the request's own, or a new one.
+that are answered are UTC. Every error is `{"error": {"code", "message", "field"?, "request_id"}}`.
+Every answer has an `X-Request-Id`: the request's own, or a new one. A 429 or 503 has a
+`Retry-After` in seconds, and the same request may be sent again: nothing counts twice.
 """
 
 
@@ -36,13 +40,26 @@ def create_app(context: ApiContext) -> FastAPI:
     >>> app = create_app(context)  # doctest: +SKIP
     >>> uvicorn.run(app, host="127.0.0.1", port=8300)  # doctest: +SKIP
     """
-    publisher = Publisher(context.redis_url, namespace=context.namespace)
+    limits = context.limits
+    queue = EventQueue(
+        context.redis_url,
+        context.namespace,
+        backlog_messages=limits.backlog_messages,
+        backlog_memory=limits.backlog_memory,
+    )
+    rate = RateLimit(
+        context.redis_url,
+        context.namespace,
+        per_second=limits.rate_per_second,
+        burst_seconds=limits.burst_seconds,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = context.limits.threads
+        anyio.to_thread.current_default_thread_limiter().total_tokens = limits.threads
         yield
-        publisher.close()
+        queue.close()
+        rate.close()
 
     app = DocumentedApp(
         title="Payspool",
@@ -53,10 +70,11 @@ def create_app(context: ApiContext) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = Services(context, publisher, probes(context))
-    errors.install(app, context.limits.retry_after_seconds)
+    app.state.services = Services(context, queue, KeyCache(context.engine), rate, probes(context))
+    errors.install(app, limits.retry_after_seconds)
+    app.add_middleware(Crowd, most=limits.requests, retry_after_seconds=limits.retry_after_seconds)
     app.add_middleware(RequestIds)
-    app.documented = (events.router, webhooks.router, health.router)
+    app.documented = (events.router, event_status.router, webhooks.router, health.router)
     for router in (*app.documented, documentation.router):
         app.include_router(router)
     return app

@@ -20,7 +20,16 @@ class ApiLimits:
         events_body_bytes: The body of `POST /v1/events`.
         events: Events in it (EVENTS). They are queued in one transaction: all of the good ones, or none.
         webhook_body_bytes: The body of a gateway's webhook; Stripe's events are a few KiB.
+        loyalty_body_bytes: The body of a request about a card: one event.
         body_seconds: How long a client may take to send its body.
+        requests: Requests in hand at once, health aside; more are told to come back. It bounds what
+            bodies in memory add up to.
+        rate_per_second: Requests a second of one API key that has no rate of its own.
+        burst_seconds: How many seconds of that a key may use up at once.
+        backlog_messages: Messages on the queue (of up to 100 events) above which it takes no more.
+        backlog_memory: The same for the share of Valkey's `maxmemory` that is used (EVENTS: 70 %).
+        statement_seconds: How long one statement of a request may take in the database.
+        lock_seconds: How long it may wait there for others, on a card for instance.
         threads: Requests that may be in blocking work (PostgreSQL, Redis) at once. The engine should
             have as many connections (pool and overflow together), or some will wait for one.
         ready_seconds: How long `/readyz` waits for each dependency.
@@ -30,7 +39,15 @@ class ApiLimits:
     events_body_bytes: int = 8 * MIB
     events: int = 1_000
     webhook_body_bytes: int = 256 * 1024
+    loyalty_body_bytes: int = 64 * 1024
     body_seconds: float = 30.0
+    requests: int = 400
+    rate_per_second: int = 500
+    burst_seconds: int = 2
+    backlog_messages: int = 200_000
+    backlog_memory: float = 0.7
+    statement_seconds: float = 3.0
+    lock_seconds: float = 2.0
     threads: int = 20
     ready_seconds: float = 2.0
     retry_after_seconds: int = 5

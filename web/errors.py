@@ -1,10 +1,12 @@
-"""The one JSON shape of everything that goes wrong: ``{"error": {"code", "message", "field"?}}``."""
+"""The one JSON shape of everything that goes wrong:
+``{"error": {"code", "message", "field"?, "request_id"}}``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,9 +14,17 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
 
 log: Final = structlog.get_logger("web")
 
+#: The database serves, but not this request within its time.
+_IN_USE: Final = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 _CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -64,9 +74,11 @@ class Unavailable(ApiError):
 
 
 def error_object(code: str, message: str, field: str | None = None) -> dict[str, Any]:
-    """``{"code", "message", "field"?}``."""
+    """``{"code", "message", "field"?, "request_id"}``, the id being that of the request in hand."""
     error = {"code": code, "message": message}
-    return error if field is None else error | {"field": field}
+    if field is not None:
+        error["field"] = field
+    return error | {"request_id": get_contextvars().get("request_id", "")}
 
 
 def error_response(error: ApiError) -> JSONResponse:
@@ -97,6 +109,9 @@ def install(app: FastAPI, retry_after_seconds: int) -> None:
 
     async def database(_: Request, error: Exception) -> JSONResponse:
         log.warning("database unavailable", error=str(error).splitlines()[0])
+        if isinstance(getattr(error, "orig", None), _IN_USE):
+            message = "Others are busy with the same rows. Repeating the request is safe."
+            return error_response(Unavailable("busy", message, retry_after_seconds))
         message = "The database cannot serve now. Repeating the request is safe."
         return error_response(Unavailable("database_unavailable", message, retry_after_seconds))
 

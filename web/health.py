@@ -8,7 +8,8 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from web.api.schemas import Alive, NotReady, Readiness, example
+from web.api.answers import error_value, example
+from web.api.schemas import Alive, NotReady, Readiness
 from web.errors import error_object
 from web.services import services
 
@@ -48,7 +49,7 @@ async def healthz() -> dict[str, str]:
             "Something is missing.",
             NotReady,
             {
-                "error": error_object("not_ready", _NOT_READY.format("redis")),
+                "error": error_value("not_ready", _NOT_READY.format("redis")),
                 "status": "not_ready",
                 "dependencies": {"database": _OK, "redis": _AWAY},
             },

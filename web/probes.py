@@ -97,6 +97,11 @@ def _database(engine: Engine, needed: str, seconds: float) -> str | None:
 def _redis(url: str, seconds: float) -> str | None:
     with connect(url, connect_timeout=seconds, read_timeout=seconds) as client:
         role = client.role()[0]
+        appends = client.info("persistence").get("aof_enabled")
     if role not in (b"master", "master"):
         return "It is a replica, which takes no events. Set PAYSPOOL_REDIS_URL to the primary."
+    if not appends:
+        return (
+            "It keeps no append-only file, so that no event would outlast it. Set appendonly yes."
+        )
     return None

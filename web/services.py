@@ -7,17 +7,22 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from payspool_client import Publisher
 from web.context import ApiContext
+from web.keys import KeyCache
 from web.probes import Probe
+from web.queueing import EventQueue
+from web.rate import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The context, and what all requests share: the publisher, and the looks at dependencies."""
+    """The context, and what all requests share: the queue, the keys that were found good, their rate
+    limit, and the looks at dependencies."""
 
     context: ApiContext
-    publisher: Publisher
+    queue: EventQueue
+    keys: KeyCache
+    rate: RateLimit
     probes: Sequence[Probe]
 
 

@@ -16,7 +16,9 @@ from domain.payouts import webhooks
 from domain.payouts.webhooks import GatewayNotice
 from domain.secrets import SecretBox
 from web import stripe_signature
-from web.api.schemas import WebhookReceipt, error, example
+from web.api import answers
+from web.api.answers import Responses, error, example
+from web.api.schemas import WebhookReceipt
 from web.body import read_body
 from web.errors import ApiError
 from web.services import services
@@ -54,30 +56,36 @@ _REQUEST: Final = {
         "content": {"application/json": {"schema": {"type": "object"}, "example": _EXAMPLE}},
     }
 }
-_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+_RESPONSES: Final[Responses] = {
     200: example("It is stored.", WebhookReceipt, {"received": True, "duplicate": False}),
     400: error(
-        "The signature or the body is wrong.",
+        "The signature or the body is wrong: `malformed_signature`, `wrong_signature`,"
+        " `stale_signature`, `future_signature`, `invalid_event`; or `invalid_http`.",
         "stale_signature",
         "It was signed more than 300 seconds ago.",
         "Stripe-Signature",
     ),
     404: error(
-        "There is no such merchant, or no webhook secret for it.",
+        "`webhook_not_found`: there is no such merchant, or no webhook secret for it.",
         "webhook_not_found",
         "There is no Stripe webhook for 'acme': add the merchant, and give its Stripe account a"
         " webhook secret.",
+        "merchant_key",
     ),
+    408: answers.TOO_SLOW,
     413: error(
-        "Too large.",
+        "`body_too_large`.",
         "body_too_large",
         "The body may have at most 256 KiB (262144 bytes). No event of Stripe is that large.",
     ),
-    503: error(
-        "The database is away; Stripe sends it again.",
-        "database_unavailable",
-        "The database cannot serve now. Repeating the request is safe.",
+    415: error(
+        "`unsupported_encoding`: it is compressed.",
+        "unsupported_encoding",
+        "Send the body without Content-Encoding: gzip is not supported.",
+        "Content-Encoding",
     ),
+    500: answers.BUG,
+    503: answers.DATABASE_AWAY,
 }
 
 

@@ -1,11 +1,14 @@
-"""Use cases of access: make, check and revoke API keys."""
+"""Use cases of access: make, check, list and revoke API keys."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
+from domain import clock
 from domain.access import store
 from domain.audit import service as audit
 from domain.audit.service import Actor
@@ -13,13 +16,29 @@ from domain.db import Tx
 from domain.errors import Invalid, NotFound
 from domain.merchants.service import Merchant
 
-SCOPES: Final = ("events:write", "events:read")
-"""What a key may do: put events in, and ask what became of them."""
+SCOPES: Final = (
+    "events:write",
+    "events:read",
+    "loyalty:write",
+    "loyalty:read",
+    "earnings:read",
+)
+"""What a key may do: put events in, ask what became of them; use cards at once, look at them; look at
+what users earned and how they are paid."""
+
+DEFAULT_SCOPES: Final = ("events:write", "events:read")
+"""What a key may do that was asked for without scopes: a producer's work, and nothing that shows people."""
+
+RATE_MAX: Final = 1_000_000
+"""Most requests a second that a key can be given."""
+
+_FORM: Final = re.compile(r"psk_(?:test|live)_[A-Za-z0-9_-]{43}")
+_PREFIX: Final = len("psk_test_") + 5
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that was presented and found good."""
+    """A key that was presented and found good. ``rate_per_second`` None: as the settings say."""
 
     id: int
     name: str
@@ -27,21 +46,42 @@ class ApiKey:
     merchant_key: str
     mode: str
     scopes: frozenset[str]
+    rate_per_second: int | None
 
 
-def create(tx: Tx, merchant: Merchant, name: str, scopes: Sequence[str], *, actor: Actor) -> str:
-    """Make a key and return its secret: the only time it can be seen. Raises Invalid for a bad scope."""
+def create(
+    tx: Tx,
+    merchant: Merchant,
+    name: str,
+    scopes: Sequence[str],
+    *,
+    expires_at: datetime | None = None,
+    rate_per_second: int | None = None,
+    actor: Actor,
+) -> str:
+    """Make a key, good until ``expires_at`` (real time, UTC) if one is given, and return its secret: the
+    only time it can be seen.
+
+    Raises Invalid for a scope that does not exist, an end that has passed, or a rate out of range.
+    """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Invalid("scopes", f"choose from {', '.join(SCOPES)}")
+    if expires_at is not None and expires_at <= clock.real_now(tx):
+        raise Invalid("expires_at", "lies in the past")
+    if rate_per_second is not None and not 0 < rate_per_second <= RATE_MAX:
+        raise Invalid("rate_per_second", f"is 1 to {RATE_MAX}")
     secret = f"psk_{merchant.mode}_{secrets.token_urlsafe(32)}"
+    assert _FORM.fullmatch(secret), "a key has the form that is looked up"
     key_id = store.insert(
         tx,
         merchant_id=merchant.id,
         name=name,
-        prefix=secret[:14],
-        secret_hash=_hash(secret),
+        prefix=secret[:_PREFIX],
+        secret_hash=hash_of(secret),
         scopes=sorted(set(scopes)),
+        rate_per_second=rate_per_second,
+        expires_at=expires_at,
     )
     audit.record(
         tx,
@@ -50,23 +90,46 @@ def create(tx: Tx, merchant: Merchant, name: str, scopes: Sequence[str], *, acto
         merchant_id=merchant.id,
         subject_kind="api_key",
         subject_id=key_id,
-        after={"name": name, "scopes": sorted(set(scopes))},
+        after={
+            "name": name,
+            "scopes": sorted(set(scopes)),
+            "expires_at": expires_at.isoformat() if expires_at else None,
+            "rate_per_second": rate_per_second,
+        },
     )
     return secret
 
 
 def check(tx: Tx, secret: str) -> ApiKey | None:
-    """The key behind a secret, or None if it is unknown, revoked, or its merchant retired."""
-    row = store.by_hash(tx, _hash(secret))
+    """The key behind a secret, or None if it is unknown, expired, revoked, or its merchant retired.
+
+    Records its use, to the minute.
+    """
+    if not is_key(secret):
+        return None
+    row = store.by_hash(tx, hash_of(secret))
     if row is None:
         return None
+    if not row.used_lately:
+        store.note_use(tx, row.id)
     return ApiKey(
-        row.id, row.name, row.merchant_id, row.merchant_key, row.mode, frozenset(row.scopes)
+        row.id,
+        row.name,
+        row.merchant_id,
+        row.merchant_key,
+        row.mode,
+        frozenset(row.scopes),
+        row.rate_per_second,
     )
 
 
+def listing(tx: Tx, merchant: Merchant) -> list[Any]:
+    """A merchant's keys, newest first: their prefixes, never their secrets."""
+    return store.listing(tx, merchant.id)
+
+
 def revoke(tx: Tx, merchant: Merchant, key_id: int, *, actor: Actor) -> None:
-    """Revoke a key at once. Raises NotFound."""
+    """Revoke a key. Raises NotFound."""
     if not store.revoke(tx, merchant.id, key_id):
         raise NotFound("active API key", str(key_id), "`payspool keys list` shows them.")
     audit.record(
@@ -79,5 +142,11 @@ def revoke(tx: Tx, merchant: Merchant, key_id: int, *, actor: Actor) -> None:
     )
 
 
-def _hash(secret: str) -> bytes:
+def is_key(secret: str) -> bool:
+    """Whether a text has the form of a key; nothing else is worth a look at the database."""
+    return _FORM.fullmatch(secret) is not None
+
+
+def hash_of(secret: str) -> bytes:
+    """What is stored of a key: its SHA-256."""
     return hashlib.sha256(secret.encode()).digest()

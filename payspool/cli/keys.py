@@ -1,5 +1,6 @@
 """`payspool keys`: API keys of producers, and keys for secrets at rest."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,40 +12,84 @@ from payspool.cli.session import AsJson, MerchantKey
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
+COLUMNS = (
+    "id",
+    "name",
+    "prefix",
+    "scopes",
+    "mode",
+    "status",
+    "rate_per_second",
+    "created_at",
+    "expires_at",
+    "last_used_at",
+    "revoked_at",
+)
 
-@app.command(epilog="Example: payspool keys create acme --name shop-backend")
+
+@app.command(epilog="Example: payspool keys create acme --name shop-backend --expires 2027-12-31")
 def create(
     merchant: MerchantKey,
     name: Annotated[str, typer.Option(help="who uses it")] = "default",
-    scope: Annotated[list[str] | None, typer.Option(help="events:write, events:read")] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"repeatable: {', '.join(service.SCOPES)}; without it {', '.join(service.DEFAULT_SCOPES)}"
+        ),
+    ] = None,
+    expires: Annotated[
+        datetime | None, typer.Option(help="good until then (UTC); without it, until it is revoked")
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(help="requests a second; PAYSPOOL_API_RATE by default", min=1),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Create an API key. Its secret is shown once, now."""
     with session.for_merchant(merchant) as (tx, found):
-        secret = service.create(tx, found, name, scope or list(service.SCOPES), actor=session.me())
+        secret = service.create(
+            tx,
+            found,
+            name,
+            scope or service.DEFAULT_SCOPES,
+            expires_at=None if expires is None else expires.replace(tzinfo=UTC),
+            rate_per_second=rate,
+            actor=session.me(),
+        )
+        made = dict(service.listing(tx, found)[0]._mapping)
+    if as_json:
+        session.emit_json({"secret": secret} | {name: made[name] for name in COLUMNS})
+        return
     session.console.print(secret, highlight=False, soft_wrap=True)
     session.errors.print("Keep it now: it is stored as a hash and cannot be shown again.")
 
 
 @app.command("list", epilog="Example: payspool keys list acme")
 def list_(merchant: MerchantKey, as_json: AsJson = False) -> None:
-    """List a merchant's keys; never their secrets."""
-    from domain.access import store
-
+    """List a merchant's keys with their last use, to the minute; never their secrets."""
     with session.for_merchant(merchant) as (tx, found):
-        rows = store.listing(tx, found.id)
+        rows = service.listing(tx, found)
     session.show(
         rows,
-        ["id", "name", "prefix", "scopes", "created_at", "revoked_at"],
+        COLUMNS,
         as_json=as_json,
         empty=f"No keys yet. Create one with `payspool keys create {merchant}`.",
     )
 
 
 @app.command(epilog="Example: payspool keys revoke acme 3")
-def revoke(merchant: MerchantKey, key_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
-    """Revoke a key at once."""
+def revoke(
+    merchant: MerchantKey,
+    key_id: Annotated[int, typer.Argument(metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key. Every API process refuses it within seconds (docs/reference/http.md)."""
     with session.for_merchant(merchant) as (tx, found):
         service.revoke(tx, found, key_id, actor=session.me())
+    if as_json:
+        session.emit_json({"id": key_id, "status": "revoked"})
+        return
     session.say(f"Revoked key {key_id} of {merchant}.")
 
 

@@ -63,15 +63,13 @@ def api(
     import uvicorn
 
     from payspool import serving
+    from web.protocol import server_config
 
     found = _configured("api")
     app = serving.build_app(found)
     wanted = found.api_port if port is None else port
     with serving.listen(host or found.api_host, wanted, port_file) as listener:
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=10
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(server_config(app)).run(sockets=[listener])
 
 
 def sandbox(

@@ -81,7 +81,7 @@ def _context(engine: Engine, valkey: Valkey, box: SecretBox) -> dict[str, object
         "namespace": NAMESPACE,
         "box": box,
         "revision": apply.newest(),
-        "limits": ApiLimits(),
+        "limits": ApiLimits(rate_per_second=100_000),
     }
 
 

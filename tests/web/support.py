@@ -24,6 +24,7 @@ from domain.inbox.rules import Delivery, parse
 from domain.merchants.service import Merchant
 from payspool_client.wire import decode_message, list_key, messages_key
 from web.app import ApiContext, create_app
+from web.protocol import server_config
 
 NAMESPACE = "webtest"
 SECRET = "whsec_test_acme"
@@ -41,10 +42,16 @@ class Valkey:
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self.url = f"unix://{folder / 'v.sock'}"
+        self._binary, self._folder = binary, folder
+        self.start()
+
+    def start(self) -> None:
+        """Start it on what it left."""
+        folder = self._folder
         self.process = subprocess.Popen(
             [
-                *(binary, "--port", "0", "--unixsocket", folder / "v.sock", "--dir", folder),
-                *("--save", "", "--appendonly", "no"),
+                *(self._binary, "--port", "0", "--unixsocket", folder / "v.sock", "--dir", folder),
+                *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
             ],
             stdout=subprocess.DEVNULL,
         )
@@ -78,8 +85,7 @@ def serve(context: ApiContext) -> Iterator[httpx.Client]:
     # With its protocol named, asyncio turns Nagle's algorithm off: 40 ms less for each request.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(context), log_level="critical", lifespan="on")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(create_app(context)))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -62,7 +62,9 @@ def test_alive_and_not_ready_without_the_database(make_context: MakeContext) -> 
     with serve(make_context(engine=engine)) as http:
         assert failed(http) == {"database": "It cannot be reached; the log says why."}
         assert http.get("/healthz").json() == {"status": "alive"}
-        answer = http.get("/v1/events?source=s&id=1", headers={"Authorization": "Bearer psk_x"})
+        answer = http.get(
+            "/v1/events?source=s&id=1", headers={"Authorization": f"Bearer psk_test_{'x' * 43}"}
+        )
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert answer.json()["error"]["code"] == "database_unavailable"
 

@@ -1,4 +1,4 @@
-"""`/v1/events`: events in, and what became of them."""
+"""`POST /v1/events`: events in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from domain.access.service import ApiKey
-from domain.db import transaction
-from domain.inbox import service as inbox
-from payspool_client.events.fields import EVENT_ID_MAX, SOURCE_MAX
 from web import event_texts
 from web.access import allowed_to
-from web.api import publishing, schemas
-from web.api.schemas import error, example
+from web.api import answers, publishing, schemas
+from web.api.answers import Responses, error, example
 from web.body import read_body
 from web.errors import ApiError
 from web.services import services
@@ -119,9 +116,9 @@ _REQUEST: Final = {
     }
 }
 _ONE_REFUSED: Final = schemas.REFUSED | {"index": 0}
-_PUBLISH_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+_PUBLISH_RESPONSES: Final[Responses] = {
     202: example(
-        "Every event is queued.",
+        "Every event is queued, and on the queue's disk.",
         schemas.PublishResult,
         {"accepted": 1, "rejected": 0, "results": [schemas.QUEUED]},
     ),
@@ -131,45 +128,54 @@ _PUBLISH_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         {"accepted": 1, "rejected": 1, "results": [schemas.QUEUED, schemas.REFUSED]},
     ),
     400: error(
-        "The body is no JSON at all.",
+        "The body is no JSON at all (`empty_body`, `invalid_json`), or the request no HTTP"
+        " (`invalid_http`).",
         "empty_body",
         "Send one event, an array of events, or a line for each.",
     ),
-    401: error(
-        "No good API key.",
-        "missing_key",
-        "Send an API key: Authorization: Bearer psk_….",
-        "Authorization",
-    ),
+    401: answers.NO_KEY,
     403: error(
-        "The key may not do this, or every event is of another merchant.",
+        "The key may not do this (`missing_scope`), or every event is of another merchant"
+        " (`forbidden_merchant`, with `results`).",
         "missing_scope",
         "The API key 'till' has no scope events:write; make one that has it.",
         "Authorization",
     ),
+    408: answers.TOO_SLOW,
     413: error(
-        "Too large.",
+        "Too large: `body_too_large`, `too_many_events`, `too_complex`.",
         "too_many_events",
         "A request may have at most 1000 events. Send them in several requests.",
     ),
-    415: error("Not JSON, or compressed.", "unsupported_charset", "Send UTF-8.", "Content-Type"),
+    415: error(
+        "Not JSON, or compressed: `unsupported_media_type`, `unsupported_charset`,"
+        " `unsupported_encoding`.",
+        "unsupported_charset",
+        "Send UTF-8.",
+        "Content-Type",
+    ),
     422: example(
         "Every event was refused.",
         schemas.RefusedBody,
         {
-            "error": {
-                key: _ONE_REFUSED[from_]
-                for key, from_ in (("code", "reason"), ("message", "message"), ("field", "field"))
-            },
+            "error": answers.error_value(
+                _ONE_REFUSED["reason"], _ONE_REFUSED["message"], _ONE_REFUSED["field"]
+            ),
             "accepted": 0,
             "rejected": 1,
             "results": [_ONE_REFUSED],
         },
     ),
-    503: error(
-        "The queue or the database is away; Retry-After says when to repeat the request.",
-        "queue_unavailable",
-        "The queue did not answer. Nothing was queued, or part of it: repeating the request is safe.",
+    429: answers.TOO_MANY,
+    500: answers.BUG,
+    503: answers.retried(
+        error(
+            "`queue_unavailable`, `queue_refused`, `not_durable`, `backlog_full`, `crowded`,"
+            " `database_unavailable`. The message tells whether anything may be queued; repeating the"
+            " request is safe.",
+            "queue_unavailable",
+            "The queue did not answer. The events may be queued: repeat the request.",
+        )
     ),
 }
 
@@ -195,99 +201,9 @@ def publish(
     held = services(request)
     limits = held.context.limits
     texts = _texts(body, limits.events)
-    results = [publishing.check(text, key.merchant_key) for text in texts]
+    results = [publishing.check(text, key) for text in texts]
     good = [text for text, result in zip(texts, results, strict=True) if result.reason is None]
     if good:
-        publishing.queue(held.publisher, good, limits.retry_after_seconds)
+        publishing.put(held.queue, good, limits.retry_after_seconds)
     status, told = publishing.answer(results)
     return JSONResponse(told, status)
-
-
-def _not_found(merchant_key: str, source: str, event_id: str) -> str:
-    return (
-        f"The merchant {merchant_key!r} has no event ({source!r}, {event_id!r}) yet: it never arrived,"
-        " or it is still queued. Ask again in a few seconds; publishing it again is safe."
-    )
-
-
-_STATUS_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: example(
-        "It was taken from the queue.",
-        schemas.EventStatus,
-        {
-            "source": "shop-eu",
-            "id": "ord-1881/paid",
-            "type": "conversion.recorded",
-            "status": "applied",
-            "reason": None,
-            "detail": None,
-            "occurred_at": "2026-11-20T09:30:00Z",
-            "received_at": "2026-11-20T09:30:02.118Z",
-            "attempts": 1,
-            "conflicts": 0,
-            "made": {
-                "trackings": [
-                    {
-                        "id": 17,
-                        "referrer_user_id": "u-7",
-                        "amount_earned": 1290,
-                        "currency": "eur",
-                        "explanation": {"rate_bp": 1000},
-                    }
-                ]
-            },
-        },
-    ),
-    401: _PUBLISH_RESPONSES[401],
-    403: error(
-        "The key may not do this.",
-        "missing_scope",
-        "The API key 'till' has no scope events:read; make one that has it.",
-        "Authorization",
-    ),
-    404: error(
-        "It never arrived, or is still queued.",
-        "event_not_found",
-        _not_found("acme", "shop-eu", "ord-1881/paid"),
-    ),
-    422: error("A parameter is wrong.", "invalid_request", "source: Field required.", "source"),
-    503: error(
-        "The database is away; Retry-After says when to repeat the request.",
-        "database_unavailable",
-        "The database cannot serve now. Repeating the request is safe.",
-    ),
-}
-#: PostgreSQL cannot hold NUL, and no event with it was ever stored.
-_NO_NUL: Final = r"^[^\x00]*$"
-
-
-@router.get(
-    "/v1/events",
-    summary="What became of an event",
-    response_model=schemas.EventStatus,
-    responses=_STATUS_RESPONSES,
-)
-def status(
-    request: Request,
-    key: Annotated[ApiKey, Depends(allowed_to("events:read"))],
-    source: Annotated[
-        str,
-        Query(min_length=1, max_length=SOURCE_MAX, pattern=_NO_NUL, examples=["shop-eu"]),
-    ],
-    event_id: Annotated[
-        str,
-        Query(
-            alias="id",
-            min_length=1,
-            max_length=EVENT_ID_MAX,
-            pattern=_NO_NUL,
-            examples=["ord-1881/paid"],
-        ),
-    ],
-) -> dict[str, Any]:
-    """What became of an event of the key's merchant, with the rows that it made."""
-    with transaction(services(request).context.engine) as tx:
-        found = inbox.status(tx, key.merchant_id, source, event_id)
-    if found is None:
-        raise ApiError(404, "event_not_found", _not_found(key.merchant_key, source, event_id))
-    return found

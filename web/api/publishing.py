@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
-from payspool_client import InvalidEvent, Publisher, QueueRefused, QueueUnavailable, parse_event
+from domain.access.service import ApiKey
+from payspool_client import InvalidEvent, parse_event
 from web.errors import Unavailable, error_object
+from web.queueing import BacklogFull, EventQueue, NotDurable, QueueAway, QueueRefused
+
+#: A backlog takes longer to go down than a server takes to come back.
+BACKLOG_RETRY_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Result:
     message: str | None = None
 
 
-def check(text: bytes, merchant_key: str) -> Result:
+def check(text: bytes, key: ApiKey) -> Result:
     """Read one event for a caller who may publish for one merchant only.
 
     Whether its time lies in the future is not asked: business time is PostgreSQL's to tell, and the
@@ -39,29 +44,40 @@ def check(text: bytes, merchant_key: str) -> Result:
             error.field,
             error.message,
         )
-    if event.merchant != merchant_key:
-        message = f"This API key belongs to the merchant {merchant_key!r}; use a key of the event's merchant."
+    if event.merchant != key.merchant_key:
+        message = (
+            f"This is a {key.mode} key of the merchant {key.merchant_key!r};"
+            " use a key of the event's merchant."
+        )
         return Result(event.source, event.id, "forbidden_merchant", "merchant", message)
     return Result(event.source, event.id)
 
 
-def queue(publisher: Publisher, texts: Sequence[bytes], retry_after_seconds: int) -> None:
-    """Put checked events on the queue in one transaction: all or none.
+def put(queue: EventQueue, texts: Sequence[bytes], retry_after_seconds: int) -> None:
+    """Put checked events on the queue in one transaction: all or none, and on the disk.
 
     Raises:
-        Unavailable: The queue did not answer (they may be queued), or refused them (they are not).
+        Unavailable: The queue did not answer (they may be queued), refused them (they are not), or
+            could not say that its disk has them.
     """
     try:
-        publisher.publish_many(texts, chunk=max(len(texts), 1))
-    except QueueUnavailable as error:
-        message = (
-            "The queue did not answer. Nothing was queued, or part of it:"
-            " repeating the request is safe."
-        )
-        raise Unavailable("queue_unavailable", message, retry_after_seconds) from error
+        queue.put([text.decode() for text in texts])
+    except BacklogFull as error:
+        message = f"The queue holds more than it may ({error}). Nothing was queued: repeat the request later."
+        raise Unavailable("backlog_full", message, BACKLOG_RETRY_SECONDS) from error
     except QueueRefused as error:
         message = "The queue takes no events now. Nothing was queued: repeat the request later."
         raise Unavailable("queue_refused", message, retry_after_seconds) from error
+    except NotDurable as error:
+        message = (
+            "The events may be queued, but the queue did not confirm that they are on its disk:"
+            " repeat the request."
+        )
+        raise Unavailable("not_durable", message, retry_after_seconds) from error
+    except QueueAway as error:
+        outcome = "The events may be queued" if error.sent else "Nothing was queued"
+        message = f"The queue did not answer. {outcome}: repeat the request."
+        raise Unavailable("queue_unavailable", message, retry_after_seconds) from error
 
 
 def answer(results: Sequence[Result]) -> tuple[int, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 
 class ErrorObject(BaseModel):
@@ -16,6 +16,7 @@ class ErrorObject(BaseModel):
     field: str | None = Field(
         None, description="What in the request is at fault. Absent if it is not one thing."
     )
+    request_id: str = Field(description="The request's `X-Request-Id`, by which the log knows it.")
 
 
 class ErrorBody(BaseModel):
@@ -74,6 +75,31 @@ class EventStatus(BaseModel):
     made: dict[str, list[dict[str, Any]]] = Field(
         description="The rows that it made, by table: trackings, reversals, loyalty_transactions, earnings. Amounts are in minor units."
     )
+
+
+class ListedEvent(BaseModel):
+    """An event of a list."""
+
+    source: str
+    id: str
+    type: str | None
+    status: Literal["rejected", "waiting", "dead"]
+    reason: str | None
+    detail: str | None
+    occurred_at: datetime | None
+    received_at: datetime
+    attempts: int
+
+
+class EventPage(BaseModel):
+    """Events of one state, newest first."""
+
+    events: list[ListedEvent]
+    next: int | None = Field(description="`after` of the next page; null where there is none.")
+
+
+class EventStatusOrPage(RootModel[EventStatus | EventPage]):
+    """An event if it was asked for by name, else a page."""
 
 
 class WebhookReceipt(BaseModel):
@@ -172,15 +198,26 @@ REFUSED: Final[dict[str, Any]] = {
     "field": "data.amount",
     "message": "data.amount must not be negative; send a refund or an adjustment instead.",
 }
-
-
-def example(description: str, model: type[BaseModel], value: Any) -> dict[str, Any]:
-    """A documented response: its model, and what it looks like."""
-    content = {"application/json": {"example": value}}
-    return {"description": description, "model": model, "content": content}
-
-
-def error(description: str, code: str, message: str, field: str | None = None) -> dict[str, Any]:
-    """A documented error."""
-    value = {"code": code, "message": message} | ({} if field is None else {"field": field})
-    return example(description, ErrorBody, {"error": value})
+STATUS: Final[dict[str, Any]] = {
+    "source": "shop-eu",
+    "id": "ord-1881/paid",
+    "type": "conversion.recorded",
+    "status": "applied",
+    "reason": None,
+    "detail": None,
+    "occurred_at": "2026-11-20T09:30:00Z",
+    "received_at": "2026-11-20T09:30:02.118Z",
+    "attempts": 1,
+    "conflicts": 0,
+    "made": {
+        "trackings": [
+            {
+                "id": 17,
+                "referrer_user_id": "u-7",
+                "amount_earned": 1290,
+                "currency": "eur",
+                "explanation": {"rate_bp": 1000},
+            }
+        ]
+    },
+}

@@ -120,11 +120,15 @@ CREATE TABLE api_keys (
     prefix TEXT NOT NULL,
     secret_hash BYTEA NOT NULL,
     scopes TEXT[] NOT NULL,
+    rate_per_second INTEGER,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    last_used_at TIMESTAMP WITH TIME ZONE,
     revoked_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_api_keys PRIMARY KEY (id),
     CONSTRAINT fk_api_keys_merchant_id_mode FOREIGN KEY(merchant_id, mode) REFERENCES merchants (id, mode),
     CONSTRAINT ck_api_keys_secret_hash_length CHECK (octet_length(secret_hash) = 32),
+    CONSTRAINT ck_api_keys_rate_per_second CHECK (rate_per_second > 0),
     CONSTRAINT uq_api_keys_secret_hash UNIQUE (secret_hash)
 );
 

@@ -1,11 +1,13 @@
 """API keys: seen once, stored as hashes, gone when revoked."""
 
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from domain import clock
 from domain.access import service, store
 from domain.audit.service import Actor
 from domain.db import Tx
@@ -93,6 +95,46 @@ def test_the_keys_of_a_retired_merchant_open_nothing(tx: Tx, acme: Merchant) -> 
 def test_a_scope_is_one_that_exists(tx: Tx, acme: Merchant, scopes: list[str]) -> None:
     with pytest.raises(Invalid, match="scopes"):
         service.create(tx, acme, "till", scopes, actor=ANN)
+
+
+def test_a_key_with_an_end_opens_nothing_after_it(tx: Tx, acme: Merchant) -> None:
+    later = clock.real_now(tx) + timedelta(hours=1)
+    secret = service.create(tx, acme, "till", service.SCOPES, expires_at=later, actor=ANN)
+    assert service.check(tx, secret) is not None
+    [row] = service.listing(tx, acme)
+    assert (row.status, row.expires_at) == ("good", later)
+    tx.execute(text("UPDATE api_keys SET expires_at = clock_timestamp()"))
+    assert service.check(tx, secret) is None
+    assert service.listing(tx, acme)[0].status == "expired"
+    with pytest.raises(Invalid, match="past"):
+        service.create(tx, acme, "till", service.SCOPES, expires_at=clock.real_now(tx), actor=ANN)
+
+
+def test_a_keys_last_use_is_on_record_to_the_minute(tx: Tx, acme: Merchant) -> None:
+    used, unused = create(tx, acme), create(tx, acme)
+    assert unused != used
+
+    def last_use() -> datetime | None:
+        return {row.id: row.last_used_at for row in service.listing(tx, acme)}[key.id]
+
+    key = service.check(tx, used)
+    assert key is not None
+    first = last_use()
+    assert first is not None
+    service.check(tx, used)
+    assert last_use() == first, "a busy key costs one write a minute"
+    tx.execute(text("UPDATE api_keys SET last_used_at = last_used_at - interval '61 s'"))
+    service.check(tx, used)
+    again = last_use()
+    assert again is not None
+    assert again > first
+    assert [row.last_used_at is None for row in service.listing(tx, acme)] == [True, False]
+
+
+@pytest.mark.parametrize("rate", [0, -1, service.RATE_MAX + 1])
+def test_a_rate_is_a_positive_number(tx: Tx, acme: Merchant, rate: int) -> None:
+    with pytest.raises(Invalid, match="rate_per_second"):
+        service.create(tx, acme, "till", service.SCOPES, rate_per_second=rate, actor=ANN)
 
 
 def test_a_key_is_test_or_live_as_its_merchant_is(tx: Tx, acme: Merchant) -> None:
