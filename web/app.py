@@ -10,7 +10,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from payspool_client import Publisher
-from web import documentation, errors, health, webhooks
+from web import documentation, errors, health, metrics, webhooks
 from web.api import events
 from web.context import ApiContext, ApiLimits
 from web.documentation import DocumentedApp
@@ -43,6 +43,8 @@ def create_app(context: ApiContext) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = context.limits.threads
         yield
         publisher.close()
+        if context.metrics is not None:
+            context.metrics.thread.shutdown(wait=False, cancel_futures=True)
 
     app = DocumentedApp(
         title="Payspool",
@@ -57,6 +59,6 @@ def create_app(context: ApiContext) -> FastAPI:
     errors.install(app, context.limits.retry_after_seconds)
     app.add_middleware(RequestIds)
     app.documented = (events.router, webhooks.router, health.router)
-    for router in (*app.documented, documentation.router):
+    for router in (*app.documented, documentation.router, metrics.router):
         app.include_router(router)
     return app
