@@ -1,10 +1,12 @@
 """The whole pipeline of one machine: embedded servers, sandbox, workers, relay, scheduler, API."""
 
+import json
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +21,7 @@ from payspool.supervisor import ProcessSpec, Supervisor, file_exists
 
 READY_SECONDS: Final = 60.0
 """Longest wait for a process to serve; two slow cores starting ten processes need a third of it."""
+METRICS: Final = "PAYSPOOL_METRICS_PORT"
 SANDBOX_RANK: Final = Rank.WORKER + 10
 """The sandbox is stopped after the workers, which may be in the middle of a call to it."""
 
@@ -27,12 +30,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A pipeline that serves: settings with all addresses filled in, and where to look."""
+    """A pipeline that serves: settings with all addresses filled in, and where to look.
+
+    ``metrics_targets`` lists the processes' ports for Prometheus, if PAYSPOOL_METRICS_PORT is set.
+    """
 
     settings: Settings
     api_url: str
     sandbox_data: Path | None
     data_dir: Path
+    metrics_targets: Path | None
 
 
 class Pipeline:
@@ -82,16 +89,18 @@ class Pipeline:
         port_file = folder / "api.port"
         port_file.unlink(missing_ok=True)
         self._say("Starting workers, relay, scheduler and API")
-        for spec in _specs(settings, self._api_port, port_file):
+        specs = _specs(settings, self._api_port, port_file)
+        for spec in specs:
             self.supervisor.add(spec)
         self.supervisor.wait_ready(READY_SECONDS, ["api"])
         api_url = url_of(settings.api_host, int(port_file.read_text()))
+        targets = _write_targets(folder, api_url, specs, settings.metrics_host)
         if self._settings.embedded:
             where = Instance(self._kind, api_url, settings.stripe_url, str(sandbox_data or ""))
             instance.write(folder, where)
             self._announce(api_url)
         self.supervisor.wait_ready(READY_SECONDS)
-        return Running(settings, api_url, sandbox_data, folder)
+        return Running(settings, api_url, sandbox_data, folder, targets)
 
     def _servers(self, folder: Path) -> Settings:
         if not self._settings.embedded:
@@ -148,12 +157,17 @@ def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSp
         "PAYSPOOL_LOG_FORMAT": settings.log_format,
         "PYTHONUNBUFFERED": "1",
     }
+    if settings.metrics_token is not None:
+        environment["PAYSPOOL_METRICS_TOKEN"] = settings.metrics_token
+    # Each process listens for itself, one port after the other; the API serves its own at its port.
+    ports = count(settings.metrics_port or 0)
 
     def spec(name: str, *arguments: str, rank: int = Rank.WORKER) -> ProcessSpec:
+        own = {} if settings.metrics_port is None or name == "api" else {METRICS: str(next(ports))}
         return ProcessSpec(
             name,
             [sys.executable, "-m", "payspool", *arguments],
-            env=environment,
+            env=environment | own,
             rank=rank,
             ready=file_exists(port_file) if name == "api" else None,
             cwd=CHECKOUT,
@@ -172,6 +186,26 @@ def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSp
         spec("relay", "relay"),
         spec("scheduler", "scheduler"),
     ]
+
+
+def _write_targets(
+    folder: Path, api_url: str, specs: Sequence[ProcessSpec], host: str
+) -> Path | None:
+    """The processes' addresses, as Prometheus' file_sd_configs reads them; None if they have none."""
+    file = folder / "metrics.json"
+    ports = {spec.name: spec.env[METRICS] for spec in specs if METRICS in spec.env}
+    if not ports:
+        file.unlink(missing_ok=True)
+        return None
+    urls = {"api": api_url} | {name: url_of(host, int(port)) for name, port in ports.items()}
+    listed = [
+        {"targets": [url.removeprefix("http://")], "labels": {"name": name}}
+        for name, url in urls.items()
+    ]
+    part = folder / ".metrics.json.part"
+    part.write_text(json.dumps(listed, indent=2), encoding="utf-8")
+    part.replace(file)
+    return file
 
 
 def _free_port(wanted: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from dramatiq import actor as dramatiq_actor
@@ -15,6 +15,8 @@ from domain.merchants import service as merchants
 from domain.merchants.rules import is_sandbox
 from domain.payouts.gateway import Gateway
 from domain.secrets import SecretBox
+from payspool.metrics.gateways import MeasuredGateway
+from payspool.metrics.messages import MessageTimes
 from payspool.settings import BadSettings, Settings
 from payspool_client import wire
 from queues.batches import BatchLimits
@@ -24,10 +26,17 @@ from workers.context import Runtime
 from workers.gateways.stripe import stripe_gateway
 from workers.gateways.stripe_account import platform_account
 from workers.registry import ACTORS, Function
+from workers.watching import UNWATCHED, Watch
+
+QUEUES: Final = ("events", "payouts", "sweeps")
+"""Queues that actors work on."""
 
 
-def build(settings: Settings, *, pool_size: int, process: str) -> Runtime:
-    """Make a Runtime. Connects to nothing yet. Raises BadSettings without addresses or keys."""
+def build(settings: Settings, *, pool_size: int, process: str, watch: Watch = UNWATCHED) -> Runtime:
+    """Make a Runtime, whose work ``watch`` is told of. Connects to nothing yet.
+
+    Raises BadSettings without addresses or keys.
+    """
     if settings.database_url is None or settings.redis_url is None:
         raise BadSettings(
             "No servers are known: start them with `payspool up`,"
@@ -40,9 +49,10 @@ def build(settings: Settings, *, pool_size: int, process: str) -> Runtime:
         engine=engine,
         redis=connect_redis(settings.redis_url),
         namespace=settings.namespace,
-        gateways=partial(_gateway, engine, secret_box(settings), settings.stripe_url),
+        gateways=partial(_measured, engine, secret_box(settings), settings.stripe_url, watch),
         open_breaker=_key_refused,
         sandbox=settings.sandbox,
+        watch=watch,
     )
 
 
@@ -65,6 +75,7 @@ def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> Pa
         settings.redis_url,
         namespace=settings.namespace,
         batches={wire.QUEUE: BatchLimits()},
+        middleware=[MessageTimes(rt.watch)],
     )
     set_broker(broker)
     for spec in ACTORS.values():
@@ -120,6 +131,12 @@ def _gateway(
                 tx, merchant_id, method, api_key=account.api_key, account=pays, box=box
             )
     return stripe_gateway(account.api_key, base_url, mode=account.mode, account=pays)
+
+
+def _measured(
+    engine: Engine, box: SecretBox, sandbox_url: str, watch: Watch, merchant_id: int, method: str
+) -> Gateway:
+    return MeasuredGateway(_gateway(engine, box, sandbox_url, merchant_id, method), watch)
 
 
 def _key_refused(merchant_id: int, method: str, reason: str) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from domain.db import connect
 from migrations import apply
-from payspool.runtime import secret_box
+from payspool.metrics.state import StateCollector
+from payspool.metrics.work import build_registry
+from payspool.runtime import QUEUES, secret_box
 from payspool.settings import BadSettings, Settings
 from web.app import create_app
-from web.context import ApiContext, ApiLimits
+from web.context import ApiContext, ApiLimits, Metrics
 
 PORTS_TRIED: Final = 50
 PORT_MAX: Final = 65_535
@@ -90,6 +94,16 @@ def build_app(settings: Settings) -> FastAPI:
         burst_seconds=settings.api_burst_seconds,
         backlog_messages=settings.api_backlog,
     )
+    registry = build_registry("api")
+    registry.register(
+        StateCollector(
+            # Of its own: requests that hold every connection are no reason to call the database away.
+            connect(settings.database_url, pool_size=1, application_name="payspool metrics"),
+            settings.redis_url,
+            settings.namespace,
+            QUEUES,
+        )
+    )
     return create_app(
         ApiContext(
             engine=connect(
@@ -102,5 +116,8 @@ def build_app(settings: Settings) -> FastAPI:
             box=secret_box(settings),
             revision=apply.newest(),
             limits=limits,
+            metrics=Metrics(
+                lambda: generate_latest(registry), CONTENT_TYPE_LATEST, settings.metrics_token
+            ),
         )
     )

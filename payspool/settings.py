@@ -1,5 +1,6 @@
 """All configuration: environment variables with the prefix PAYSPOOL_, validated at start."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     api_rate: int = Field(default=500, ge=1, le=1_000_000)
     api_burst_seconds: int = Field(default=2, ge=1, le=3600)
     api_backlog: int = Field(default=200_000, ge=1)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_token: str | None = Field(default=None, min_length=16)
     event_workers: int = Field(default=1, ge=0, le=64)
     payout_threads: int = Field(default=8, ge=1, le=64)
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
@@ -72,6 +76,12 @@ class Settings(BaseSettings):
     def _redis(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("metrics_host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        ip_address(value)  # a ValueError that names it
         return value
 
     @field_validator("stripe_url")

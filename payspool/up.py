@@ -27,6 +27,8 @@ def run(settings: Settings, port: int | None) -> int:
             console.print(
                 f"Queue, for payspool_client: {running.settings.redis_url}", soft_wrap=True
             )
+        if running.metrics_targets is not None:
+            console.print(f"Prometheus targets: {running.metrics_targets}", soft_wrap=True)
         console.print(f"Logs: {running.data_dir / 'logs'}", soft_wrap=True)
         console.print("Next, in another terminal: .venv/bin/payspool merchants add acme")
         console.print("Ctrl-C stops everything.\n")

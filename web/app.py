@@ -9,7 +9,7 @@ from typing import Final
 import anyio.to_thread
 from fastapi import FastAPI
 
-from web import documentation, errors, health, webhooks
+from web import documentation, errors, health, metrics, webhooks
 from web.api import event_status, events
 from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
@@ -60,6 +60,8 @@ def create_app(context: ApiContext) -> FastAPI:
         yield
         queue.close()
         rate.close()
+        if context.metrics is not None:
+            context.metrics.thread.shutdown(wait=False, cancel_futures=True)
 
     app = DocumentedApp(
         title="Payspool",
@@ -75,6 +77,6 @@ def create_app(context: ApiContext) -> FastAPI:
     app.add_middleware(Crowd, most=limits.requests, retry_after_seconds=limits.retry_after_seconds)
     app.add_middleware(RequestIds)
     app.documented = (events.router, event_status.router, webhooks.router, health.router)
-    for router in (*app.documented, documentation.router):
+    for router in (*app.documented, documentation.router, metrics.router):
         app.include_router(router)
     return app

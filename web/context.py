@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +56,25 @@ class ApiLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """What the composition root passes in.
+
+    Attributes:
+        render: The metrics as text, within a few seconds whatever is away. Called in a thread of its
+            own, so that requests which wait for a database cannot keep a scrape from telling so.
+        content_type: The text's type.
+        token: Who sends it may read them; without one, only this machine.
+    """
+
+    render: Callable[[], bytes]
+    content_type: str
+    token: str | None = field(default=None, repr=False)
+    thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="metrics")
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ApiContext:
     """Everything that the API needs from outside.
 
@@ -64,6 +85,7 @@ class ApiContext:
         box: Opens the merchants' webhook secrets.
         revision: The migration that this version needs: `/readyz` is red below it.
         limits: See `ApiLimits`.
+        metrics: What `/metrics` shows; None: nothing.
     """
 
     engine: Engine
@@ -72,3 +94,4 @@ class ApiContext:
     box: SecretBox
     revision: str
     limits: ApiLimits = ApiLimits()
+    metrics: Metrics | None = None

@@ -7,6 +7,7 @@ import redis
 from sqlalchemy import Engine
 
 from domain.payouts.gateway import Gateway
+from workers.watching import UNWATCHED, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Runtime:
 
     ``namespace`` prefixes every Redis key. ``gateways`` gives the gateway of a merchant and method and
     raises NoGateway; call it outside of any transaction. ``open_breaker`` is told when a gateway
-    refused our key: (merchant id, method, reason).
+    refused our key: (merchant id, method, reason). ``watch`` is told of what was done, for metrics.
     """
 
     engine: Engine
@@ -24,3 +25,4 @@ class Runtime:
     gateways: Callable[[int, str], Gateway]
     open_breaker: Callable[[int, str, str], None]
     sandbox: bool
+    watch: Watch = UNWATCHED

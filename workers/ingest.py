@@ -1,12 +1,13 @@
 """``events.ingest``: one batch of the events queue, one transaction, acknowledged after its commit."""
 
+import time
 from collections.abc import Sequence
 
 import structlog
 
 from domain.db import transaction
 from domain.inbox import service as inbox
-from domain.inbox.rules import Delivery, Parsed, parse
+from domain.inbox.rules import Delivery, Outcome, Parsed, parse
 from queues.batches import Batch
 from workers.context import Runtime
 from workers.failures import is_infrastructure
@@ -18,24 +19,31 @@ log = structlog.get_logger(__name__)
 @actor("events.ingest", queue="events")
 def ingest(rt: Runtime, batch: Batch) -> None:
     """Apply a batch. An exception that leaves here is infrastructure: the batch goes back whole."""
+    began = time.monotonic()
     parsed = parse(
         Delivery(item.message_id, position, text)
         for item in batch
         for position, text in enumerate(item.texts)
     )
     apply(rt, parsed)
+    rt.watch.batch_committed(
+        events=len(parsed),
+        seconds=time.monotonic() - began,
+        published_ms=[item.timestamp for item in batch],
+    )
 
 
 def apply(rt: Runtime, parsed: Sequence[Parsed]) -> None:
     """Apply deliveries in one transaction; a bug is found by halving, and kept as a dead event."""
     try:
         with transaction(rt.engine) as tx:
-            inbox.apply(tx, parsed)
+            outcomes = inbox.apply(tx, parsed)
     except Exception as error:
         if is_infrastructure(error):
             raise
         bug = error
     else:
+        rt.watch.events_decided(outcomes)
         return
     if len(parsed) > 1:
         middle = len(parsed) // 2
@@ -56,6 +64,8 @@ def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
             raise
         with transaction(rt.engine) as tx:
             inbox.keep_unclaimable(tx, parsed, _sentence(error))
+    type_ = parsed.event.type if parsed.event else None
+    rt.watch.events_decided([Outcome("dead", type_, reason="bug")])
 
 
 def _sentence(error: Exception) -> str:

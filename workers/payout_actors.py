@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 
 from domain.errors import DomainError
+from domain.payouts.rules import Leave
+from domain.payouts.service import Recorded
 from workers import payouts
 from workers.context import Runtime
 from workers.registry import actor
@@ -20,8 +22,11 @@ log = structlog.get_logger(__name__)
 def send(rt: Runtime, payout_id: int) -> None:
     """Send one payout. What cannot be sent now waits for the sweep, with its reason on its row."""
     try:
-        log.info("payout.send", payout_id=payout_id, result=payouts.send(rt, payout_id))
+        result = payouts.send(rt, payout_id)
+        log.info("payout.send", payout_id=payout_id, result=result)
+        rt.watch.payout_handled(_outcome(result))
     except DomainError as error:
+        rt.watch.payout_handled("waits")
         log.warning("payout.waits", payout_id=payout_id, error=str(error))
 
 
@@ -29,8 +34,11 @@ def send(rt: Runtime, payout_id: int) -> None:
 def resolve(rt: Runtime, attempt_id: int) -> None:
     """Find out what became of an unknown attempt."""
     try:
-        log.info("payout.resolve", attempt_id=attempt_id, result=payouts.resolve(rt, attempt_id))
+        result = payouts.resolve(rt, attempt_id)
+        log.info("payout.resolve", attempt_id=attempt_id, result=result)
+        rt.watch.payout_handled(_outcome(result))
     except DomainError as error:
+        rt.watch.payout_handled("waits")
         log.warning("payout.waits", attempt_id=attempt_id, error=str(error))
 
 
@@ -52,3 +60,7 @@ def sweep_stuck(rt: Runtime, name: str, fire_at: str) -> None:
         return {"asked": payouts.sweep(rt)}
 
     sweep(rt, name, fire_at, body)
+
+
+def _outcome(result: Recorded | Leave) -> str:
+    return "left" if isinstance(result, Leave) else result.verdict.value

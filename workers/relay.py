@@ -34,6 +34,7 @@ def run(rt: Runtime, stop: Stop) -> None:
             if not is_infrastructure(error):
                 raise
             log.warning("relay.waiting", error=str(error)[:200])
+            rt.watch.turned()
             stop.wait(RETRY_SECONDS)
 
 
@@ -44,12 +45,14 @@ def drain(rt: Runtime) -> int:
         with transaction(rt.engine) as tx:
             moved = outbox.relay(tx, lambda queue, messages: _enqueue(rt, queue, messages))
         total += moved
+        rt.watch.relayed(moved)
         if moved < outbox.RELAY_BATCH:
             return total
 
 
 def _relay_until_stopped(rt: Runtime, stop: Stop, wake: "psycopg.Connection[Any]") -> None:
     while not stop.is_set():
+        rt.watch.turned()
         drain(rt)
         with transaction(rt.engine) as tx:
             next_due = store.seconds_to_next(tx)

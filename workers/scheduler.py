@@ -42,14 +42,17 @@ def run(rt: Runtime, stop: Stop) -> None:
             if not is_infrastructure(error):
                 raise
             log.warning("scheduler.waiting", error=str(error)[:200])
+            rt.watch.turned()
             stop.wait(TICK_SECONDS)
 
 
 def _tick_until_stopped(rt: Runtime, stop: Stop, wake: "psycopg.Connection[Any]") -> None:
     while not stop.is_set():
+        rt.watch.turned()
         with transaction(rt.engine) as tx:
             fired = schedules.tick(tx)
         if fired:
+            rt.watch.fired(fired)
             log.info("scheduler.fired", fires=fired)
             continue
         for _ in wake.notifies(timeout=TICK_SECONDS, stop_after=1):

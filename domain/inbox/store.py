@@ -291,3 +291,28 @@ def unreadable(tx: Tx, limit: int) -> list[Any]:
             {"limit": limit},
         )
     )
+
+
+def attention_counts(tx: Tx, at_most: int) -> dict[str, int]:
+    """How many events wait, are dead or were rejected, and how many messages had no readable identity.
+
+    Each is counted up to ``at_most``, over indexes that hold no applied event: cheap behind any number
+    of events.
+    """
+    return {row.status: row.events for row in tx.execute(_ATTENTION_COUNTS, {"at_most": at_most})}
+
+
+_ATTENTION_COUNTS = text(
+    """
+    SELECT 'waiting' AS status, count(*) AS events
+    FROM (SELECT id FROM inbox_events WHERE status = 'waiting' LIMIT :at_most) waiting
+    UNION ALL
+    SELECT 'dead', count(*) FROM (SELECT id FROM inbox_events WHERE status = 'dead' LIMIT :at_most) dead
+    UNION ALL
+    SELECT 'rejected', count(*)
+    FROM (SELECT id FROM inbox_events WHERE status = 'rejected' LIMIT :at_most) rejected
+    UNION ALL
+    SELECT 'unreadable', count(*)
+    FROM (SELECT id FROM rejected_messages ORDER BY id LIMIT :at_most) unreadable
+    """
+)

@@ -66,3 +66,17 @@ def depth(tx: Tx) -> int:
     """Rows that wait to be relayed, delayed ones included."""
     count: int = tx.execute(text("SELECT count(*) FROM outbox")).scalar_one()
     return count
+
+
+def pending(tx: Tx, at_most: int) -> Any:
+    """(rows, counted up to ``at_most``, delayed ones included; seconds that the oldest has been due)."""
+    return tx.execute(
+        text(
+            """
+            SELECT (SELECT count(*) FROM (SELECT id FROM outbox LIMIT :at_most) counted) AS rows,
+                   (SELECT greatest(0, extract(epoch FROM clock_timestamp() - min(run_at)))::float8
+                    FROM outbox) AS oldest_due_seconds
+            """
+        ),
+        {"at_most": at_most},
+    ).one()

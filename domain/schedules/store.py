@@ -202,3 +202,47 @@ def open_fires(tx: Tx, *, business_only: bool) -> int:
         {"business_only": business_only},
     ).scalar_one()
     return count
+
+
+def lags(tx: Tx, business_now: datetime) -> list[Any]:
+    """For each actor of schedules: how late its latest one is, and how long its longest fire runs.
+
+    (actor, late_seconds, running_seconds, open_fires). Late is a fire that is due and not made, by the
+    schedule's clock, or made and not begun, by the real one. Paused schedules are not late.
+    """
+    return list(tx.execute(_LAGS, {"business_now": business_now}))
+
+
+_LAGS = text(
+    """
+    SELECT s.actor,
+           coalesce(max(greatest(0, f.unbegun, CASE WHEN s.paused_at IS NULL THEN extract(epoch FROM
+               CASE WHEN s.cron IS NULL THEN clock_timestamp() ELSE CAST(:business_now AS timestamptz) END
+               - s.next_fire_at) END)), 0)::float8 AS late_seconds,
+           coalesce(max(f.running), 0)::float8 AS running_seconds,
+           coalesce(sum(f.open_fires), 0)::bigint AS open_fires
+    FROM schedules s
+    LEFT JOIN (
+        SELECT name, count(*) AS open_fires,
+               max(extract(epoch FROM clock_timestamp() - created_at))
+                   FILTER (WHERE state = 'emitted') AS unbegun,
+               max(extract(epoch FROM clock_timestamp() - started_at))
+                   FILTER (WHERE state = 'running') AS running
+        FROM schedule_fires WHERE state IN ('emitted', 'running') GROUP BY name
+    ) f USING (name)
+    GROUP BY s.actor ORDER BY s.actor
+    """
+)
+
+
+def last_done(tx: Tx, name: str) -> Any:
+    """The newest finished fire of a schedule, with what it did (``progress``), or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT fire_at, finished_at, progress FROM schedule_fires
+            WHERE name = :name AND state = 'done' ORDER BY fire_at DESC LIMIT 1
+            """
+        ),
+        {"name": name},
+    ).one_or_none()

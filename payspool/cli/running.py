@@ -8,8 +8,6 @@ import typer
 from payspool import instance, logs, settings
 from payspool.settings import Settings
 
-QUEUES = ("events", "payouts", "sweeps")
-
 
 def worker(
     queue: Annotated[
@@ -19,34 +17,49 @@ def worker(
 ) -> None:
     """Run a worker process."""
     from payspool import runtime
+    from payspool.metrics.listener import listening
+    from payspool.metrics.work import WorkMetrics
     from queues.worker import run
 
-    queues = tuple(queue or QUEUES)
-    found = _configured("worker " + ",".join(queues))
+    queues = tuple(queue or runtime.QUEUES)
+    process = "worker " + ",".join(queues)
+    found, metrics = _configured(process), WorkMetrics("worker")
     if queues == ("events",):
         threads = 1  # one batch is applied while the next is fetched; more processes go faster, not more threads
-    rt = runtime.build(found, pool_size=threads + 1, process="worker " + ",".join(queues))
-    run(runtime.build_broker(found, rt, queues), queues, threads=threads)
+    rt = runtime.build(found, pool_size=threads + 1, process=process, watch=metrics)
+    broker = runtime.build_broker(found, rt, queues)
+    with listening(found, metrics):
+        run(broker, queues, threads=threads)
 
 
 def relay() -> None:
     """Run an outbox relay."""
     from payspool import runtime
+    from payspool.metrics.listener import listening
+    from payspool.metrics.work import WorkMetrics
     from workers.relay import run
     from workers.stopping import Stop
 
     stop = Stop().on_signals()
-    run(runtime.build(_configured("relay"), pool_size=1, process="relay"), stop)
+    found, metrics = _configured("relay"), WorkMetrics("relay")
+    rt = runtime.build(found, pool_size=1, process="relay", watch=metrics)
+    with listening(found, metrics):
+        run(rt, stop)
 
 
 def scheduler() -> None:
     """Run a scheduler. Any number may run; each fire happens once."""
     from payspool import runtime
+    from payspool.metrics.listener import listening
+    from payspool.metrics.work import WorkMetrics
     from workers.scheduler import run
     from workers.stopping import Stop
 
     stop = Stop().on_signals()
-    run(runtime.build(_configured("scheduler"), pool_size=1, process="scheduler"), stop)
+    found, metrics = _configured("scheduler"), WorkMetrics("scheduler")
+    rt = runtime.build(found, pool_size=1, process="scheduler", watch=metrics)
+    with listening(found, metrics):
+        run(rt, stop)
 
 
 def api(

@@ -1,0 +1,76 @@
+"""Measures the calls of a gateway, from outside of it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domain.payouts.gateway import Deadline, Found, Gateway, Order, PayeeCheck
+from domain.payouts.rules import GatewayOutcome
+from workers.watching import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredGateway:
+    """A gateway whose calls are told to ``watch``; it answers what the gateway answers."""
+
+    gateway: Gateway
+    watch: Watch
+
+    @property
+    def method(self) -> str:
+        """See ``Gateway``."""
+        return self.gateway.method
+
+    @property
+    def account(self) -> str:
+        """See ``Gateway``."""
+        return self.gateway.account
+
+    @property
+    def api_version(self) -> str:
+        """See ``Gateway``."""
+        return self.gateway.api_version
+
+    def params(self, order: Order) -> dict[str, Any]:
+        """See ``Gateway``."""
+        return self.gateway.params(order)
+
+    def send(
+        self, params: Mapping[str, Any], *, key: str, api_version: str, deadline: Deadline
+    ) -> GatewayOutcome:
+        """See ``Gateway``."""
+        began = time.monotonic()
+        outcome = self.gateway.send(params, key=key, api_version=api_version, deadline=deadline)
+        self._called("send", outcome_label(outcome), began)
+        return outcome
+
+    def find(self, params: Mapping[str, Any]) -> Sequence[Found] | None:
+        """See ``Gateway``."""
+        began = time.monotonic()
+        found = self.gateway.find(params)
+        self._called("find", "unknown" if found is None else "answered", began)
+        return found
+
+    def check_payee(self, destination: str) -> PayeeCheck | None:
+        """See ``Gateway``."""
+        began = time.monotonic()
+        checked = self.gateway.check_payee(destination)
+        self._called("check_payee", "unknown" if checked is None else "answered", began)
+        return checked
+
+    def _called(self, call: str, outcome: str, began: float) -> None:
+        self.watch.gateway_called(self.method, call, outcome, time.monotonic() - began)
+
+
+def outcome_label(outcome: GatewayOutcome) -> str:
+    """An outcome as one of a few words: a class of statuses, or how the call failed.
+
+    >>> outcome_label(GatewayOutcome("response", http_status=402, code="balance_insufficient"))
+    '4xx'
+    >>> outcome_label(GatewayOutcome("timeout"))
+    'timeout'
+    """
+    if outcome.kind != "response" or outcome.http_status is None:
+        return outcome.kind
+    return "429" if outcome.http_status == 429 else f"{outcome.http_status // 100}xx"

@@ -1,0 +1,182 @@
+"""What the API tells of queues and rows, and how long it may take to tell it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, make_url, text
+
+from domain.db import connect, transaction
+from domain.outbox import service as outbox
+from domain.outbox.rules import OutboxMessage
+from domain.schedules import service as schedules
+from domain.schedules.rules import Cron, Every
+from domain.schedules.service import Schedule
+from payspool.metrics.state import READ_SECONDS, StateCollector
+from queues.connection import connect as connect_redis
+from queues.send import Outgoing, enqueue_many
+from tests.payspool.metrics.scraped import Samples, samples
+
+QUEUES = ("events", "payouts", "sweeps")
+
+
+def scrape(collector: StateCollector) -> Samples:
+    """What a scrape shows."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return samples(registry)
+
+
+@pytest.fixture
+def collector(engine: Engine, redis_url: str, namespace: str) -> StateCollector:
+    return StateCollector(engine, redis_url, namespace, QUEUES)
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that takes connections and says nothing."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=50)) as listener:
+        yield listener.getsockname()[1]
+
+
+def away(url: str, port: int) -> Engine:
+    gone = make_url(url).set(host="127.0.0.1", port=port, query={})
+    return connect(gone.render_as_string(hide_password=False), pool_size=1)
+
+
+def test_an_empty_installation_shows_zeros_and_not_nothing(collector: StateCollector) -> None:
+    seen = scrape(collector)
+    for server in ("valkey", "postgresql"):
+        assert seen["payspool_server_up", (server,)] == 1
+    for queue in QUEUES:
+        assert seen["payspool_queue_ready_messages", (queue,)] == 0
+        assert seen["payspool_queue_oldest_age_seconds", (queue,)] == 0
+    for state in ("approved", "sending", "unknown", "failed"):
+        assert seen["payspool_payouts_unsettled", (state,)] == 0
+    assert ("payspool_payouts_unsettled", ("paid",)) not in seen
+    assert seen["payspool_payout_attempts_open", ("unknown",)] == 0
+    assert seen["payspool_inbox_events", ("dead",)] == 0
+    assert seen["payspool_outbox_pending_rows", ()] == 0
+    assert 0 < seen["payspool_valkey_memory_used_ratio", ()] < 1
+    known = {labels for name, labels in seen if name == "payspool_state_known"}
+    assert known == {
+        (part,) for part in ("inbox", "outbox", "payouts", "attempts", "sweeps", "invariants")
+    }
+    # Nobody checked yet: no figure is better than a false one.
+    assert ("payspool_invariants_broken", ()) not in seen
+
+
+def test_what_waits_is_counted_with_its_age(
+    collector: StateCollector, engine: Engine, redis_url: str, namespace: str
+) -> None:
+    with connect_redis(redis_url) as client:
+        sent = [Outgoing("payouts", "payouts.send", kwargs={"payout_id": n}) for n in range(3)]
+        enqueue_many(client, sent, namespace=namespace)
+    with transaction(engine) as tx:
+        outbox.emit(tx, [OutboxMessage("payouts", "payouts.send", {"payout_id": 1})] * 2)
+        outbox.emit(tx, [OutboxMessage("payouts", "payouts.send", {}, delay_seconds=3600)])
+        tx.execute(text("UPDATE outbox SET run_at = run_at - interval '90 s' WHERE id = 1"))
+    seen = scrape(collector)
+    assert seen["payspool_queue_ready_messages", ("payouts",)] == 3
+    assert 0 <= seen["payspool_queue_oldest_age_seconds", ("payouts",)] < 30
+    assert seen["payspool_outbox_pending_rows", ()] == 3
+    assert 90 <= seen["payspool_outbox_oldest_due_seconds", ()] < 120
+
+
+def test_a_sweep_is_late_until_it_begins_and_a_paused_one_never(
+    collector: StateCollector, engine: Engine
+) -> None:
+    now = datetime.now(UTC)
+    with transaction(engine) as tx:
+        schedules.register(tx, Schedule("a", "sweeps", "late.to_fire", Every(5)))
+        schedules.register(tx, Schedule("b", "sweeps", "late.to_begin", Every(3600)))
+        schedules.register(tx, Schedule("c", "sweeps", "runs", Cron("0 3 * * *"), merchant_id=None))
+        schedules.register(tx, Schedule("d", "sweeps", "paused", Every(5)))
+        schedules.pause(tx, "d", by="test", reason="test")
+        tx.execute(
+            text("UPDATE schedules SET next_fire_at = :at WHERE name IN ('a', 'd')"),
+            {"at": now - timedelta(seconds=100)},
+        )
+        schedules.run_now(tx, "b")
+        at = schedules.run_now(tx, "c")
+        schedules.begin(tx, "c", at)
+        tx.execute(text("UPDATE schedule_fires SET created_at = created_at - interval '50 s'"))
+        tx.execute(text("UPDATE schedule_fires SET started_at = started_at - interval '40 s'"))
+    seen = scrape(collector)
+    lag = {labels[0]: value for (name, labels), value in seen.items() if "sweep_lag" in name}
+    assert 100 <= lag["late.to_fire"] < 130
+    assert 50 <= lag["late.to_begin"] < 80
+    assert (lag["runs"], lag["paused"]) == (0, 0)
+    assert 40 <= seen["payspool_sweep_running_seconds", ("runs",)] < 70
+    assert seen["payspool_sweep_open_fires", ("late.to_begin",)] == 1
+
+
+def test_the_last_check_of_the_invariants_is_told_and_not_made(
+    collector: StateCollector, engine: Engine
+) -> None:
+    with transaction(engine) as tx:
+        schedules.register(tx, Schedule("invariants.check", "sweeps", "invariants.check", Every(9)))
+        at = schedules.run_now(tx, "invariants.check")
+        schedules.begin(tx, "invariants.check", at)
+        schedules.finish(tx, "invariants.check", at, {"violations": 2})
+    seen = scrape(collector)
+    assert seen["payspool_invariants_broken", ()] == 2
+    assert abs(seen["payspool_invariants_checked_timestamp_seconds", ()] - at.timestamp()) < 30
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+def test_a_server_that_is_away_is_told_in_time_and_hides_nothing_of_the_other(
+    engine: Engine, database_url: str, redis_url: str, namespace: str, silent: int, how: str
+) -> None:
+    port = silent if how == "silent" else 1
+    gone = away(database_url, port)
+    for collector, missing, there in (
+        (StateCollector(gone, redis_url, namespace, QUEUES), "postgresql", "payspool_queue_ready"),
+        (
+            StateCollector(engine, f"redis://127.0.0.1:{port}/0", namespace, QUEUES),
+            "valkey",
+            "payspool_outbox_pending",
+        ),
+    ):
+        began = time.monotonic()
+        seen = scrape(collector)
+        assert time.monotonic() - began < READ_SECONDS + 2
+        assert seen["payspool_server_up", (missing,)] == 0
+        up = {labels[0]: value for (name, labels), value in seen.items() if "server_up" in name}
+        assert sum(up.values()) == 1
+        assert any(name.startswith(there) for name, _ in seen)
+    gone.dispose()
+
+
+def test_a_figure_that_takes_too_long_is_left_out_and_the_others_stay(
+    collector: StateCollector, engine: Engine
+) -> None:
+    with engine.connect() as holder:
+        holder.execute(text("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE"))
+        began = time.monotonic()
+        seen = scrape(collector)
+        assert time.monotonic() - began < READ_SECONDS + 2
+        holder.rollback()
+    assert seen["payspool_server_up", ("postgresql",)] == 1
+    known = {labels[0]: value for (name, labels), value in seen.items() if name.endswith("_known")}
+    assert [part for part, value in known.items() if not value] == ["outbox"]
+    assert ("payspool_outbox_pending_rows", ()) not in seen
+    assert ("payspool_inbox_events", ("dead",)) in seen
+
+
+def test_scrapes_at_once_share_one_reading(collector: StateCollector) -> None:
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(collector.state())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 8
+    assert all(state is found[0] for state in found)
