@@ -21,6 +21,7 @@ from queues.batches import BatchLimits
 from queues.broker import PayspoolBroker
 from queues.connection import connect as connect_redis
 from workers.context import Runtime
+from workers.dead_letters import SqlDeadLetters
 from workers.gateways.stripe import stripe_gateway
 from workers.registry import ACTORS, Function
 
@@ -64,6 +65,7 @@ def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> Pa
         settings.redis_url,
         namespace=settings.namespace,
         batches={wire.QUEUE: BatchLimits()},
+        dead_letters=SqlDeadLetters(rt.engine),
     )
     set_broker(broker)
     for spec in ACTORS.values():

@@ -8,6 +8,7 @@ them.
 
 from queues.batches import Batch, BatchItem, BatchLimits
 from queues.broker import PayspoolBroker
+from queues.dead import DeadLetter, DeadLetterSink
 from queues.errors import DelayRefused, QueuesError, UnknownQueue
 from queues.inspect import QueueState, is_idle
 from queues.liveness import LivenessSettings
@@ -18,6 +19,8 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchLimits",
+    "DeadLetter",
+    "DeadLetterSink",
     "DelayRefused",
     "LivenessSettings",
     "Outgoing",
