@@ -12,6 +12,7 @@ from domain.errors import DomainError
 from payspool.cli import (
     clock,
     codes,
+    dead,
     doctor,
     events,
     keys,
@@ -57,6 +58,7 @@ for _name, _module in {
     "events": events,
     "payouts": payouts,
     "loyalty": loyalty,
+    "dead": dead,
     "schedule": schedule,
     "clock": clock,
 }.items():
