@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import redis
@@ -64,6 +66,11 @@ class NotPaused(QueuesError):
         self.queue = queue
 
 
+@cache
+def _script() -> str:
+    return (Path(__file__).parent / "scripts" / "pause.lua").read_text()
+
+
 class Pauses:
     """The paused queues of one namespace.
 
@@ -84,12 +91,13 @@ class Pauses:
             AlreadyPaused: It is; the pause that is there stays.
             Exception: The log's; the queue is paused.
         """
+        said = json.dumps({"by": by, "reason": reason})
         with lost_connections_are_closed():
-            time: Any = self._client.time()
-            pause = Pause(queue, by, datetime.fromtimestamp(time[0], UTC), reason)
-            value = json.dumps({"by": by, "at": time[0], "reason": reason})
-            if not self._client.hsetnx(self._key, queue, value):
-                raise AlreadyPaused(self.of(queue) or pause)
+            script = self._client.register_script(_script())
+            fresh, value = script(keys=[self._key], args=[queue, said.removesuffix("}")])
+        pause = _pause(queue, value)
+        if not fresh:
+            raise AlreadyPaused(pause)
         log.paused(queue, reason)
         return pause
 

@@ -128,3 +128,15 @@ def test_a_pause_that_was_set_by_hand_holds_and_is_shown(
     pause = pauses.of("events")
     assert pause is not None
     assert (pause.by, pause.reason) == ("unknown", "\ufffd me")
+
+
+def test_a_full_server_can_still_be_stopped(
+    client: redis.Redis, pauses: Pauses, notes: Notes
+) -> None:
+    client.config_set("maxmemory", 1)
+    try:
+        pauses.pause("events", by="ada", reason="a flood", log=notes)
+        pauses.resume("events", log=notes)
+    finally:
+        client.config_set("maxmemory", 0)
+    assert [words[0] for words in notes.said] == ["paused", "resumed"]
