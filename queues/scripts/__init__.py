@@ -86,8 +86,8 @@ class Scripts:
             args=[self._owner, queue, messages, size, self._namespace],
         )
         taken = [
-            Taken(id_.decode(), raw, int(tried or 0), int(died or 0))
-            for id_, raw, tried, died in zip(ids, raws, tries, deaths, strict=True)
+            Taken(id_.decode(), raw, int(count or 0), deaths)
+            for id_, raw, count in zip(ids, raws, tries, strict=True)
         ]
         due = None if next_due < 0 else next_due / 1000
         return Fetched(taken, in_flight, due, held_up.decode())

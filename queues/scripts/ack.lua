@@ -11,6 +11,6 @@ end
 if #ours > 0 then
   redis.call('HDEL', KEYS[2], unpack(ours))
   redis.call('HDEL', KEYS[3], unpack(ours))
-  redis.call('HDEL', KEYS[4], unpack(ours))
+  if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('HDEL', KEYS[4], unpack(ours)) end
 end
 return #ours

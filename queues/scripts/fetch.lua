@@ -5,7 +5,7 @@
 -- KEYS: list, messages, in-flight set, owners, tries, deaths, later, heartbeats, queues, paused, alone
 -- ARGV: owner, queue name, most messages, most bytes, namespace
 -- Returns {size of the in-flight set, ms until the next retry is due or -1, what holds it up or '',
--- ids, messages, tries, deaths}
+-- ids, messages, tries, deaths of the one message if it is alone, or 0}
 local list, messages, in_flight, owners = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local tries, deaths, later, heartbeats = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local queues, paused, alone = KEYS[9], KEYS[10], KEYS[11]
@@ -20,7 +20,7 @@ local function in_flight_on(name)
 end
 
 local function nothing(next_due, held_up)
-  return {redis.call('ZCARD', in_flight), next_due, held_up, {}, {}, {}, {}}
+  return {redis.call('ZCARD', in_flight), next_due, held_up, {}, {}, {}, 0}
 end
 
 -- What this owner has to itself: 'running' is one that was handed out alone, 'waiting' a queue whose
@@ -55,7 +55,7 @@ local died = {}
 if #waiting > 0 and redis.call('EXISTS', deaths) == 1 then
   died = redis.call('HMGET', deaths, unpack(waiting))
 end
-local taken, bytes, popped, held_up = {}, 0, 0, ''
+local taken, bytes, popped, held_up, deaths_of_it = {}, 0, 0, '', 0
 for i, id in ipairs(waiting) do
   local size = redis.call('HSTRLEN', messages, id)
   if #taken > 0 and (died[i] or bytes + size > most_bytes) then break end
@@ -64,6 +64,7 @@ for i, id in ipairs(waiting) do
       redis.call('HSET', alone, owner, 'running ' .. queue .. ' ' .. id)
       popped = popped + 1
       taken[1] = id
+      deaths_of_it = tonumber(died[i])
     else
       redis.call('HSET', alone, owner, 'waiting ' .. queue .. ' ' .. id)
       held_up = 'alone'
@@ -106,5 +107,5 @@ return {
   taken,
   redis.call('HMGET', messages, unpack(taken)),
   redis.call('HMGET', tries, unpack(taken)),
-  redis.call('HMGET', deaths, unpack(taken)),
+  deaths_of_it,
 }
