@@ -30,6 +30,9 @@ test: install-dev ## everything: lint, types, import rules, the whole suite
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n 2 --dist loadgroup -q $(ARGS)
 
+faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_PAYOUTS, FAULTS_ROUNDS)
+	@FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest -q -s tests/faults $(ARGS)
+
 check: lint types imports
 
 lint: install-dev

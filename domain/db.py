@@ -76,6 +76,7 @@ def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool")
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # they hold people's data, and errors are logged and stored
         connect_args={
             "options": options,
             "application_name": application_name[:63],
@@ -150,13 +151,12 @@ def copy_rows(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequenc
             copy.write_row(row)
 
 
-def advisory_lock(tx: Tx, keys: Iterable[int]) -> None:
+def advisory_lock(tx: Tx, keys: Iterable[int], *, shared: bool = False) -> None:
     """Take transaction-scoped advisory locks on 64-bit ``keys``, ascending so that nobody deadlocks."""
     ordered = sorted(set(keys))
     if ordered:
+        lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         tx.execute(
-            text(
-                "SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS key"
-            ),
+            text(f"SELECT count({lock}(key)) FROM unnest(CAST(:keys AS bigint[])) AS key"),  # noqa: S608
             {"keys": ordered},
         )

@@ -3,7 +3,7 @@
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,14 +13,14 @@ from migrations import apply
 from payspool import instance
 from payspool.embedded import Embedded, Rank
 from payspool.instance import Instance
+from payspool.serving import url_of
 from payspool.settings import CHECKOUT, BadSettings, Settings
-from payspool.supervisor import ProcessSpec, Supervisor, file_exists, port_answers
+from payspool.supervisor import ProcessSpec, Supervisor, file_exists
 
 READY_SECONDS: Final = 60.0
 """Longest wait for a process to serve; two slow cores starting ten processes need a third of it."""
 SANDBOX_RANK: Final = Rank.WORKER + 10
 """The sandbox is stopped after the workers, which may be in the middle of a call to it."""
-PORTS_TRIED: Final = 50
 
 Say = Callable[[str], None]
 
@@ -50,6 +50,8 @@ class Pipeline:
         self._api_port = settings.api_port if api_port is None else api_port
         self._stack = ExitStack()
         self._supervisor: Supervisor | None = None
+        # Tells a second start where this one is.
+        self._announce: Say = lambda _address: None
 
     def __enter__(self) -> Self:
         return self
@@ -77,15 +79,17 @@ class Pipeline:
         if not settings.stripe_url:
             sandbox_data = folder / "sandbox"
             settings = settings.model_copy(update={"stripe_url": self._sandbox(sandbox_data)})
-        api_port = _free_port(self._api_port, settings.api_host)
-        api_url = f"http://{settings.api_host}:{api_port}"
+        port_file = folder / "api.port"
+        port_file.unlink(missing_ok=True)
+        self._say("Starting workers, relay, scheduler and API")
+        for spec in _specs(settings, self._api_port, port_file):
+            self.supervisor.add(spec)
+        self.supervisor.wait_ready(READY_SECONDS, ["api"])
+        api_url = url_of(settings.api_host, int(port_file.read_text()))
         if self._settings.embedded:
-            # Before the workers start: whoever asks for this instance finds all of it.
             where = Instance(self._kind, api_url, settings.stripe_url, str(sandbox_data or ""))
             instance.write(folder, where)
-        self._say("Starting workers, relay, scheduler and API")
-        for spec in _specs(settings, api_port):
-            self.supervisor.add(spec)
+            self._announce(api_url)
         self.supervisor.wait_ready(READY_SECONDS)
         return Running(settings, api_url, sandbox_data, folder)
 
@@ -97,6 +101,7 @@ class Pipeline:
         box = Embedded(folder)
         self._stack.callback(box.stop)
         endpoints = box.start()
+        self._announce = box.announce
         self._supervisor = self._stack.enter_context(
             Supervisor(log_dir=folder / "logs", guard=box.guard, servers=box)
         )
@@ -119,7 +124,7 @@ class Pipeline:
         self._say("Starting the Stripe sandbox")
         data.mkdir(parents=True, exist_ok=True)
         port_file = data / "port"
-        port = _free_port(int(port_file.read_text()) if port_file.exists() else 0, "127.0.0.1")
+        port = _free_port(int(port_file.read_text()) if port_file.exists() else 0)
         port_file.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "sandbox", "--data", str(data)]
         argv += ["--port", str(port), "--port-file", str(port_file)]
@@ -132,7 +137,7 @@ class Pipeline:
         return f"http://127.0.0.1:{port}"
 
 
-def _specs(settings: Settings, api_port: int) -> list[ProcessSpec]:
+def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSpec]:
     environment = {
         "PAYSPOOL_DATABASE_URL": settings.database_url or "",
         "PAYSPOOL_REDIS_URL": settings.redis_url or "",
@@ -150,13 +155,14 @@ def _specs(settings: Settings, api_port: int) -> list[ProcessSpec]:
             [sys.executable, "-m", "payspool", *arguments],
             env=environment,
             rank=rank,
-            ready=port_answers(api_port, settings.api_host) if name == "api" else None,
+            ready=file_exists(port_file) if name == "api" else None,
             cwd=CHECKOUT,
         )
 
     threads = str(settings.payout_threads)
+    listen = ("--host", settings.api_host, "--port", str(api_port), "--port-file", str(port_file))
     return [
-        spec("api", "api", "--port", str(api_port), "--host", settings.api_host, rank=Rank.INTAKE),
+        spec("api", "api", *listen, rank=Rank.INTAKE),
         *(
             spec(f"events-{n}", "worker", "--queue", "events")
             for n in range(1, settings.event_workers + 1)
@@ -168,17 +174,12 @@ def _specs(settings: Settings, api_port: int) -> list[ProcessSpec]:
     ]
 
 
-def _free_port(wanted: int, host: str) -> int:
-    """``wanted`` or the next free port after it; 0 takes any. Raises BadSettings if all are taken."""
-    for port in range(wanted, wanted + PORTS_TRIED) if wanted else (0,):
-        with closing(socket.socket()) as probe:
+def _free_port(wanted: int) -> int:
+    """``wanted`` if it is free on the loopback address, else any that is."""
+    for port in (wanted, 0):
+        with closing(socket.socket()) as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
+            probe.bind(("127.0.0.1", port))
             found: int = probe.getsockname()[1]
             return found
-    raise BadSettings(
-        f"PAYSPOOL_API_PORT: no port is free from {wanted} to {wanted + PORTS_TRIED - 1}; choose another."
-    )
+    raise BadSettings("No port is free for the Stripe sandbox; end something that holds many.")

@@ -1,10 +1,12 @@
 """What the demo, `payspool payees` and `payspool doctor` ask of the sandbox, over its HTTP API."""
 
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 
-DEFAULT_KEY: Final = "sk_test_sandbox"
+from domain.merchants.rules import SANDBOX_KEY
+
+DEFAULT_KEY: Final = SANDBOX_KEY
 """The test key that a sandbox accepts from its first start."""
 TIMEOUT_SECONDS: Final = 10.0
 
@@ -14,7 +16,7 @@ class SandboxRefused(Exception):
 
 
 class SandboxClient:
-    """A sandbox at ``base_url``."""
+    """A sandbox at ``base_url``. A context manager; leaving it closes the connections."""
 
     def __init__(self, base_url: str, key: str = DEFAULT_KEY) -> None:
         self._http = httpx.Client(
@@ -23,6 +25,12 @@ class SandboxClient:
             headers={"Authorization": f"Bearer {key}"},
             trust_env=False,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def new_account(self, merchant: str, user_id: str) -> str:
         """A connected account that can receive transfers at once; returns its ``acct_…``.

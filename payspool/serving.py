@@ -1,4 +1,10 @@
-"""Builds the HTTP API of a process from its settings."""
+"""Builds the HTTP API of a process from its settings, and finds it a port."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -8,6 +14,71 @@ from payspool.runtime import secret_box
 from payspool.settings import BadSettings, Settings
 from web.app import create_app
 from web.context import ApiContext, ApiLimits
+
+PORTS_TRIED: Final = 50
+PORT_MAX: Final = 65_535
+BACKLOG: Final = 2_048
+
+
+def listen(host: str, wanted: int, port_file: Path | None = None) -> socket.socket:
+    """A socket that takes connections at the port ``wanted`` (0: any free one).
+
+    With ``port_file`` a port that is taken is passed over, and the one that was found is written there.
+    If the file is there already, this API is started again: its clients know that port, so it is that
+    one or none. Whoever looked for a free port and left the listening to another process would find
+    the same one as a second instance that starts at the same time.
+
+    Raises BadSettings, naming the variable, if there is no such port or address.
+    """
+    ports = range(wanted, min(wanted + PORTS_TRIED, PORT_MAX + 1)) if wanted else range(1)
+    if port_file is None:
+        ports = range(wanted, wanted + 1)
+    elif port_file.exists():
+        known = int(port_file.read_text())
+        ports = range(known, known + 1)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in ports:
+        try:
+            listener = _bound(family, host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise BadSettings(
+                    f"PAYSPOOL_API_HOST, PAYSPOOL_API_PORT: {host} port {port} cannot be listened on"
+                    f" ({error.strerror or error})."
+                ) from None
+            continue
+        if port_file is not None:
+            _write(port_file, listener.getsockname()[1])
+        return listener
+    raise BadSettings(
+        f"PAYSPOOL_API_PORT: no port is free from {ports[0]} to {ports[-1]}; choose another."
+    )
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    # The protocol is named: asyncio turns Nagle's delay off only on sockets that say TCP, and an answer,
+    # written as head and body, would otherwise wait 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(host: str, port: int) -> str:
+    """The address of an API."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _write(port_file: Path, port: int) -> None:
+    """So that a reader sees the whole of it or nothing."""
+    part = port_file.with_name(f".{port_file.name}.{os.getpid()}")
+    part.write_text(str(port))
+    part.replace(port_file)
 
 
 def build_app(settings: Settings) -> FastAPI:

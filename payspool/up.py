@@ -39,8 +39,8 @@ def run(settings: Settings, port: int | None) -> int:
 def _fund(stripe_url: str) -> None:
     from payspool.sandbox_client import SandboxClient
 
-    sandbox = SandboxClient(stripe_url)
-    held = sandbox.balance()
-    for currency in ("usd", "eur", "gbp"):
-        if not held.get(currency):
-            sandbox.fund(FIRST_FUNDS, currency)
+    with SandboxClient(stripe_url) as sandbox:
+        held = sandbox.balance()
+        for currency in ("usd", "eur", "gbp"):
+            if not held.get(currency):
+                sandbox.fund(FIRST_FUNDS, currency)

@@ -34,11 +34,25 @@ def apply(rt: Runtime, parsed: Sequence[Parsed]) -> None:
     except Exception as error:
         if is_infrastructure(error):
             raise
-        if len(parsed) > 1:
-            middle = len(parsed) // 2
-            apply(rt, parsed[:middle])
-            apply(rt, parsed[middle:])
-            return
-        log.exception("event.dead", message_id=parsed[0].delivery.message_id)
+        bug = error
+    else:
+        return
+    if len(parsed) > 1:
+        middle = len(parsed) // 2
+        apply(rt, parsed[:middle])
+        apply(rt, parsed[middle:])
+    else:
+        _bury(rt, parsed[0], bug)
+
+
+def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
+    """Keep a poison event; one that cannot even be claimed must not bring its batch back for ever."""
+    log.error("event.dead", message_id=parsed.delivery.message_id, exc_info=bug)
+    try:
         with transaction(rt.engine) as tx:
-            inbox.mark_dead(tx, parsed[0], f"{type(error).__name__}: {error}")
+            inbox.mark_dead(tx, parsed, f"{type(bug).__name__}: {bug}")
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        with transaction(rt.engine) as tx:
+            inbox.keep_unclaimable(tx, parsed, f"{type(error).__name__}: {error}")

@@ -183,7 +183,10 @@ def _identify(tx: Tx, batch: _Batch, parsed: Sequence[Parsed]) -> None:
             assert one.error is not None
             reason, detail = one.error.reason, one.error.message
         elif merchant is None:
-            reason, detail = "unknown_merchant", f"there is no merchant {identity.merchant!r}"
+            reason, detail = (
+                "unknown_merchant",
+                f"the merchant {identity.merchant!r} does not exist",
+            )
         else:
             reason, detail = "merchant_retired", f"the merchant {identity.merchant!r} is retired"
         unreadable.append((one.delivery, reason, detail))

@@ -1,16 +1,21 @@
 """What a merchant's key and a gateway account must look like.
 
 >>> check_stripe_key("sk_live_abc", "http://127.0.0.1:12111", "live")
-'a live Stripe key may not be used with the address http://127.0.0.1:12111; live keys go to https://api.stripe.com only'
+'a live key goes to https://api.stripe.com only, not to 127.0.0.1'
 >>> check_stripe_key("sk_test_abc", "http://127.0.0.1:12111", "test") is None
 True
 """
 
 import re
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-STRIPE_URL: Final = "https://api.stripe.com"
+Mode = Literal["test", "live"]
+
+STRIPE_HOST: Final = "api.stripe.com"
+STRIPE_URL: Final = f"https://{STRIPE_HOST}"
+SANDBOX_KEY: Final = "sk_test_sandbox"
+"""The key that every sandbox knows; it is no key of Stripe's."""
 MAX_KEY: Final = 100
 """Longest merchant key (as the column)."""
 
@@ -28,22 +33,35 @@ def is_sandbox(base_url: str) -> bool:
     return (urlsplit(base_url).hostname or "") in _LOOPBACK
 
 
+def key_mode(api_key: str) -> Mode | None:
+    """Whether a Stripe key is a test or a live one; None if it is neither."""
+    for mode in ("test", "live"):
+        for kind in ("sk", "rk"):
+            prefix = f"{kind}_{mode}_"
+            if api_key.startswith(prefix) and len(api_key) > len(prefix):
+                return mode
+    return None
+
+
 def check_stripe_key(api_key: str, base_url: str, mode: str) -> str | None:
     """Why this key may not be used at this address for a merchant of this mode; None if it may.
 
-    A live key reaches Stripe only, a sandbox only ever sees test keys, and a test merchant never
-    holds a live key.
+    A live key goes to Stripe over TLS and nowhere else, least of all to a sandbox; the sandbox's key
+    goes to a sandbox only; a test merchant never holds a live key. The sentence never shows the key.
     """
-    live = api_key.startswith(("sk_live_", "rk_live_"))
-    if not live and not api_key.startswith(("sk_test_", "rk_test_")):
-        return "a Stripe key starts with sk_test_, rk_test_, sk_live_ or rk_live_"
-    if live and base_url.rstrip("/") != STRIPE_URL:
-        return (
-            f"a live Stripe key may not be used with the address {base_url};"
-            f" live keys go to {STRIPE_URL} only"
-        )
-    if live != (mode == "live"):
-        return (
-            f"a {mode} merchant needs a {mode} key, this one is a {'live' if live else 'test'} key"
-        )
+    kind = key_mode(api_key)
+    if kind is None:
+        return "it is no secret or restricted key (sk_test_…, rk_test_…, sk_live_…, rk_live_…)"
+    if kind != mode:
+        return f"it is a {kind} key, and the merchant is a {mode} merchant"
+    address = urlsplit(base_url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        return f"{base_url!r} is no address; give one as {STRIPE_URL}"
+    at_stripe = address.hostname == STRIPE_HOST
+    if at_stripe and (address.scheme != "https" or address.port not in (None, 443)):
+        return f"Stripe is reached over TLS only: {STRIPE_URL}"
+    if at_stripe and api_key == SANDBOX_KEY:
+        return "it is the sandbox's key, which Stripe does not know"
+    if kind == "live" and not at_stripe:
+        return f"a live key goes to {STRIPE_URL} only, not to {address.hostname}"
     return None

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
 from domain.errors import AlreadyExists, Invalid, NotFound
 from domain.merchants import rules, store
+from domain.merchants.rules import Mode
 from domain.secrets import SecretBox
 
 
@@ -28,7 +29,7 @@ class GatewayAccount:
     """Where a merchant's payouts of one method go, with its secrets in the clear (in memory only)."""
 
     method: str
-    mode: Literal["test", "live"]
+    mode: Mode
     base_url: str
     api_key: str
     webhook_secret: str | None

@@ -44,6 +44,14 @@ class NotRetryable(PayoutsError):
         super().__init__(f"Payout {payout_id} cannot be tried again: it is {why}, not failed.")
 
 
+class NotAbandonable(PayoutsError):
+    """An attempt is given up only when nothing else can tell what became of it, and by two people."""
+
+    def __init__(self, payout_id: int, why: str) -> None:
+        self.payout_id, self.why = payout_id, why
+        super().__init__(f"Payout {payout_id} cannot be given up: {why}.")
+
+
 class NoSuchPayout(PayoutsError):
     """There is no payout, or no attempt, with this id."""
 

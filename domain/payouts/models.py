@@ -187,6 +187,10 @@ payout_attempts = Table(
     Column("error_code", Text, nullable=True),
     Column("error_message", String(500), nullable=True),
     Column("replayed", Boolean, nullable=True),
+    # `unknown → abandoned` takes two people and evidence.
+    Column("abandon_proposed_by", String(255), nullable=True),
+    Column("abandon_evidence", String(500), nullable=True),
+    Column("abandon_agreed_by", String(255), nullable=True),
     # What was seen, try by try: [{"at", "status", "code", "request_id"}], newest last, bounded.
     Column("history", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     created_at(),
@@ -203,6 +207,10 @@ payout_attempts = Table(
         "ix_payout_attempts_open",
         "lease_until",
         postgresql_where=text("state IN ('created', 'sending', 'unknown')"),
+    ),
+    CheckConstraint(
+        "state <> 'abandoned' OR (abandon_evidence <> '' AND abandon_proposed_by <> abandon_agreed_by) IS TRUE",
+        name="abandoned_by_two",
     ),
     CheckConstraint("leg IN ('transfer', 'bank')", name="leg"),
     CheckConstraint("n > 0", name="n_positive"),

@@ -19,6 +19,8 @@ METHODS: Final = ("stripe", "wise", "manual")
 MAX_KEY: Final = 100
 CODE_LENGTH: Final = (6, 20)
 """Shortest and longest code (EVENTS)."""
+MAX_USES: Final = 2**31 - 1
+"""Most uses of a code, and most rewards of a referrer (as the columns)."""
 MAX_TRIES: Final = 20
 """Draws of a fresh code before giving up: at a million codes one draw in 34 is taken."""
 
@@ -122,29 +124,28 @@ def create_codes(
 
     Raises NotFound for the program, Invalid for a code's form, AlreadyExists for a taken one.
     """
-    row = _locked(tx, merchant_id, program_key)
+    found = _found(admin_store.program(tx, merchant_id, program_key), program_key)
     rows: list[dict[str, Any]] = []
     for new in codes:
-        if new.code is not None and not CODE_LENGTH[0] <= len(new.code) <= CODE_LENGTH[1]:
-            raise Invalid(
-                "code", f"{new.code!r} must have {CODE_LENGTH[0]} to {CODE_LENGTH[1]} characters"
-            )
-        if not 1 <= len(new.user_id) <= 100:
-            raise Invalid("user_id", "has 1 to 100 characters")
+        _check_code(new)
         rows.append(asdict(new) | {"code": new.code or make_code()})
-    made = admin_store.insert_codes(tx, merchant_id, row.id, rows)
+    pending = list(range(len(rows)))
     for _ in range(MAX_TRIES):
-        missing = [
-            r for r, new in zip(rows, codes, strict=True) if r["code"] not in made and not new.code
-        ]
-        if not missing:
+        # Of two equal codes in one call, drawn or chosen, only one is anybody's.
+        first = {rows[i]["code"]: i for i in reversed(pending)}
+        made = admin_store.insert_codes(
+            tx, merchant_id, found.id, [rows[i] for i in first.values()]
+        )
+        own = {first[code] for code in made}
+        pending = [i for i in pending if i not in own]
+        if not pending:
             break
-        for r in missing:
-            r["code"] = make_code()
-        made |= admin_store.insert_codes(tx, merchant_id, row.id, missing)
-    taken = [r["code"] for r in rows if r["code"] not in made]
-    if taken:
-        raise AlreadyExists("code", taken[0], "Choose another.")
+        for i in pending:
+            if codes[i].code is not None:
+                raise AlreadyExists("code", rows[i]["code"], "Choose another.")
+            rows[i]["code"] = make_code()
+    if pending:
+        raise AlreadyExists("code", rows[pending[0]]["code"], "Nearly all are taken.")
     audit.record(
         tx,
         actor,
@@ -168,10 +169,26 @@ def codes(tx: Tx, merchant_id: int, *, user_id: str | None, limit: int) -> list[
 
 
 def _locked(tx: Tx, merchant_id: int, key: str) -> Any:
-    row = admin_store.lock_program(tx, merchant_id, key)
+    return _found(admin_store.lock_program(tx, merchant_id, key), key)
+
+
+def _found(row: Any, key: str) -> Any:
     if row is None:
         raise NotFound("program", key, "`payspool programs list` shows them.")
     return row
+
+
+def _check_code(new: NewCode) -> None:
+    if new.code is not None and not CODE_LENGTH[0] <= len(new.code) <= CODE_LENGTH[1]:
+        raise Invalid(
+            "code", f"{new.code!r} must have {CODE_LENGTH[0]} to {CODE_LENGTH[1]} characters"
+        )
+    if not 1 <= len(new.user_id) <= 100:
+        raise Invalid("user_id", "has 1 to 100 characters")
+    if new.max_uses is not None and not 1 <= new.max_uses <= MAX_USES:
+        raise Invalid("max_uses", f"is from 1 to {MAX_USES}")
+    if new.expires_at is not None and new.expires_at.tzinfo is None:
+        raise Invalid("expires_at", "needs an offset, for instance 2026-12-31T23:59:59Z")
 
 
 def _check(terms: Terms) -> None:
@@ -184,8 +201,9 @@ def _check(terms: Terms) -> None:
         raise Invalid("hold_days", f"is from 0 to {MAX_HOLD_DAYS}")
     if terms.window_days is not None and not 1 <= terms.window_days <= MAX_DURATION_DAYS:
         raise Invalid("window_days", f"is from 1 to {MAX_DURATION_DAYS}")
-    if terms.max_rewards_per_referrer is not None and terms.max_rewards_per_referrer < 1:
-        raise Invalid("max_rewards_per_referrer", "is at least 1")
+    cap = terms.max_rewards_per_referrer
+    if cap is not None and not 1 <= cap <= MAX_USES:
+        raise Invalid("max_rewards_per_referrer", f"is from 1 to {MAX_USES}")
     if not 0 <= terms.min_amount <= MAX_AMOUNT:
         raise Invalid("min_amount", "is not negative, in minor units")
     if terms.payout_method is not None and terms.payout_method not in METHODS:

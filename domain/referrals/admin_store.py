@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from domain.db import Tx
+from domain.referrals.store import lock_program_terms
 
 
 def insert_program(tx: Tx, merchant_id: int, key: str, name: str) -> int | None:
@@ -46,12 +47,21 @@ def insert_version(tx: Tx, program_id: int, version: int, terms: dict[str, Any])
 
 
 def lock_program(tx: Tx, merchant_id: int, key: str) -> Any:
-    """A program, locked against batches that use it; None if there is none."""
+    """A program, locked against batches that use it and others that change it; None if there is none."""
+    found = program(tx, merchant_id, key)
+    if found is None:
+        return None
+    lock_program_terms(tx, [found.id], shared=False)
+    return program(tx, merchant_id, key)
+
+
+def program(tx: Tx, merchant_id: int, key: str) -> Any:
+    """A program as it is, not locked; None if there is none."""
     return tx.execute(
         text(
             """
             SELECT id, key, name, status, version FROM programs
-            WHERE merchant_id = :merchant_id AND key = :key FOR UPDATE
+            WHERE merchant_id = :merchant_id AND key = :key
             """
         ),
         {"merchant_id": merchant_id, "key": key},
@@ -86,7 +96,7 @@ def program_listing(tx: Tx, merchant_id: int) -> list[Any]:
 def insert_codes(
     tx: Tx, merchant_id: int, program_id: int, rows: Sequence[dict[str, Any]]
 ) -> set[str]:
-    """Add codes; returns those that were new (others are taken)."""
+    """Add codes in their order, so that makers never deadlock; returns those that were new."""
     made = tx.execute(
         text(
             """
@@ -94,7 +104,7 @@ def insert_codes(
             SELECT :merchant_id, code, :program_id, user_id, max_uses, expires_at
             FROM unnest(CAST(:codes AS text[]), CAST(:users AS text[]), CAST(:max_uses AS int[]),
                         CAST(:expiries AS timestamptz[])) AS k (code, user_id, max_uses, expires_at)
-            ON CONFLICT DO NOTHING RETURNING code
+            ORDER BY code ON CONFLICT DO NOTHING RETURNING code
             """
         ),
         {

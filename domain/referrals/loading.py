@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from domain.db import Tx
 from domain.earnings import service as earnings
-from domain.referrals import store
+from domain.referrals import attribution_store, store
 from domain.referrals.rules.conversions import Code, Program, code_refusal
 from domain.referrals.rules.rewards import parse_rate, parse_rule
 from domain.referrals.state import (
@@ -36,13 +36,16 @@ def load(tx: Tx, events: Sequence[Incoming]) -> BatchState:
 
 
 def code_of(state: BatchState, event: Incoming) -> Code | None:
-    """The code that an event names, else the one remembered for its referred user."""
-    name = event.data.code
-    if name is not None:
-        return state.codes.get((event.merchant_id, name))
-    remembered = state.remembered.get((event.merchant_id, event.data.referred_user_id), [])
-    known = [row for row in remembered if row.attributed_at <= event.time] or remembered
-    return state.codes_by_id.get(known[-1].code_id) if known else None
+    """The code that an event names, else the newest that its referred user came by until then."""
+    if event.data.code is not None:
+        return state.codes.get((event.merchant_id, event.data.code))
+    seen = state.remembered.get((event.merchant_id, event.data.referred_user_id), [])
+    known = [a for a in seen if a.made_by is None]
+    if not known:
+        return None
+    before = [a for a in known if a.attributed_at <= event.time]
+    newest = max(before or known, key=lambda a: (a.attributed_at, a.program_id))
+    return state.codes_by_id[newest.code_id]
 
 
 def program_of(row: Any) -> Program:
@@ -82,16 +85,22 @@ def _uses_code(events: Iterable[Incoming]) -> list[Incoming]:
 def _load_codes(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
     using = _uses_code(events)
     named = {(e.merchant_id, e.data.code) for e in using if e.data.code is not None}
-    unnamed = {(e.merchant_id, e.data.referred_user_id) for e in using if e.data.code is None}
     for row in store.codes_by_name(tx, named):
         code = _code(row)
         state.codes[row.merchant_id, row.code] = code
         state.codes_by_id[row.id] = code
+    unnamed = {(e.merchant_id, e.data.referred_user_id) for e in using if e.data.code is None}
     if not unnamed:
         return
-    for row in store.attributions_of_users(tx, unnamed):
-        state.remembered.setdefault((row.merchant_id, row.referred_user_id), []).append(row)
-    wanted = {row.code_id for rows in state.remembered.values() for row in rows}
+    state.candidates = {user: set() for user in unnamed}
+    for event in using:
+        user = (event.merchant_id, event.data.referred_user_id)
+        code_named = state.codes.get((event.merchant_id, event.data.code or ""))
+        if user in unnamed and code_named:
+            state.candidates[user].add(code_named.id)
+    for row in attribution_store.attributed_codes(tx, unnamed):
+        state.candidates[row.merchant_id, row.referred_user_id].add(row.code_id)
+    wanted = set[int]().union(*state.candidates.values())
     for row in store.codes_by_id(tx, wanted - set(state.codes_by_id)):
         state.codes_by_id[row.id] = _code(row)
 
@@ -133,19 +142,20 @@ def _lock_limited_codes(tx: Tx, state: BatchState) -> None:
 
 
 def _lock_referrers(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
-    keys: set[tuple[int, int, str, int]] = set()
+    owners: set[tuple[int, int, str]] = set()
     for event in events:
         if event.type == "conversion.recorded":
-            code = code_of(state, event)
-            owner, program_id = (code.user_id, code.program_id) if code else ("", 0)
+            for code in _may_count_for(state, event):
+                owners.add((event.merchant_id, code.program_id, code.user_id))
         elif event.type == "conversion.refunded":
             found = state.trackings.get((event.merchant_id, event.data.transaction_id))
-            owner, program_id = (found.referrer_user_id, found.program_id) if found else ("", 0)
-        else:
-            continue
-        program = state.programs.get(program_id)
-        if program is not None and program.needs_order:
-            keys.add((event.merchant_id, program.id, owner, program.version))
+            if found:
+                owners.add((event.merchant_id, found.program_id, found.referrer_user_id))
+    keys = {
+        (*owner, program.version)
+        for owner in owners
+        if (program := state.programs[owner[1]]).needs_order
+    }
     if not keys:
         return
     for row in store.lock_referrer_states(tx, keys):
@@ -154,27 +164,61 @@ def _lock_referrers(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> No
         )
 
 
+def _may_count_for(state: BatchState, event: Incoming) -> list[Code]:
+    if event.data.code is not None:
+        code = state.codes.get((event.merchant_id, event.data.code))
+        return [code] if code else []
+    candidates = state.candidates[event.merchant_id, event.data.referred_user_id]
+    return [state.codes_by_id[code_id] for code_id in candidates]
+
+
 def _load_attributions(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
-    wanted: dict[tuple[int, int, str], tuple[int, Any]] = {}
+    """Add what the events attribute (the first of a user and program stays), then load the rest.
+
+    Rows are added before others are locked: who waits for somebody's new row holds no old one that the
+    other may want.
+    """
+    wanted: dict[tuple[int, int, str], tuple[Code, Incoming]] = {}
     for event in _uses_code(events):
-        code = code_of(state, event)
+        code = state.codes.get((event.merchant_id, event.data.code or ""))
         if code is None:
             continue
-        referred = event.data.referred_user_id
+        key = (event.merchant_id, code.program_id, event.data.referred_user_id)
         program = state.programs[code.program_id]
-        if code_refusal(program, code, referred, event.time) is None:
-            wanted.setdefault((event.merchant_id, code.program_id, referred), (code.id, event.time))
-    if not wanted:
-        return
-    counted = [p.id for p in state.programs.values() if p.counts_referred]
-    rows = store.attributions(tx, wanted, lock_programs=counted)
-    missing = set(wanted) - {(r.merchant_id, r.program_id, r.referred_user_id) for r in rows}
-    if missing:
-        store.add_attributions(tx, [(*key, *wanted[key]) for key in missing])
-        rows = store.attributions(tx, wanted, lock_programs=counted)
-    for row in rows:
+        if code_refusal(program, code, key[2], event.time) is None:
+            wanted.setdefault(key, (code, event))
+    known = {
+        (user[0], state.codes_by_id[code_id].program_id, user[1])
+        for user, code_ids in state.candidates.items()
+        for code_id in code_ids
+    }
+    counted = {p.id: p.version for p in state.programs.values() if p.counts_referred}
+    for row in attribution_store.add_attributions(
+        tx,
+        [
+            (*key, code.id, event.time, counted.get(code.program_id, 0))
+            for key, (code, event) in wanted.items()
+        ],
+    ):
+        key = (row.merchant_id, row.program_id, row.referred_user_id)
+        code, event = wanted.pop(key)
+        state.attributions[key] = AttributionState(
+            row.id, code.program_id, code.id, event.time, made_by=event.inbox_id
+        )
+    old = (known | set(wanted)) - set(state.attributions)
+    for row in attribution_store.attributions(tx, old, counted=counted):
         state.attributions[row.merchant_id, row.program_id, row.referred_user_id] = (
             AttributionState(
-                row.id, row.code_id, row.attributed_at, row.rewarded, row.first_rewarded_at
+                row.id,
+                row.program_id,
+                row.code_id,
+                row.attributed_at,
+                row.rewarded,
+                row.first_rewarded_at,
             )
         )
+    for user, code_ids in state.candidates.items():
+        programs = {state.codes_by_id[code_id].program_id for code_id in code_ids}
+        found = [state.attributions.get((user[0], program, user[1])) for program in programs]
+        # One that somebody else added just now, by a code that we did not look at, came after us.
+        state.remembered[user] = [a for a in found if a and a.code_id in code_ids]

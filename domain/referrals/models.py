@@ -91,6 +91,8 @@ attributions = Table(
     # Rewarded conversions of this referred user so far: what one_time and recurring look at.
     Column("rewarded", Integer, nullable=False, server_default=text("0")),
     at_column("first_rewarded_at", nullable=True),
+    # The program version up to which the two are complete, as in referrer_states.
+    Column("counted_version", Integer, nullable=False, server_default=text("0")),
     created_at(),
     UniqueConstraint("merchant_id", "program_id", "referred_user_id"),
 )

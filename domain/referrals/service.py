@@ -7,7 +7,7 @@ from typing import Final
 
 from domain.db import Tx
 from domain.earnings.rules import NewEarning
-from domain.referrals import loading, store
+from domain.referrals import attribution_store, loading, store
 from domain.referrals.loading import SOURCE, code_of
 from domain.referrals.rules.conversions import (
     Conversion,
@@ -21,6 +21,7 @@ from domain.referrals.rules.conversions import (
 from domain.referrals.rules.refunds import take_back
 from domain.referrals.rules.rewards import History, reward_for
 from domain.referrals.state import (
+    AttributionState,
     BatchState,
     EarningRef,
     Incoming,
@@ -57,19 +58,22 @@ def apply(tx: Tx, events: Sequence[Incoming], refused_before: set[tuple[int, str
     state = loading.load(tx, events)
     refused = set(refused_before)
     outcomes: list[Outcome] = [None] * len(events)
-    held: dict[tuple[int, str], list[int]] = {}
+    idle: dict[tuple[int, str], list[int]] = {}
     for position, event in enumerate(events):
         outcome = outcomes[position] = _APPLY[event.type](state, event, refused)
         transaction = (event.merchant_id, getattr(event.data, "transaction_id", None) or "")
-        if isinstance(outcome, Waiting):
-            held.setdefault(transaction, []).append(position)
+        if isinstance(outcome, Waiting | Noted):
+            idle.setdefault(transaction, []).append(position)
         elif event.type == "conversion.recorded":
             if isinstance(outcome, Refusal) and transaction not in state.trackings:
                 refused.add(transaction)
-            # What waited for this conversion follows it at once, in the order in which it happened.
-            waited = held.pop(transaction, [])
-            for follower in sorted(waited, key=lambda i: (events[i].time, events[i].inbox_id)):
+            # What had nothing to reverse follows this conversion at once, in the order in which it
+            # happened; while that is refused, it stays.
+            followers = sorted(idle.get(transaction, []), key=lambda i: events[i].order)
+            for follower in followers:
                 outcomes[follower] = _refund(state, events[follower], refused)
+            if transaction in state.trackings:
+                idle.pop(transaction, None)
     _flush(tx, state)
     return Applied(outcomes, state.earnings)
 
@@ -82,11 +86,20 @@ def _attribute(state: BatchState, event: Incoming, _refused: set[tuple[int, str]
     refusal = code_refusal(program, code, event.data.referred_user_id, event.time)
     if refusal:
         return refusal
-    known = state.attributions[event.merchant_id, program.id, event.data.referred_user_id]
+    known = _attribution(state, event, program)
+    assert known is not None, "loaded, or added, for every code that can be used"
     # The first attribution stays; the same one told again, but earlier, opens the window earlier.
     if known.code_id == code.id and event.time < known.attributed_at:
-        known.attributed_at, known.changed = event.time, True
+        known.attributed_at, known.moved = event.time, True
     return None
+
+
+def _attribution(state: BatchState, event: Incoming, program: Program) -> AttributionState | None:
+    key = (event.merchant_id, program.id, event.data.referred_user_id)
+    attribution = state.attributions.get(key)
+    if attribution and attribution.made_by == event.inbox_id:
+        attribution.made_by = None
+    return attribution
 
 
 def _convert(state: BatchState, event: Incoming, _refused: set[tuple[int, str]]) -> Outcome:
@@ -99,7 +112,7 @@ def _convert(state: BatchState, event: Incoming, _refused: set[tuple[int, str]])
         return Refusal("code_not_found", named)
     program = state.programs[code.program_id]
     conversion = Conversion(data.referred_user_id, data.amount, data.currency, event.time)
-    attribution = state.attributions.get((event.merchant_id, program.id, data.referred_user_id))
+    attribution = _attribution(state, event, program)
     referrer = state.referrers.get((event.merchant_id, program.id, code.user_id))
     transaction = (event.merchant_id, data.transaction_id) if data.transaction_id else None
     follows = attribution is not None and attribution.code_id == code.id
@@ -123,10 +136,10 @@ def _convert(state: BatchState, event: Incoming, _refused: set[tuple[int, str]])
         state.trackings[transaction] = tracking
     if code.max_uses is not None:
         state.code_uses[code.id] = used + 1
-    if attribution is not None and tracking.amount_earned:
+    if attribution is not None and tracking.amount_earned and program.counts_referred:
         attribution.rewarded += 1
         attribution.first_rewarded_at = attribution.first_rewarded_at or event.time
-        attribution.changed = attribution.changed or program.counts_referred
+        attribution.counted = True
     return None
 
 
@@ -304,11 +317,14 @@ def _flush(tx: Tx, state: BatchState) -> None:
         store.update_referrer_states(
             tx, [(r.id, r.last_seq, r.conversions, r.volume, r.rewards) for r in referrers]
         )
-    attributions = [a for a in state.attributions.values() if a.changed]
-    if attributions:
-        store.update_attributions(
-            tx, [(a.id, a.attributed_at, a.rewarded, a.first_rewarded_at) for a in attributions]
-        )
+    moved = [(a.id, a.attributed_at) for a in state.attributions.values() if a.moved]
+    if moved:
+        attribution_store.move_attributions(tx, moved)
+    counted = [
+        (a.id, a.rewarded, a.first_rewarded_at) for a in state.attributions.values() if a.counted
+    ]
+    if counted:
+        attribution_store.count_attributions(tx, counted)
 
 
 def _flush_reversals(tx: Tx, state: BatchState) -> None:

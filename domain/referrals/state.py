@@ -23,6 +23,9 @@ class Incoming(Protocol):
     def time(self) -> datetime: ...
     @property
     def data(self) -> Any: ...
+    @property
+    def order(self) -> Any:
+        """What events that waited are sorted by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,20 @@ def transaction_correlation(transaction_id: str) -> str:
 
 @dataclass(slots=True)
 class AttributionState:
-    """An ``attributions`` row; ``changed`` tells the flush to write it."""
+    """An ``attributions`` row; ``moved`` and ``counted`` tell the flush what to write.
+
+    ``made_by`` is the event of this batch that adds it: those before that event do not see it.
+    """
 
     id: int
+    program_id: int
     code_id: int
     attributed_at: datetime
-    rewarded: int
-    first_rewarded_at: datetime | None
-    changed: bool = False
+    rewarded: int = 0
+    first_rewarded_at: datetime | None = None
+    made_by: int | None = None
+    moved: bool = False
+    counted: bool = False
 
 
 @dataclass(slots=True)
@@ -134,8 +143,10 @@ class BatchState:
     codes: dict[tuple[int, str], Code] = field(default_factory=dict)
     codes_by_id: dict[int, Code] = field(default_factory=dict)
     programs: dict[int, Program] = field(default_factory=dict)
-    # (merchant, referred user) → the newest attribution, for conversions without a code
-    remembered: dict[tuple[int, str], list[Any]] = field(default_factory=dict)
+    # (merchant, referred user) → codes that a conversion without a code may follow, and of those the
+    # attributions that it sees
+    candidates: dict[tuple[int, str], set[int]] = field(default_factory=dict)
+    remembered: dict[tuple[int, str], list[AttributionState]] = field(default_factory=dict)
     attributions: dict[tuple[int, int, str], AttributionState] = field(default_factory=dict)
     referrers: dict[tuple[int, int, str], ReferrerState] = field(default_factory=dict)
     trackings: dict[tuple[int, str], TrackingState] = field(default_factory=dict)

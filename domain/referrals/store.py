@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import text
 
-from domain.db import Tx, copy_rows, next_ids
+from domain.db import Tx, advisory_lock, copy_rows, next_ids
 
 TRACKING_COLUMNS = [
     "id",
@@ -77,26 +77,24 @@ _CODES_BY_ID = text(
 _CODES_BY_ID_LOCKED = text(f"{_CODES_BY_ID.text} ORDER BY id FOR NO KEY UPDATE")
 
 
-def attributions_of_users(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
-    """All attributions of (merchant, referred user), the newest last."""
-    merchants, users = _columns(keys, 2)
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT a.id, a.merchant_id, a.program_id, a.referred_user_id, a.code_id, a.attributed_at
-                FROM unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[])) AS k (merchant_id, user_id)
-                JOIN attributions a ON a.merchant_id = k.merchant_id AND a.referred_user_id = k.user_id
-                ORDER BY a.attributed_at, a.id
-                """
-            ),
-            {"merchants": merchants, "users": users},
-        )
-    )
+def lock_program_terms(tx: Tx, ids: Iterable[int], *, shared: bool) -> None:
+    """Keep programs' terms as they are (``shared``: a batch), or keep batches out (to change them).
+
+    Advisory locks, because they queue: batches that overlap would share a row's lock for ever, and who
+    wants to change a program would wait as long.
+    """
+    keys = (blake2b(f"program/{program_id}".encode(), digest_size=8).digest() for program_id in ids)
+    advisory_lock(tx, (int.from_bytes(key, "big", signed=True) for key in keys), shared=shared)
 
 
 def share_programs(tx: Tx, ids: Iterable[int]) -> list[Any]:
-    """Programs at their present version. The share lock makes a change of version wait for this batch."""
+    """Programs at their present version, which stays present until this transaction ends.
+
+    The version is read by a statement of its own after the lock: one that waited for a change would
+    still see the terms from before it.
+    """
+    ordered = sorted(set(ids))
+    lock_program_terms(tx, ordered, shared=True)
     return list(
         tx.execute(
             text(
@@ -105,85 +103,11 @@ def share_programs(tx: Tx, ids: Iterable[int]) -> list[Any]:
                        v.window_days, v.max_rewards_per_referrer, v.min_amount, v.payout_method
                 FROM programs p
                 JOIN program_versions v ON v.program_id = p.id AND v.version = p.version
-                WHERE p.id = ANY(:ids) ORDER BY p.id FOR SHARE OF p
+                WHERE p.id = ANY(:ids)
                 """
             ),
-            {"ids": sorted(set(ids))},
+            {"ids": ordered},
         )
-    )
-
-
-def add_attributions(tx: Tx, keys: Iterable[tuple[int, int, str, int, datetime]]) -> None:
-    """Remember (merchant, program, referred user, code, since) where nothing is remembered yet."""
-    ordered = sorted(set(keys))
-    if not ordered:
-        return
-    merchants, programs, users, codes, times = _columns(ordered, 5)
-    tx.execute(
-        text(
-            """
-            INSERT INTO attributions (merchant_id, program_id, referred_user_id, code_id, attributed_at)
-            SELECT k.m, k.p, k.u, k.c, k.t
-            FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]),
-                        CAST(:codes AS bigint[]), CAST(:times AS timestamptz[]))
-                 WITH ORDINALITY AS k (m, p, u, c, t, position)
-            ORDER BY position ON CONFLICT DO NOTHING
-            """
-        ),
-        {
-            "merchants": merchants,
-            "programs": programs,
-            "users": users,
-            "codes": codes,
-            "times": times,
-        },
-    )
-
-
-def attributions(
-    tx: Tx, keys: Iterable[tuple[int, int, str]], *, lock_programs: Sequence[int]
-) -> list[Any]:
-    """Attributions by (merchant, program, referred user); those of ``lock_programs`` locked, id order."""
-    merchants, programs, users = _columns(sorted(set(keys)), 3)
-    parameters = {
-        "merchants": merchants,
-        "programs": programs,
-        "users": users,
-        "locked": list(lock_programs),
-    }
-    if lock_programs:
-        tx.execute(text(_ATTRIBUTIONS_LOCK), parameters)
-    return list(tx.execute(text(_ATTRIBUTIONS), parameters))
-
-
-_ATTRIBUTION_KEYS = """
-    SELECT a.id FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]))
-        AS k (merchant_id, program_id, referred_user_id)
-    JOIN attributions a USING (merchant_id, program_id, referred_user_id)
-"""
-_ATTRIBUTIONS_LOCK = f"""
-    SELECT id FROM attributions
-    WHERE id IN ({_ATTRIBUTION_KEYS} WHERE a.program_id = ANY(:locked)) ORDER BY id FOR NO KEY UPDATE
-"""  # noqa: S608 - no value is spliced in
-_ATTRIBUTIONS = f"""
-    SELECT id, merchant_id, program_id, referred_user_id, code_id, attributed_at, rewarded, first_rewarded_at
-    FROM attributions WHERE id IN ({_ATTRIBUTION_KEYS})
-"""  # noqa: S608 - no value is spliced in
-
-
-def update_attributions(tx: Tx, rows: Sequence[tuple[int, datetime, int, datetime | None]]) -> None:
-    """Write (id, attributed_at, rewarded, first_rewarded_at) back."""
-    ids, since, rewarded, first = _columns(rows, 4)
-    tx.execute(
-        text(
-            """
-            UPDATE attributions a SET attributed_at = k.since, rewarded = k.rewarded, first_rewarded_at = k.first
-            FROM unnest(CAST(:ids AS bigint[]), CAST(:since AS timestamptz[]), CAST(:rewarded AS int[]),
-                        CAST(:first AS timestamptz[])) AS k (id, since, rewarded, first)
-            WHERE a.id = k.id
-            """
-        ),
-        {"ids": ids, "since": since, "rewarded": rewarded, "first": first},
     )
 
 
@@ -282,18 +206,16 @@ def add_code_uses(tx: Tx, uses: Mapping[int, int]) -> None:
 def trackings_by_transaction(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
     """Trackings by (merchant, transaction). The caller holds the transactions' advisory locks."""
     merchants, transactions = _columns(keys, 2)
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT t.* FROM unnest(CAST(:merchants AS bigint[]), CAST(:transactions AS text[]))
-                    AS k (merchant_id, transaction_id)
-                JOIN trackings t USING (merchant_id, transaction_id)
-                """
-            ),
-            {"merchants": merchants, "transactions": transactions},
-        )
-    )
+    parameters = {"merchants": merchants, "transactions": transactions}
+    return list(tx.execute(text(_TRACKINGS), parameters))
+
+
+_TRACKINGS = f"""
+    SELECT {", ".join(TRACKING_COLUMNS)}
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:transactions AS text[]))
+        AS k (merchant_id, transaction_id)
+    JOIN trackings t USING (merchant_id, transaction_id)
+"""  # noqa: S608 - columns are constants
 
 
 def reversal_ids(tx: Tx, tracking_ids: Sequence[int]) -> list[Any]:

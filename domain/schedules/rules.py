@@ -19,6 +19,9 @@ from domain.errors import Invalid
 
 MAX_CATCH_UP: Final = 1_000
 """Fires made up for at most in one tick with ``catch_up = all``; the rest follow in the next ticks."""
+CRON_FIELDS: Final = 5
+"""Minute, hour, day of month, month, day of week. A sixth, for seconds, is for intervals."""
+_LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,10 @@ def validate(timing: Timing) -> None:
         return
     try:
         ZoneInfo(timing.zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: `Europe` is a directory
         raise Invalid("zone", f"{timing.zone!r} is no IANA time zone (as Europe/Berlin)") from None
+    if len(timing.expression.split()) != CRON_FIELDS:
+        raise Invalid("cron", f"{timing.expression!r} must have {CRON_FIELDS} fields, as 0 3 1 * *")
     try:
         CronSim(timing.expression, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
@@ -63,7 +68,9 @@ def next_after(timing: Timing, after: datetime) -> datetime:
     if isinstance(timing, Every):
         seconds = int(after.timestamp()) // timing.seconds * timing.seconds + timing.seconds
         return datetime.fromtimestamp(seconds, UTC)
-    return next(CronSim(timing.expression, after.astimezone(ZoneInfo(timing.zone)))).astimezone(UTC)
+    local = CronSim(timing.expression, after.astimezone(ZoneInfo(timing.zone)))
+    # In the second of two equal hours the first answer lies in the first of them.
+    return next(fire for fire in (one.astimezone(UTC) for one in local) if fire > after)
 
 
 def due_fires(
@@ -73,9 +80,25 @@ def due_fires(
     if isinstance(timing, Every):
         latest = next_after(timing, now - timedelta(seconds=timing.seconds))
         return [latest] if latest >= next_fire_at else [next_fire_at] if next_fire_at <= now else []
-    fires: list[datetime] = []
-    fire = next_fire_at
-    while fire <= now and (catch_up == "latest" or len(fires) < MAX_CATCH_UP):
-        fires = [fire] if catch_up == "latest" else [*fires, fire]
-        fire = next_after(timing, fire)
+    if next_fire_at > now:
+        return []
+    if catch_up == "latest":
+        return [_latest(timing, next_fire_at, now)]
+    fires = [next_fire_at]
+    while len(fires) < MAX_CATCH_UP and (fire := next_after(timing, fires[-1])) <= now:
+        fires.append(fire)
     return fires
+
+
+def _latest(timing: Cron, first: datetime, now: datetime) -> datetime:
+    # Looks back an hour, a day, …: a schedule of every minute that slept for a year is found in an hour.
+    for back in _LOOK_BACK:
+        if now - back <= first:
+            break
+        fire = next_after(timing, now - back)
+        if fire <= now:
+            first = fire
+            break
+    while (fire := next_after(timing, first)) <= now:
+        first = fire
+    return first

@@ -39,7 +39,8 @@ def set_(
     if sandbox_account:
         if not is_sandbox(settings.stripe_url):
             raise Invalid("--sandbox-account", "works with the sandbox only; give --account acct_…")
-        account = SandboxClient(settings.stripe_url).new_account(merchant, user)
+        with SandboxClient(settings.stripe_url) as sandbox:
+            account = sandbox.new_account(merchant, user)
     if account is None or not account.startswith("acct_"):
         raise Invalid("--account", "is the connected account's id, as acct_…")
     with transaction(rt.engine) as tx:

@@ -6,11 +6,12 @@ import typer
 
 from domain import clock
 from domain.audit import service as audit
-from domain.db import transaction
+from domain.db import Tx, transaction
 from domain.errors import Invalid
 from domain.merchants import service as merchants
 from domain.money import format_minor, is_currency
 from domain.payouts import service
+from domain.payouts.errors import NoSuchPayout
 from domain.payouts.rules import Skip
 from domain.payouts.service import Preview, RunSpec
 from domain.payouts.store import listing
@@ -116,6 +117,58 @@ def list_(
     )
 
 
+PayoutId = Annotated[int, typer.Argument(metavar="PAYOUT", help="its number in `payouts list`")]
+
+
+@app.command(epilog="Example: payspool payouts retry acme 7")
+def retry(merchant: MerchantKey, payout: PayoutId) -> None:
+    """Send a failed payout again, under a new attempt. An unknown one is never retried."""
+    with session.for_merchant(merchant) as (tx, found):
+        _of_merchant(tx, found.id, payout)
+        service.retry(tx, payout)
+        _audit(tx, found.id, "payout.retried", payout, None)
+    session.say(f"Payout {payout} is sent again.")
+
+
+@app.command(epilog="Example: payspool payouts cancel acme 7 --reason 'paid by hand'")
+def cancel(
+    merchant: MerchantKey,
+    payout: PayoutId,
+    reason: Annotated[str, typer.Option(help="kept with the payout")],
+) -> None:
+    """Give a payout up that has not been paid: its earnings can be claimed again."""
+    with session.for_merchant(merchant) as (tx, found):
+        _of_merchant(tx, found.id, payout)
+        service.cancel(tx, payout, reason=reason)
+        _audit(tx, found.id, "payout.canceled", payout, reason)
+    session.say(f"Payout {payout} is canceled; its earnings can be claimed by the next run.")
+
+
+@app.command(
+    epilog="Example: payspool payouts abandon acme 7 --evidence 'no transfer in the Stripe dashboard'"
+)
+def abandon(
+    merchant: MerchantKey,
+    payout: PayoutId,
+    evidence: Annotated[
+        str | None, typer.Option(help="what was looked at and seen; proposes it")
+    ] = None,
+) -> None:
+    """Give up an attempt whose outcome cannot be found out: one person proposes, another agrees."""
+    with session.for_merchant(merchant) as (tx, found):
+        _of_merchant(tx, found.id, payout)
+        if evidence is not None:
+            service.propose_abandon(tx, payout, evidence=evidence, actor=session.me())
+        else:
+            service.agree_abandon(tx, payout, actor=session.me())
+    if evidence is not None:
+        session.say(
+            f"Proposed. Another person agrees with: payspool payouts abandon {merchant} {payout}"
+        )
+    else:
+        session.say(f"Given up. Now `payspool payouts retry {merchant} {payout}`, or cancel it.")
+
+
 @app.command(epilog="Example: payspool payouts schedule acme '0 6 1 * *' --minimum usd=1000")
 def schedule(
     merchant: MerchantKey,
@@ -136,6 +189,24 @@ def schedule(
             after={"cron": cron, "zone": zone, "minimum": minimum},
         )
     session.say("Scheduled; `payspool schedule list` shows the next run.")
+
+
+def _of_merchant(tx: Tx, merchant_id: int, payout_id: int) -> None:
+    """Raises NoSuchPayout unless the payout is this merchant's."""
+    if service.route(tx, payout_id).merchant_id != merchant_id:
+        raise NoSuchPayout("payout", payout_id)
+
+
+def _audit(tx: Tx, merchant_id: int, action: str, payout_id: int, reason: str | None) -> None:
+    audit.record(
+        tx,
+        session.me(),
+        action,
+        merchant_id=merchant_id,
+        subject_kind="payout",
+        subject_id=payout_id,
+        reason=reason,
+    )
 
 
 def _minimums(given: list[str] | None) -> dict[str, int]:

@@ -54,6 +54,10 @@ def api(
     port: Annotated[
         int | None, typer.Option(help="PAYSPOOL_API_PORT by default; 0: a free one")
     ] = None,
+    port_file: Annotated[
+        Path | None,
+        typer.Option(help="take the next port if it is in use, and write here which one"),
+    ] = None,
 ) -> None:
     """Run the HTTP API."""
     import uvicorn
@@ -61,14 +65,13 @@ def api(
     from payspool import serving
 
     found = _configured("api")
-    uvicorn.run(
-        serving.build_app(found),
-        host=host or found.api_host,
-        port=found.api_port if port is None else port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=10,
-    )
+    app = serving.build_app(found)
+    wanted = found.api_port if port is None else port
+    with serving.listen(host or found.api_host, wanted, port_file) as listener:
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=10
+        )
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def sandbox(

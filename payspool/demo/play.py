@@ -53,15 +53,15 @@ class Stage:
 
 def set_up(rt: Runtime, box: SecretBox, stripe_url: str, founders: list[story.Founder]) -> Stage:
     """Add the story's merchant, programs, codes, schedules and sandbox accounts, or find them."""
-    sandbox = SandboxClient(stripe_url)
-    known = sandbox.accounts(story.MERCHANT)
-    accounts = {
-        f.customer: known.get(f.customer) or sandbox.new_account(story.MERCHANT, f.customer)
-        for f in founders
-        if f.has_account
-    }
-    if not sandbox.balance().get(story.CURRENCY):
-        sandbox.fund(FUNDS, story.CURRENCY)
+    with SandboxClient(stripe_url) as sandbox:
+        known = sandbox.accounts(story.MERCHANT)
+        accounts = {
+            f.customer: known.get(f.customer) or sandbox.new_account(story.MERCHANT, f.customer)
+            for f in founders
+            if f.has_account
+        }
+        if not sandbox.balance().get(story.CURRENCY):
+            sandbox.fund(FUNDS, story.CURRENCY)
     with transaction(rt.engine) as tx:
         try:
             return Stage(merchants.get(tx, story.MERCHANT), accounts, resumed=True)

@@ -26,7 +26,7 @@ from payspool.embedded.errors import (
 
 ROOT_HOME = Path("/var/lib/payspool")
 INSTANCE_LOCK = "instance.lock"  # also what tells a data directory of ours from any other folder
-OUR_FOLDERS = ("conf", "logs", "postgres", "postgres.new", "valkey")
+OUR_FOLDERS = ("conf", "logs", "postgres", "valkey")
 NAME_TAIL_CHARS = 40
 # The address of a Unix socket holds 104 bytes on macOS and 108 on Linux, its end mark included
 # (unix(4), unix(7)); the longest name that we put into the folder is `.s.PGSQL.65535.lock`.

@@ -90,9 +90,7 @@ def signal_same(pid: int, mark: str, number: int) -> bool:
     """
     pinned = -1
     try:
-        if sys.platform == "linux" and hasattr(os, "pidfd_open"):
-            with contextlib.suppress(PermissionError, NotImplementedError):
-                pinned = _pidfd(pid)
+        pinned = _pidfd(pid)
         if not is_same(pid, mark):
             return False
         if pinned >= 0 and sys.platform == "linux":
@@ -108,13 +106,14 @@ def signal_same(pid: int, mark: str, number: int) -> bool:
 
 
 def _pidfd(pid: int) -> int:
-    assert sys.platform == "linux"
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise
-    except OSError:  # a kernel or sandbox without it
-        return -1
+    if sys.platform == "linux" and hasattr(os, "pidfd_open"):
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise
+        except OSError:  # a kernel or a sandbox without it
+            return -1
+    return -1
 
 
 def group_members(leader: int) -> list[tuple[int, str]]:

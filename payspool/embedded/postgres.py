@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from payspool.embedded.guard import empty_folder, start_mark
 from payspool.embedded.guarding import Rank
 from payspool.embedded.leftovers import working_directory
 from payspool.embedded.server import Server
+
+ASIDE = "postgres.new"  # where a database is made, before it is renamed into its place
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +109,8 @@ class Postgres(Server):
         return f"postgresql+psycopg://{role}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def prepare(self) -> None:
+        for left in self.data.parent.glob(f"{ASIDE}.*"):  # of starts that were killed
+            shutil.rmtree(left, ignore_errors=True)
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
         make_server_folder(self.data, self.account)
@@ -178,10 +183,13 @@ class Postgres(Server):
         )
 
     def _initdb(self) -> None:
-        """Make the database aside and rename it: a killed initdb leaves nothing half made in place."""
+        """Make the database aside and rename it: a killed initdb leaves nothing half made in place.
+
+        The folder's name is new each time: an initdb whose supervisor and guard were both killed before
+        it was recorded may still be writing into its own.
+        """
         require_name(self.account)
-        aside = self.data.with_name("postgres.new")
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = self.data.with_name(f"{ASIDE}.{secrets.token_hex(4)}")
         place, self.data = self.data, aside
         try:
             make_server_folder(aside, self.account)

@@ -20,7 +20,13 @@ import psutil
 from sqlalchemy import Engine, text
 
 from domain.db import connect
-from payspool.embedded import Embedded, Endpoints, read_running, scratch_data_dir
+from payspool.embedded import (
+    Embedded,
+    Endpoints,
+    default_data_dir,
+    read_running,
+    scratch_data_dir,
+)
 from payspool.embedded.guard import is_same, start_mark
 
 CHECKOUT = Path(__file__).parents[2]
@@ -75,23 +81,34 @@ class Started:
 
 
 class Installation:
-    """Payspool on a folder of its own. ``env`` adds to our environment without its PAYSPOOL_ names."""
+    """Payspool on a folder of its own. ``env`` adds to our environment without its PAYSPOOL_ names.
 
-    def __init__(self, folder: Path, *, checkout: Path = CHECKOUT, **env: str) -> None:
+    ``usual_place`` leaves its data where a checkout keeps them that nobody told otherwise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        checkout: Path = CHECKOUT,
+        usual_place: bool = False,
+        **env: str,
+    ) -> None:
         self.folder, self.checkout = folder, checkout
-        self.data = folder / "data"
+        self.data = default_data_dir(checkout) if usual_place else folder / "data"
         self._token = secrets.token_hex(8)
         self._started: list[Started] = []
         self._seen: dict[int, str] = {}
         self._engines: dict[str, Engine] = {}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("PAYSPOOL_")}
         self.env = inherited | {
-            "PAYSPOOL_DATA_DIR": str(self.data),
             "PAYSPOOL_API_PORT": "0",
             "COLUMNS": "300",  # a table in a pipe is not to be folded
             MARK: self._token,
             **env,
         }
+        if not usual_place:
+            self.env["PAYSPOOL_DATA_DIR"] = str(self.data)
 
     # Commands
 
@@ -207,7 +224,8 @@ class Installation:
             for pid, mark in self._seen.items():
                 if is_same(pid, mark):
                     os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.data, self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _is_of_it(self, process: psutil.Process) -> bool:
         if process.pid == os.getpid():
@@ -279,9 +297,11 @@ def new_folder() -> Path:
 
 
 @contextmanager
-def installed(checkout: Path = CHECKOUT, **env: str) -> Iterator[Installation]:
+def installed(
+    checkout: Path = CHECKOUT, *, usual_place: bool = False, **env: str
+) -> Iterator[Installation]:
     """An installation that is gone afterwards, processes and data."""
-    made = Installation(new_folder(), checkout=checkout, **env)
+    made = Installation(new_folder(), checkout=checkout, usual_place=usual_place, **env)
     try:
         yield made
     finally:

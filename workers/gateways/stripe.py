@@ -18,10 +18,11 @@ import stripe
 from tenacity import RetryCallState, Retrying, retry_if_result
 from tenacity.wait import wait_random_exponential
 
+from domain.merchants.rules import Mode
 from domain.payouts.gateway import Deadline, Found, Order, PayeeCheck
 from domain.payouts.rules import MAX_TRIES, ONE_TRY, GatewayOutcome, transfer_group
 from domain.payouts.rules.attempts import CONNECT_SECONDS, MAX_PAUSE_SECONDS, READ_SECONDS
-from workers.gateways.stripe_keys import Mode, check_key
+from workers.gateways.stripe_keys import check_key
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version that new attempts are sent under; a test compares it with the installed SDK's."""

@@ -1,5 +1,6 @@
 """Use cases of payouts: build a run, send it so that it cannot pay twice, settle what is unknown."""
 
+from domain.payouts.service.abandoning import agree_abandon, propose_abandon
 from domain.payouts.service.building import RunResult, build_run, run_result
 from domain.payouts.service.checking import Total, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
@@ -33,6 +34,7 @@ __all__ = [
     "RunResult",
     "RunSpec",
     "Total",
+    "agree_abandon",
     "apply_payees",
     "begin_attempt",
     "begin_resolution",
@@ -41,6 +43,7 @@ __all__ = [
     "cancel",
     "check_invariants",
     "preview",
+    "propose_abandon",
     "put_payees",
     "record_found",
     "record_outcome",

@@ -155,7 +155,7 @@ def parse_rule(raw: Mapping[str, Any]) -> Rule:
         "recurring": {"amount", "basis_points", "cap", "max_payments", "duration_days"},
         "tiered": {"by", "tiers"},
     }
-    if kind not in allowed:
+    if not isinstance(kind, str) or kind not in allowed:
         raise Invalid("rule.kind", f"is one of {', '.join(allowed)}")
     unknown = sorted(set(raw) - allowed[kind] - {"kind"})
     if unknown:

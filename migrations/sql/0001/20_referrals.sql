@@ -7,13 +7,14 @@ END $$;
 
 CREATE TRIGGER keep_tracking BEFORE UPDATE ON trackings FOR EACH ROW
 WHEN (
-    (OLD.merchant_id, OLD.inbox_id, OLD.referrer_user_id, OLD.referred_user_id, OLD.code_id, OLD.program_id,
-     OLD.program_version, OLD.transaction_id, OLD.transaction_amount, OLD.amount_earned,
-     OLD.referee_amount_earned, OLD.currency, OLD.converted_at, OLD.seq, OLD.explanation)
+    (OLD.id, OLD.created_at, OLD.merchant_id, OLD.inbox_id, OLD.referrer_user_id, OLD.referred_user_id,
+     OLD.code_id, OLD.program_id, OLD.program_version, OLD.transaction_id, OLD.transaction_amount,
+     OLD.amount_earned, OLD.referee_amount_earned, OLD.currency, OLD.converted_at, OLD.seq, OLD.explanation)
     IS DISTINCT FROM
-    (NEW.merchant_id, NEW.inbox_id, NEW.referrer_user_id, NEW.referred_user_id, NEW.code_id, NEW.program_id,
-     NEW.program_version, NEW.transaction_id, NEW.transaction_amount, NEW.amount_earned,
-     NEW.referee_amount_earned, NEW.currency, NEW.converted_at, NEW.seq, NEW.explanation)
+    (NEW.id, NEW.created_at, NEW.merchant_id, NEW.inbox_id, NEW.referrer_user_id, NEW.referred_user_id,
+     NEW.code_id, NEW.program_id, NEW.program_version, NEW.transaction_id, NEW.transaction_amount,
+     NEW.amount_earned, NEW.referee_amount_earned, NEW.currency, NEW.converted_at, NEW.seq, NEW.explanation)
+    OR NEW.fully_refunded < OLD.fully_refunded
     OR NEW.refunded_amount < OLD.refunded_amount
     OR NEW.reversed_amount < OLD.reversed_amount
     OR NEW.referee_reversed_amount < OLD.referee_reversed_amount

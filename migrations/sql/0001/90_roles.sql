@@ -7,4 +7,5 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO payspool_runtime;
 -- Nothing cascades and nothing is deleted where money or history lives.
 REVOKE DELETE ON merchants, gateway_accounts, api_keys, ledger_accounts, ledger_transfers, earnings,
     inbox_events, inbox_conflicts, rejected_messages, programs, program_versions, codes, attributions,
-    referrer_states, trackings, tracking_reversals, audit_entries FROM payspool_runtime;
+    referrer_states, trackings, tracking_reversals, audit_entries, payees, payout_runs, payouts,
+    payout_attempts, gateway_events FROM payspool_runtime;

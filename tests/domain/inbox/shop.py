@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,9 @@ def program(
     return admin.create_program(tx, merchant_id, key, key, made, actor=TESTER)
 
 
-def code(tx: Tx, merchant_id: int, name: str, owner: str = "ada", key: str = "refer", **more: Any) -> None:
+def code(
+    tx: Tx, merchant_id: int, name: str, owner: str = "ada", key: str = "refer", **more: Any
+) -> None:
     """A code of one's own choice."""
     admin.create_codes(tx, merchant_id, key, [NewCode(owner, name, **more)], actor=TESTER)
 
@@ -70,7 +73,13 @@ def open_shop(engine: Engine, rule: dict[str, Any], **terms: Any) -> int:
 
 
 def event(
-    type_: str, id_: str, at: datetime = JUNE, *, to: str = "acme", source: str = "shop", **data: Any
+    type_: str,
+    id_: str,
+    at: datetime = JUNE,
+    *,
+    to: str = "acme",
+    source: str = "shop",
+    **data: Any,
 ) -> str:
     """The text of an event; data fields that are None are left out."""
     return json.dumps(
@@ -111,9 +120,7 @@ def conversion(
 
 def attributed(user: str = "ben", by: str = "ADA-01", *, at: datetime = JUNE, id_: str = "") -> str:
     """Somebody came by a code."""
-    return event(
-        "conversion.attributed", id_ or f"{user}/{by}", at, code=by, referred_user_id=user
-    )
+    return event("conversion.attributed", id_ or f"{user}/{by}", at, code=by, referred_user_id=user)
 
 
 def refund(
@@ -221,3 +228,18 @@ def together(work: Sequence[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(work)) as pool:
         return [f.result(PATIENCE) for f in [pool.submit(start, one) for one in work]]
+
+
+def wait_until_blocked(engine: Engine, backends: int = 1) -> None:
+    """Return once so many other backends of this database wait for a lock; fails after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        waiting = scalar(
+            engine,
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock'",
+        )
+        if waiting >= backends:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{backends} backends never waited for a lock")

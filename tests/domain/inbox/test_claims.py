@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from domain import clock
 from domain.db import transaction
 from domain.inbox import service as inbox
 from domain.inbox.rules import STANDING_REASONS, Delivery, parse, storable
+from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
     DAY,
     JUNE,
@@ -36,10 +37,10 @@ from tests.domain.inbox.shop import (
 )
 
 
-def test_a_new_event_is_applied_and_tells_what_it_made(engine: Engine) -> None:
-    acme = open_shop(engine, PERCENTAGE)
-    assert said(send(engine, conversion("o1"))) == ["applied"]
-    with transaction(engine) as tx:
+def test_a_new_event_is_applied_and_tells_what_it_made(db: Rolled) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    assert said(send(db, conversion("o1"))) == ["applied"]
+    with transaction(db) as tx:
         told = inbox.status(tx, acme, "shop", "o1/paid")
     assert told is not None
     assert (told["status"], told["reason"], told["attempts"], told["conflicts"]) == (
@@ -58,47 +59,47 @@ def test_a_new_event_is_applied_and_tells_what_it_made(engine: Engine) -> None:
     }
     [earning] = told["made"]["earnings"]
     assert (earning["user_id"], earning["kind"], earning["amount"]) == ("ada", "reward", 1_000)
-    assert balance(engine) == 1_000
+    assert balance(db) == 1_000
 
 
-def test_an_event_that_never_came_has_no_status(engine: Engine) -> None:
-    acme = open_shop(engine, PERCENTAGE)
-    with transaction(engine) as tx:
+def test_an_event_that_never_came_has_no_status(db: Rolled) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
         assert inbox.status(tx, acme, "shop", "nothing") is None
 
 
-def test_the_same_event_again_has_no_effect_however_it_is_written(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_the_same_event_again_has_no_effect_however_it_is_written(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     original = conversion("o1")
     fields = json.loads(original)
     fields["time"] = "2026-06-01T14:00:00.000000+02:00"
     rewritten = json.dumps(dict(reversed(fields.items())) | {"traceparent": "00-1-1-00"}, indent=2)
-    assert said(send(engine, original)) == ["applied"]
-    assert said(send(engine, rewritten, original)) == ["duplicate", "duplicate"]
-    assert balance(engine) == 1_000
-    assert scalar(engine, "SELECT attempts FROM inbox_events") == 1
+    assert said(send(db, original)) == ["applied"]
+    assert said(send(db, rewritten, original)) == ["duplicate", "duplicate"]
+    assert balance(db) == 1_000
+    assert scalar(db, "SELECT attempts FROM inbox_events") == 1
 
 
 def test_other_content_under_the_same_id_is_a_conflict_kept_once_and_the_first_stands(
-    engine: Engine,
+    db: Rolled,
 ) -> None:
-    acme = open_shop(engine, PERCENTAGE)
+    acme = open_shop(db, PERCENTAGE)
     other = conversion("o1", amount=99_999)
-    assert said(send(engine, conversion("o1"))) == ["applied"]
+    assert said(send(db, conversion("o1"))) == ["applied"]
     for _ in range(2):
-        [outcome] = send(engine, other)
+        [outcome] = send(db, other)
         assert outcome.status == "conflict"
         assert "refunded" in str(outcome.detail)
-    assert balance(engine) == 1_000
-    [(kept,)] = rows(engine, "SELECT data->>'amount' FROM inbox_conflicts")
+    assert balance(db) == 1_000
+    [(kept,)] = rows(db, "SELECT data->>'amount' FROM inbox_conflicts")
     assert kept == "99999"
-    with transaction(engine) as tx:
+    with transaction(db) as tx:
         assert inbox.status(tx, acme, "shop", "o1/paid")["conflicts"] == 1  # type: ignore[index]
 
 
-def test_the_same_id_from_another_source_or_merchant_is_another_event(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
-    with transaction(engine) as tx:
+def test_the_same_id_from_another_source_or_merchant_is_another_event(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
         other = inbox.merchants.add(tx, "zeta", "Zeta", mode="test", actor=TESTER).id
         program(tx, other, PERCENTAGE)
         code(tx, other, "ADA-01")
@@ -116,37 +117,37 @@ def test_the_same_id_from_another_source_or_merchant_is_another_event(engine: En
             "conversion.recorded", "1", to="zeta", code="ADA-01", referred_user_id="ben", amount=100
         ),
     ]
-    assert said(send(engine, *texts)) == ["applied"] * 3
-    assert rows(engine, "SELECT merchant_id, balance FROM ledger_accounts WHERE owner = 'ada'") == [
-        (scalar(engine, "SELECT id FROM merchants WHERE key = 'acme'"), 20),
+    assert said(send(db, *texts)) == ["applied"] * 3
+    assert rows(db, "SELECT merchant_id, balance FROM ledger_accounts WHERE owner = 'ada'") == [
+        (scalar(db, "SELECT id FROM merchants WHERE key = 'acme'"), 20),
         (other, 10),
     ]
 
 
-def test_copies_and_conflicts_inside_one_batch_follow_the_first_of_them(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_copies_and_conflicts_inside_one_batch_follow_the_first_of_them(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     same, other = conversion("o1"), conversion("o1", amount=5)
-    assert said(send(engine, same, other, same, other)) == [
+    assert said(send(db, same, other, same, other)) == [
         "applied",
         "conflict:conflict",
         "duplicate",
         "conflict:conflict",
     ]
-    assert balance(engine) == 1_000
-    assert scalar(engine, "SELECT count(*) FROM inbox_conflicts") == 1
+    assert balance(db) == 1_000
+    assert scalar(db, "SELECT count(*) FROM inbox_conflicts") == 1
 
 
 def test_a_conflict_before_it_in_the_batch_does_not_keep_a_refused_event_from_its_retry(
-    engine: Engine,
+    db: Rolled,
 ) -> None:
-    acme = open_shop(engine, PERCENTAGE)
+    acme = open_shop(db, PERCENTAGE)
     refused = conversion("o1", by="LATER-1")
-    assert said(send(engine, refused)) == ["rejected:code_not_found"]
-    with transaction(engine) as tx:
+    assert said(send(db, refused)) == ["rejected:code_not_found"]
+    with transaction(db) as tx:
         code(tx, acme, "LATER-1", owner="cyd")
     other = conversion("o1", by="LATER-1", amount=5)
-    assert said(send(engine, other, refused)) == ["conflict:conflict", "applied"]
-    assert balance(engine, "cyd") == 1_000
+    assert said(send(db, other, refused)) == ["conflict:conflict", "applied"]
+    assert balance(db, "cyd") == 1_000
 
 
 @pytest.mark.parametrize(
@@ -160,42 +161,40 @@ def test_a_conflict_before_it_in_the_batch_does_not_keep_a_refused_event_from_it
     ],
 )
 def test_an_event_that_breaks_the_contract_is_kept_with_its_reason(
-    engine: Engine, data: dict[str, Any], reason: str
+    db: Rolled, data: dict[str, Any], reason: str
 ) -> None:
-    open_shop(engine, PERCENTAGE)
+    open_shop(db, PERCENTAGE)
     bad = event("conversion.recorded", "bad", **data)
-    assert said(send(engine, bad, conversion("o1"))) == [f"rejected:{reason}", "applied"]
-    assert said(send(engine, bad)) == [f"rejected:{reason}"]
-    [(kept, attempts)] = rows(
-        engine, "SELECT data, attempts FROM inbox_events WHERE event_id = 'bad'"
-    )
+    assert said(send(db, bad, conversion("o1"))) == [f"rejected:{reason}", "applied"]
+    assert said(send(db, bad)) == [f"rejected:{reason}"]
+    [(kept, attempts)] = rows(db, "SELECT data, attempts FROM inbox_events WHERE event_id = 'bad'")
     assert kept == data
     assert attempts == 2, "each replay is another try"
 
 
 @pytest.mark.parametrize("odd", ["\U000e0001", "\ue000", "é", "\u0085"])
 def test_an_unknown_type_of_any_characters_is_refused_without_holding_up_the_batch(
-    engine: Engine, odd: str
+    db: Rolled, odd: str
 ) -> None:
-    open_shop(engine, PERCENTAGE)
-    outcomes = send(engine, event(odd * 255, "odd"), conversion("o1"))
+    open_shop(db, PERCENTAGE)
+    outcomes = send(db, event(odd * 255, "odd"), conversion("o1"))
     assert said(outcomes) == ["rejected:unknown_type", "applied"]
 
 
-def test_an_event_of_an_unknown_or_retired_merchant_is_kept_by_its_message(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_an_event_of_an_unknown_or_retired_merchant_is_kept_by_its_message(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     stranger = event("conversion.recorded", "1", to="nobody", referred_user_id="ben")
     deliveries = read(stranger, conversion("o1"))
     for _ in range(2):  # the message comes again: kept once
-        with transaction(engine) as tx:
+        with transaction(db) as tx:
             outcomes = inbox.apply(tx, deliveries)
     assert said(outcomes) == ["unreadable:unknown_merchant", "duplicate"]
-    [(reason, detail, raw)] = rows(engine, "SELECT reason, detail, raw FROM rejected_messages")
+    [(reason, detail, raw)] = rows(db, "SELECT reason, detail, raw FROM rejected_messages")
     assert (reason, detail) == ("unknown_merchant", "the merchant 'nobody' does not exist")
     assert bytes(raw).decode() == stranger
-    with transaction(engine) as tx:
+    with transaction(db) as tx:
         tx.execute(text("UPDATE merchants SET retired_at = now()"))
-    assert said(send(engine, conversion("o2"))) == ["unreadable:merchant_retired"]
+    assert said(send(db, conversion("o2"))) == ["unreadable:merchant_retired"]
 
 
 UNREADABLE = [
@@ -216,80 +215,85 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("raw", UNREADABLE, ids=lambda raw: repr(raw[:30]))
-def test_what_has_no_readable_identity_is_kept_byte_for_byte_and_once(
-    engine: Engine, raw: str
-) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_what_has_no_readable_identity_is_kept_byte_for_byte_and_once(db: Rolled, raw: str) -> None:
+    open_shop(db, PERCENTAGE)
     deliveries = read(raw, conversion("o1"), raw)
     for _ in range(2):
-        with transaction(engine) as tx:
+        with transaction(db) as tx:
             outcomes = inbox.apply(tx, deliveries)
     assert [o.status for o in outcomes] == ["unreadable", "duplicate", "unreadable"]
-    kept = rows(engine, "SELECT raw, position FROM rejected_messages ORDER BY position")
-    assert [(bytes(r).decode("utf-8", "surrogatepass"), at) for r, at in kept] == [(raw, 0), (raw, 2)]
+    kept = rows(db, "SELECT raw, position FROM rejected_messages ORDER BY position")
+    assert [(bytes(r).decode("utf-8", "surrogatepass"), at) for r, at in kept] == [
+        (raw, 0),
+        (raw, 2),
+    ]
 
 
 @pytest.mark.parametrize(
-    "message_id", ["m" * 10_000, "with \0 in it", "with \ud800 in it", ""], ids=lambda m: repr(m[:12])
+    "message_id",
+    ["m" * 10_000, "with \0 in it", "with \ud800 in it", ""],
+    ids=lambda m: repr(m[:12]),
 )
-def test_a_message_may_call_itself_anything(engine: Engine, message_id: str) -> None:
-    open_shop(engine, PERCENTAGE)
-    deliveries = parse([Delivery(message_id, 0, "not json"), Delivery(message_id, 1, conversion("o1"))])
+def test_a_message_may_call_itself_anything(db: Rolled, message_id: str) -> None:
+    open_shop(db, PERCENTAGE)
+    deliveries = parse(
+        [Delivery(message_id, 0, "not json"), Delivery(message_id, 1, conversion("o1"))]
+    )
     for _ in range(2):
-        with transaction(engine) as tx:
+        with transaction(db) as tx:
             outcomes = inbox.apply(tx, deliveries)
     assert [o.status for o in outcomes] == ["unreadable", "duplicate"]
-    assert scalar(engine, "SELECT count(*) FROM rejected_messages") == 1
+    assert scalar(db, "SELECT count(*) FROM rejected_messages") == 1
 
 
-def test_long_message_ids_that_begin_alike_are_told_apart(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_long_message_ids_that_begin_alike_are_told_apart(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     for tail in "ab":
-        with transaction(engine) as tx:
+        with transaction(db) as tx:
             inbox.apply(tx, parse([Delivery("m" * 300 + tail, 0, "not json")]))
-    assert scalar(engine, "SELECT count(*) FROM rejected_messages") == 2
+    assert scalar(db, "SELECT count(*) FROM rejected_messages") == 2
 
 
-def test_an_identity_that_is_readable_in_a_broken_text_names_its_row(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_an_identity_that_is_readable_in_a_broken_text_names_its_row(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     broken = (
         '{"specversion": "1.0", "merchant": "acme", "source": "shop", "id": "nul", "time": "never",'
         ' "type": "conversion.recorded", "data": {"referred_user_id": "b\\u0000n"}}'
     )
-    assert said(send(engine, broken)) == ["rejected:nul_character"]
-    [(raw, data, detail)] = rows(engine, "SELECT raw, data, detail FROM inbox_events")
+    assert said(send(db, broken)) == ["rejected:nul_character"]
+    [(raw, data, detail)] = rows(db, "SELECT raw, data, detail FROM inbox_events")
     assert (raw, data) == (storable(broken), None)
     assert "NUL" in detail
 
 
-def test_the_first_content_stands_even_where_it_was_broken(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_the_first_content_stands_even_where_it_was_broken(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     broken = conversion("o1").replace('"ben"', '"b\\u0000n"')
-    assert said(send(engine, broken)) == ["rejected:nul_character"]
-    assert said(send(engine, conversion("o1"), broken)) == [
+    assert said(send(db, broken)) == ["rejected:nul_character"]
+    assert said(send(db, conversion("o1"), broken)) == [
         "conflict:conflict",
         "rejected:nul_character",
     ]
 
 
 def test_an_event_more_than_ten_minutes_ahead_is_refused_until_its_time_has_come(
-    engine: Engine,
+    db: Rolled,
 ) -> None:
-    open_shop(engine, PERCENTAGE)
-    with transaction(engine) as tx:
+    open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
         clock.simulate(tx, JUNE, sandbox=True)
     ten = timedelta(minutes=10)
     early = conversion("o2", at=JUNE + ten + timedelta(microseconds=1))
-    assert said(send(engine, conversion("o1", at=JUNE + ten), early)) == [
+    assert said(send(db, conversion("o1", at=JUNE + ten), early)) == [
         "applied",
         "rejected:time_in_future",
     ]
-    assert said(send(engine, early)) == ["rejected:time_in_future"]
-    with transaction(engine) as tx:
+    assert said(send(db, early)) == ["rejected:time_in_future"]
+    with transaction(db) as tx:
         clock.simulate(tx, JUNE + ten, sandbox=True)
-    assert said(send(engine, early)) == ["applied"]
-    assert scalar(engine, "SELECT attempts FROM inbox_events WHERE event_id = 'o2/paid'") == 3
-    assert balance(engine) == 2_000
+    assert said(send(db, early)) == ["applied"]
+    assert scalar(db, "SELECT attempts FROM inbox_events WHERE event_id = 'o2/paid'") == 3
+    assert balance(db) == 2_000
 
 
 CURABLE = {
@@ -302,29 +306,29 @@ CURABLE = {
 
 @pytest.mark.parametrize("reason", CURABLE)
 def test_what_was_refused_for_something_missing_is_tried_again_by_a_replay(
-    engine: Engine, reason: str
+    db: Rolled, reason: str
 ) -> None:
-    open_shop(engine, PERCENTAGE)
-    with transaction(engine) as tx:
+    open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
         if reason == "code_inactive":
             tx.execute(text("UPDATE codes SET status = 'suspended'"))
         if reason == "program_inactive":
             tx.execute(text("UPDATE programs SET status = 'paused'"))
     sale = conversion("o1", by="LATER-1" if reason == "code_not_found" else "ADA-01")
-    assert said(send_one_by_one(engine, sale, sale)) == [f"rejected:{reason}"] * 2
-    with transaction(engine) as tx:
+    assert said(send_one_by_one(db, sale, sale)) == [f"rejected:{reason}"] * 2
+    with transaction(db) as tx:
         tx.execute(text(CURABLE[reason]))
-    assert said(send_one_by_one(engine, sale, sale)) == ["applied", "duplicate"]
-    assert rows(engine, "SELECT status, reason, detail, correlation, attempts FROM inbox_events") == [
+    assert said(send_one_by_one(db, sale, sale)) == ["applied", "duplicate"]
+    assert rows(db, "SELECT status, reason, detail, correlation, attempts FROM inbox_events") == [
         ("applied", None, None, None, 3)
     ]
-    assert scalar(engine, "SELECT count(*) FROM trackings") == 1
+    assert scalar(db, "SELECT count(*) FROM trackings") == 1
 
 
-def test_a_decision_stands_whatever_changes_later(engine: Engine) -> None:
+def test_a_decision_stands_whatever_changes_later(db: Rolled) -> None:
     """Each standing refusal of conversions, replayed after its cause is gone."""
-    acme = open_shop(engine, ONE_TIME, min_amount=1_000, window_days=30, max_uses=1)
-    with transaction(engine) as tx:
+    acme = open_shop(db, ONE_TIME, min_amount=1_000, window_days=30, max_uses=1)
+    with transaction(db) as tx:
         program(tx, acme, PERCENTAGE, "capped", max_rewards_per_referrer=1)
         code(tx, acme, "CAP-01", key="capped")
         code(tx, acme, "OLD-01", key="capped", expires_at=JUNE)
@@ -341,35 +345,35 @@ def test_a_decision_stands_whatever_changes_later(engine: Engine) -> None:
         conversion("o-old", "flo", by="OLD-01"): "code_expired",
     }
     before = [conversion("o1"), conversion("o2", "gus", by="CAP-01"), attributed("dan")]
-    assert set(said(send(engine, *before))) == {"applied"}
-    assert said(send(engine, *refused)) == [f"rejected:{r}" for r in refused.values()]
+    assert set(said(send(db, *before))) == {"applied"}
+    assert said(send(db, *refused)) == [f"rejected:{r}" for r in refused.values()]
     assert set(refused.values()) < STANDING_REASONS
-    with transaction(engine) as tx:
+    with transaction(db) as tx:
         tx.execute(text("UPDATE codes SET max_uses = 100, expires_at = NULL, user_id = 'zoe'"))
         tx.execute(text("UPDATE attributions SET rewarded = 0, first_rewarded_at = NULL"))
-    money = scalar(engine, "SELECT sum(balance) FROM ledger_accounts")
-    assert said(send(engine, *refused)) == ["duplicate"] * len(refused)
-    assert scalar(engine, "SELECT sum(balance) FROM ledger_accounts") == money
-    assert_whole(engine)
+    money = scalar(db, "SELECT sum(balance) FROM ledger_accounts")
+    assert said(send(db, *refused)) == ["duplicate"] * len(refused)
+    assert scalar(db, "SELECT sum(balance) FROM ledger_accounts") == money
+    assert_whole(db)
 
 
-def test_a_type_that_this_version_does_not_apply_is_kept_for_one_that_does(engine: Engine) -> None:
-    open_shop(engine, PERCENTAGE)
+def test_a_type_that_this_version_does_not_apply_is_kept_for_one_that_does(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
     dispute = event(
         "conversion.disputed", "d1", transaction_id="o1", dispute_id="d1", outcome="opened"
     )
-    assert said(send_one_by_one(engine, conversion("o1"), dispute, dispute)) == [
+    assert said(send_one_by_one(db, conversion("o1"), dispute, dispute)) == [
         "applied",
         "rejected:not_supported_yet",
         "rejected:not_supported_yet",
     ]
-    assert standing(engine)["d1"] == "rejected:not_supported_yet"
+    assert standing(db)["d1"] == "rejected:not_supported_yet"
 
 
-def test_events_are_counted_by_what_became_of_them(engine: Engine) -> None:
-    acme = open_shop(engine, PERCENTAGE)
-    send(engine, conversion("o1"), conversion("o2"), refund("o9"), "not json")
-    with transaction(engine) as tx:
+def test_events_are_counted_by_what_became_of_them(db: Rolled) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    send(db, conversion("o1"), conversion("o2"), refund("o9"), "not json")
+    with transaction(db) as tx:
         counted = [(r.type, r.status, r.reason, r.events) for r in inbox.counts(tx, acme)]
         assert inbox.counts(tx, acme + 1) == []
         assert [tuple(r) for r in inbox.unreadable_counts(tx)] == [("invalid_json", 1)]
@@ -379,5 +383,5 @@ def test_events_are_counted_by_what_became_of_them(engine: Engine) -> None:
     ]
 
 
-def test_an_empty_batch_is_nothing(engine: Engine) -> None:
-    assert send(engine) == []
+def test_an_empty_batch_is_nothing(db: Rolled) -> None:
+    assert send(db) == []

@@ -29,7 +29,8 @@ class Box:
     """A running run_box.py."""
 
     def __init__(self, options: dict[str, Any], **how: Any) -> None:
-        env = {**os.environ, "PYTHONPATH": str(CHECKOUT), **how.pop("env", {})}
+        path = os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])
+        env = {**os.environ, "PYTHONPATH": path, **how.pop("env", {})}
         self.process = subprocess.Popen(
             [how.pop("python", sys.executable), str(PROGRAM), json.dumps(options)],
             stdin=subprocess.PIPE,

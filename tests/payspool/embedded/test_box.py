@@ -125,6 +125,7 @@ def test_the_runtime_role_may_connect_and_nothing_else(box: Embedded) -> None:
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute(refused)
+    assert ask(url, "SELECT has_schema_privilege('public', 'USAGE')") is False
     assert ask(box.endpoints.owner_url, "SELECT has_schema_privilege('public', 'CREATE')") is True
 
 
@@ -203,6 +204,8 @@ def test_a_killed_postgres_comes_back_though_its_socket_lock_names_a_stranger(
         assert killed
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: box.pid_of("postgres") is None)
+        time.sleep(0.6)
+        assert box.starts_of("postgres") == 1, "nobody starts it again unasked"
         lock = box.endpoints.run_dir / ".s.PGSQL.5432.lock"
         switch = {"user": lock.stat().st_uid} if os.geteuid() == 0 else {}
         stranger = subprocess.Popen(["sleep", "60"], **switch)

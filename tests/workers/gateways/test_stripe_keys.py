@@ -2,8 +2,9 @@
 
 import pytest
 
+from domain.merchants.rules import key_mode
 from workers.gateways.errors import KeyRefused
-from workers.gateways.stripe_keys import check_key, key_mode
+from workers.gateways.stripe_keys import check_key
 
 STRIPE = "https://api.stripe.com"
 
@@ -55,6 +56,11 @@ def test_a_key_out_of_place_is_refused_without_being_shown(key: str, url: str, m
         check_key(key, url, mode)  # type: ignore[arg-type]
     secret = key.rpartition("_")[2]
     assert not secret or secret not in str(refused.value)
+
+
+def test_the_sandboxs_key_does_not_go_to_stripe() -> None:
+    with pytest.raises(KeyRefused, match="the sandbox's key"):
+        check_key("sk_test_sandbox", STRIPE, "test")
 
 
 def test_the_mode_of_a_key_is_in_its_name() -> None:

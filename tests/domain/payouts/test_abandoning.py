@@ -1,0 +1,117 @@
+"""An outcome that nobody can find out is given up by two people, and never by one."""
+
+import pytest
+from psycopg.errors import CheckViolation
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from domain.audit.service import Actor
+from domain.db import transaction
+from domain.errors import Invalid
+from domain.payouts import service
+from domain.payouts.errors import NotAbandonable, NotRetryable
+from tests.domain.payouts.house import (
+    SILENCE,
+    SUCCESS,
+    age,
+    assert_whole,
+    begin,
+    one_payout,
+    record,
+    scalar,
+)
+
+ANN, BOB = Actor("command", "ann"), Actor("command", "bob")
+
+
+@pytest.fixture
+def unknown(engine: Engine, owner: Engine) -> int:
+    """A payout whose only attempt has been unknown for a day."""
+    payout_id = one_payout(engine)
+    attempt = begin(engine, payout_id)
+    record(engine, attempt, SILENCE)
+    age(owner, attempt.attempt_id, 24)
+    return payout_id
+
+
+def propose(
+    engine: Engine, payout_id: int, who: Actor, evidence: str = "nothing at Stripe"
+) -> None:
+    with transaction(engine) as tx:
+        service.propose_abandon(tx, payout_id, evidence=evidence, actor=who)
+
+
+def agree(engine: Engine, payout_id: int, who: Actor) -> None:
+    with transaction(engine) as tx:
+        service.agree_abandon(tx, payout_id, actor=who)
+
+
+def test_two_people_give_it_up_and_the_next_attempt_pays_it(engine: Engine, unknown: int) -> None:
+    propose(engine, unknown, ANN)
+    agree(engine, unknown, BOB)
+    assert scalar(engine, "SELECT state FROM payout_attempts") == "abandoned"
+    assert scalar(engine, "SELECT state FROM payouts") == "failed"
+    assert_whole(engine)
+    with transaction(engine) as tx:
+        service.retry(tx, unknown)
+    second = begin(engine, unknown)
+    assert second.key.endswith("/2")
+    record(engine, second, SUCCESS)
+    assert scalar(engine, "SELECT state FROM payouts") == "paid"
+    assert_whole(engine)
+    assert (
+        scalar(engine, "SELECT count(*) FROM audit_entries WHERE action LIKE 'payout_attempt.%'")
+        == 2
+    )
+
+
+def test_the_one_who_proposed_cannot_agree(engine: Engine, unknown: int) -> None:
+    propose(engine, unknown, ANN)
+    with pytest.raises(NotAbandonable, match="another person"):
+        agree(engine, unknown, ANN)
+    assert scalar(engine, "SELECT state FROM payout_attempts") == "unknown"
+
+
+def test_the_database_itself_refuses_one_person(engine: Engine, unknown: int) -> None:
+    with pytest.raises(IntegrityError) as refused, transaction(engine) as tx:
+        tx.execute(
+            text(
+                "UPDATE payout_attempts SET state = 'abandoned', abandon_proposed_by = 'ann',"
+                " abandon_agreed_by = 'ann', abandon_evidence = 'x', resolved_at = clock_timestamp()"
+            )
+        )
+    assert isinstance(refused.value.orig, CheckViolation)
+    assert scalar(engine, "SELECT state FROM payouts WHERE id = :id", id=unknown) == "unknown"
+
+
+def test_nobody_agrees_to_what_was_not_proposed(engine: Engine, unknown: int) -> None:
+    with pytest.raises(NotAbandonable, match="propose it"):
+        agree(engine, unknown, BOB)
+
+
+@pytest.mark.parametrize("evidence", ["", "   ", "x" * 501])
+def test_evidence_is_needed_and_bounded(engine: Engine, unknown: int, evidence: str) -> None:
+    with pytest.raises(Invalid, match="evidence"):
+        propose(engine, unknown, ANN, evidence)
+
+
+def test_inside_the_window_the_gateway_is_asked_instead(engine: Engine) -> None:
+    payout_id = one_payout(engine)
+    record(engine, begin(engine, payout_id), SILENCE)
+    with pytest.raises(NotAbandonable, match="remembers"):
+        propose(engine, payout_id, ANN)
+
+
+def test_an_abandoned_attempt_that_proves_to_have_paid_freezes_its_payout(
+    engine: Engine, owner: Engine
+) -> None:
+    payout_id = one_payout(engine)
+    attempt = begin(engine, payout_id)
+    record(engine, attempt, SILENCE)
+    age(owner, attempt.attempt_id, 24)
+    propose(engine, payout_id, ANN)
+    agree(engine, payout_id, BOB)
+    record(engine, attempt, SUCCESS)
+    assert scalar(engine, "SELECT frozen_reason FROM payouts") is not None
+    with pytest.raises(NotRetryable), transaction(engine) as tx:
+        service.retry(tx, payout_id)
