@@ -141,13 +141,18 @@ def next_ids(tx: Tx, table: str, count: int) -> list[int]:
 
 def copy_rows(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write many rows by COPY inside ``tx``: the cheapest way to add more than a handful."""
+    iterator = iter(rows)
+    first = next(iterator, None)
+    if first is None:
+        return
     driver: psycopg.Connection[Any] = tx.connection.driver_connection  # type: ignore[assignment]
     names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
     statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN").format(
         psycopg.sql.Identifier(table), names
     )
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
+        copy.write_row(first)
+        for row in iterator:
             copy.write_row(row)
 
 

@@ -109,18 +109,3 @@ def test_without_a_known_locale_names_of_any_alphabet_go_in_and_come_out(tmp_pat
         started.interrupt()
         assert started.end() == 0
         assert installation.remains(0) == []
-
-
-def test_a_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with installed(PAYSPOOL_API_PORT=str(port)) as installation:
-            started = installation.up()
-            url = installation.instance()["api_url"]
-            assert url != f"http://127.0.0.1:{port}"
-            assert httpx.get(f"{url}/readyz", trust_env=False).json()["status"] == "ready"
-            started.interrupt()
-            assert started.end() == 0
-            assert installation.remains(0) == []

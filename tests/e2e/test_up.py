@@ -288,14 +288,14 @@ def test_a_revoked_key_is_refused_at_once(up: Installation) -> None:
         (("programs", "create", "nobody", "p", "--currency", "usd", "--rule", RULE), "no merchant"),
         (("events", "status", "nobody", "shop", "1"), "payspool merchants add nobody"),
         (("schedule", "run-now", "nothing"), "no schedule"),
-        (("merchants", "add", "rich", "--live"), "a live merchant needs a live key"),
+        (("merchants", "add", "rich", "--live"), "the merchant is a live merchant"),
         (
             ("merchants", "add", "rich", "--live", "--stripe-key", "sk_live_abc"),
-            "live keys go to https://api.stripe.com only",
+            "a live key goes to https://api.stripe.com only",
         ),
         (
             ("merchants", "add", "poor", "--stripe-key", "sk_live_abc"),
-            "live keys go to https://api.stripe.com only",
+            "it is a live key, and the merchant is a test merchant",
         ),
     ],
 )
@@ -312,14 +312,14 @@ def test_business_time_is_never_simulated_where_money_is_real(up: Installation) 
     assert "(real)" in up.ok("clock", "show")
 
 
-def test_a_live_merchant_with_stripes_own_address_needs_a_live_key_and_a_test_one_a_test_key(
-    up: Installation,
-) -> None:
+def test_at_stripes_own_address_each_merchant_needs_a_key_of_its_kind(up: Installation) -> None:
     stripe = {"PAYSPOOL_STRIPE_URL": "https://api.stripe.com"}
     said = up.refused("merchants", "add", "mixed", "--stripe-key", "sk_live_abc", **stripe)
-    assert "a test merchant needs a test key" in said
+    assert "it is a live key, and the merchant is a test merchant" in said
     live = ("merchants", "add", "mixed", "--live", "--stripe-key", "sk_test_abc")
-    assert "a live merchant needs a live key" in up.refused(*live, **stripe)
+    assert "it is a test key, and the merchant is a live merchant" in up.refused(*live, **stripe)
+    said = up.refused("merchants", "add", "mixed", "--stripe-key", "sk_test_sandbox", **stripe)
+    assert "the sandbox's key, which Stripe does not know" in said
 
 
 # Without a running instance
@@ -361,35 +361,11 @@ def test_the_doctor_says_so_too_and_ends_with_1(nothing_runs: Installation) -> N
     ("env", "sentence"),
     [
         ({"STRIPE_KEY": "sk_live_abc"}, "PAYSPOOL_STRIPE_KEY is a live key"),
-        (
-            {"STRIPE_KEY": "sk_live_abc", "STRIPE_URL": "http://127.0.0.1:12111"},
-            "PAYSPOOL_STRIPE_KEY: a live Stripe key may not be used with the address http://127.0.0.1:12111",
-        ),
-        (
-            {"STRIPE_KEY": "sk_live_abc", "STRIPE_URL": "http://api.stripe.com"},
-            "PAYSPOOL_STRIPE_KEY: a live Stripe key may not be used",
-        ),
-        ({"STRIPE_KEY": "abc", "STRIPE_URL": "https://api.stripe.com"}, "PAYSPOOL_STRIPE_KEY: "),
-        ({"STRIPE_URL": "api.stripe.com"}, "PAYSPOOL_STRIPE_URL: must be https://api.stripe.com"),
         ({"DATABASE_URL": "postgresql://u@h/d"}, "PAYSPOOL_DATABASE_URL and PAYSPOOL_REDIS_URL"),
-        ({"REDIS_URL": "redis://h"}, "PAYSPOOL_DATABASE_URL and PAYSPOOL_REDIS_URL"),
-        (
-            {"DATABASE_URL": "mysql://u@h/d", "REDIS_URL": "redis://h"},
-            "PAYSPOOL_DATABASE_URL: must be a PostgreSQL URL",
-        ),
-        (
-            {"DATABASE_URL": "postgresql://u@h/d", "REDIS_URL": "http://h"},
-            "PAYSPOOL_REDIS_URL: must begin with redis://",
-        ),
         ({"API_PORT": "eighty"}, "PAYSPOOL_API_PORT: "),
-        ({"API_PORT": "70000"}, "PAYSPOOL_API_PORT: "),
-        ({"EVENT_WORKERS": "-1"}, "PAYSPOOL_EVENT_WORKERS: "),
-        ({"SECRET_KEYS": "short"}, "PAYSPOOL_SECRET_KEYS: "),
-        ({"NAMESPACE": "My Shop"}, "PAYSPOOL_NAMESPACE: "),
-        ({"LOG_LEVEL": "loud"}, "PAYSPOOL_LOG_LEVEL: "),
     ],
 )
-def test_a_wrong_setting_is_named(
+def test_up_names_a_wrong_setting_before_it_makes_anything(
     nothing_runs: Installation, env: dict[str, str], sentence: str
 ) -> None:
     given = {f"PAYSPOOL_{name}": value for name, value in env.items()}
@@ -492,9 +468,7 @@ def test_ctrl_c_ends_it_with_0_and_leaves_nothing_and_the_next_start_has_all_dat
         assert in_the_books(installation, payout)[0] == 100 * 1_290
 
 
-@pytest.mark.parametrize(
-    "step", ["Starting PostgreSQL", "Migrating", "Starting the Stripe", "Starting workers"]
-)
+@pytest.mark.parametrize("step", ["Starting PostgreSQL", "Starting workers"])
 def test_ctrl_c_while_it_starts_leaves_nothing_and_no_stack_trace(step: str) -> None:
     with installed() as installation:
         started = installation.start("up")

@@ -19,7 +19,8 @@ NEW = {
     " amount, members, members_hash, state) SELECT a.merchant_id, r.id, p.id, p.user_id, a.id, 'stripe', 'acct_ada', 'usd',"
     " 500, 1, '\\x00', :state FROM payees p, payout_runs r, ledger_accounts a WHERE a.kind = 'payable' RETURNING id",
     "payout_attempts": "INSERT INTO payout_attempts (merchant_id, payout_id, n, idempotency_key, params, params_hash,"
-    " api_version, external_id, state) SELECT merchant_id, id, 1, 'key', '{}', '\\x00', 'v', 'tr_1', :state"
+    " api_version, external_id, abandon_proposed_by, abandon_evidence, abandon_agreed_by, state)"
+    " SELECT merchant_id, id, 1, 'key', '{}', '\\x00', 'v', 'tr_1', 'ann', 'looked', 'bob', :state"
     " FROM payouts RETURNING id",
     "payout_runs": "INSERT INTO payout_runs (merchant_id, name, as_of, members_hash, frozen_at, approved_by, state)"
     " SELECT id, 'new', now(), '\\x00', now(), 'ada', :state FROM merchants RETURNING id",

@@ -1,0 +1,142 @@
+"""What fires do: once, however often their message comes, and from where they were killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
+
+from domain.db import transaction
+from domain.schedules import service as schedules
+from domain.schedules.rules import Every
+from domain.schedules.service import Schedule
+from tests.domain.inbox.shop import (
+    PERCENTAGE,
+    balance,
+    conversion,
+    open_shop,
+    refund,
+    rows,
+    scalar,
+    send,
+)
+from workers import sweeps
+from workers.context import Runtime
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def rt(engine: Engine) -> Runtime:
+    return Runtime(engine, None, "test", None, None, sandbox=True)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[Any]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+def fire(engine: Engine, name: str) -> str:
+    """A fire of a schedule; returns its ``fire_at`` as a message carries it."""
+    with transaction(engine) as tx:
+        schedules.register(tx, Schedule(name, "sweeps", name, Every(60)))
+        return schedules.run_now(tx, name).isoformat()
+
+
+def test_a_fire_runs_once_however_often_its_message_comes(rt: Runtime) -> None:
+    fire_at = fire(rt.engine, "some.sweep")
+    calls: list[datetime] = []
+
+    def body(at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        calls.append(at)
+        return {"did": 3}
+
+    for _ in range(3):
+        sweeps.sweep(rt, "some.sweep", fire_at, body)
+    assert [at.isoformat() for at in calls] == [fire_at], "as of the fire, not of the clock"
+    assert rows(rt.engine, "SELECT state, progress FROM schedule_fires") == [("done", {"did": 3})]
+
+
+def test_a_message_of_a_fire_that_nobody_made_does_nothing(rt: Runtime) -> None:
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        raise AssertionError("there is no such fire")
+
+    sweeps.sweep(rt, "some.sweep", NOON.isoformat(), body)
+
+
+def test_a_fire_whose_body_failed_is_taken_up_again(rt: Runtime) -> None:
+    fire_at = fire(rt.engine, "some.sweep")
+
+    def failing(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        sweeps.sweep(rt, "some.sweep", fire_at, failing)
+    assert rows(rt.engine, "SELECT state, finished_at FROM schedule_fires") == [("running", None)]
+    with transaction(rt.engine) as tx:
+        tx.execute(text("UPDATE schedule_fires SET emitted_at = emitted_at - interval '1 minute'"))
+        assert schedules.re_emit_stale(tx) == 1
+    sweeps.sweep(rt, "some.sweep", fire_at, lambda _at, _progress: {"did": 1})
+    assert rows(rt.engine, "SELECT state FROM schedule_fires") == [("done",)]
+
+
+def test_the_recheck_settles_what_waits_in_pages(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.inbox.service.RECHECK_BATCH", 2)
+    open_shop(rt.engine, PERCENTAGE)
+    for number in range(5):
+        send(rt.engine, refund(f"o{number}"))
+    # As if nobody had told the conversions of the refunds that wait for them.
+    hide = "UPDATE inbox_events SET correlation = correlation || '?' WHERE status = 'waiting'"
+    show = "UPDATE inbox_events SET correlation = rtrim(correlation, '?') WHERE status = 'waiting'"
+    with transaction(rt.engine) as tx:
+        tx.execute(text(hide))
+    for number in range(4):
+        send(rt.engine, conversion(f"o{number}"))
+    with transaction(rt.engine) as tx:
+        tx.execute(text(show))
+    assert balance(rt.engine) == 4_000
+    sweeps.recheck_waiting(rt, "inbox.recheck_waiting", fire(rt.engine, "inbox.recheck_waiting"))
+    assert balance(rt.engine) == 0
+    assert scalar(rt.engine, "SELECT count(*) FROM inbox_events WHERE status = 'waiting'") == 1
+    assert rows(rt.engine, "SELECT progress FROM schedule_fires") == [({"settled": 4},)]
+
+
+def test_a_lost_message_is_emitted_again_by_its_sweep(rt: Runtime) -> None:
+    fire(rt.engine, "some.sweep")
+    with transaction(rt.engine) as tx:
+        tx.execute(text("DELETE FROM outbox"))
+        tx.execute(text("UPDATE schedule_fires SET emitted_at = emitted_at - interval '1 minute'"))
+    sweeps.re_emit(rt, "schedules.re_emit", fire(rt.engine, "schedules.re_emit"))
+    assert sorted(rows(rt.engine, "SELECT actor FROM outbox")) == [
+        ("schedules.re_emit",),
+        ("some.sweep",),
+    ]
+
+
+def test_a_broken_invariant_is_logged_and_audited_by_name(rt: Runtime, logged: list[Any]) -> None:
+    open_shop(rt.engine, PERCENTAGE)
+    send(rt.engine, conversion("o1"))
+    sweeps.check_invariants(rt, "invariants.check", fire(rt.engine, "invariants.check"))
+    assert [line for line in logged if line["log_level"] == "error"] == []
+    with transaction(rt.engine) as tx:
+        tx.execute(text("UPDATE ledger_accounts SET balance = 999 WHERE owner = 'ada'"))
+    sweeps.check_invariants(rt, "invariants.check", fire(rt.engine, "invariants.check"))
+    sentences = [line["detail"] for line in logged if line["event"] == "invariant.broken"]
+    assert len(sentences) == 2, "the ledger's, and that of the earnings"
+    assert all("ada" in sentence and "999" in sentence for sentence in sentences)
+    audited = rows(
+        rt.engine,
+        "SELECT actor_kind, actor_id, reason FROM audit_entries WHERE action = 'invariant.broken' ORDER BY id",
+    )
+    assert audited == [("scheduler", "invariants.check", sentence) for sentence in sentences]
+    assert rows(rt.engine, "SELECT progress FROM schedule_fires ORDER BY fire_at") == [
+        ({"violations": 0},),
+        ({"violations": 2},),
+    ]
