@@ -90,6 +90,17 @@ class NoGateway(DomainError):
         )
 
 
+class RealGatewayBesideSandbox(DomainError):
+    """This installation uses the sandbox, whose time may be simulated; a real gateway is not reached."""
+
+    def __init__(self, merchant_id: int, base_url: str) -> None:
+        self.merchant_id, self.base_url = merchant_id, base_url
+        super().__init__(
+            f"Merchant {merchant_id} pays through {base_url}, but this installation uses the sandbox:"
+            f" set PAYSPOOL_STRIPE_URL={base_url} to move real money. Its payouts wait."
+        )
+
+
 def _gateway(
     engine: Engine, box: SecretBox, sandbox_url: str, merchant_id: int, method: str
 ) -> Gateway:
@@ -97,6 +108,9 @@ def _gateway(
         account = merchants.gateway_account(tx, merchant_id, method, box=box)
     if account is None or method != "stripe":
         raise NoGateway(merchant_id, method)
+    if is_sandbox(sandbox_url) and not is_sandbox(account.base_url):
+        # Business time may be made up here: every hold could be over.
+        raise RealGatewayBesideSandbox(merchant_id, account.base_url)
     # A sandbox may come back at another port; its address is the installation's, not the merchant's.
     base_url = sandbox_url if is_sandbox(account.base_url) else account.base_url
     return stripe_gateway(account.api_key, base_url, mode=account.mode)

@@ -50,9 +50,17 @@ def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
     log.error("event.dead", message_id=parsed.delivery.message_id, exc_info=bug)
     try:
         with transaction(rt.engine) as tx:
-            inbox.mark_dead(tx, parsed, f"{type(bug).__name__}: {bug}")
+            inbox.mark_dead(tx, parsed, _sentence(bug))
     except Exception as error:
         if is_infrastructure(error):
             raise
         with transaction(rt.engine) as tx:
-            inbox.keep_unclaimable(tx, parsed, f"{type(error).__name__}: {error}")
+            inbox.keep_unclaimable(tx, parsed, _sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, without the row: it holds people's data, and this text is stored and shown."""
+    original = getattr(error, "orig", None) or error
+    diagnosis = getattr(original, "diag", None)
+    text = getattr(diagnosis, "message_primary", None) or str(error)
+    return f"{type(original).__name__}: {text}"

@@ -141,6 +141,11 @@ def unreadable_counts(tx: Tx) -> list[Any]:
     return store.unreadable_counts(tx)
 
 
+def unreadable(tx: Tx, limit: int) -> list[Any]:
+    """Messages without a readable identity or a known merchant, newest first."""
+    return store.unreadable(tx, limit)
+
+
 def mark_dead(tx: Tx, parsed: Parsed, error: str) -> None:
     """Keep an event that a bug stopped, alone in its transaction, so that its neighbours go on."""
     batch = _claimed(tx, [parsed])

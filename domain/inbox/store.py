@@ -273,3 +273,19 @@ def unreadable_counts(tx: Tx) -> list[Any]:
             )
         )
     )
+
+
+def unreadable(tx: Tx, limit: int) -> list[Any]:
+    """Messages without a readable identity or a known merchant, newest first, with the start of each."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT id, reason, detail, received_at, message_id, position,
+                       encode(substring(raw FROM 1 FOR 500), 'escape') AS begins
+                FROM rejected_messages ORDER BY id DESC LIMIT :limit
+                """
+            ),
+            {"limit": limit},
+        )
+    )

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from domain import clock
+from domain.audit import service as audit
 from domain.db import transaction
+from domain.errors import Invalid
 from payspool.cli import session
 
 app = typer.Typer(help="Business time.", no_args_is_help=True)
@@ -28,5 +30,17 @@ def set(
     """Simulate business time, with the sandbox only and forward only."""
     settings, rt = session.build()
     with transaction(rt.engine) as tx:
-        clock.simulate(tx, at.replace(tzinfo=UTC), sandbox=settings.sandbox)
+        moment = at.replace(tzinfo=UTC)
+        if moment < clock.business_now(tx):
+            raise Invalid("at", "business time only moves forward; give a later moment")
+        clock.simulate(tx, moment, sandbox=settings.sandbox)
+        audit.record(
+            tx,
+            session.me(),
+            "clock.set",
+            merchant_id=None,
+            subject_kind="clock",
+            subject_id="business",
+            after={"at": moment},
+        )
     session.say(f"Business time is {at:%Y-%m-%d %H:%M:%S} UTC.")

@@ -56,6 +56,8 @@ def import_(
     and one column for each field of data.
     """
     rejects = rejects or file.with_suffix(file.suffix + ".rejects.jsonl")
+    if rejects.resolve() == file.resolve():
+        raise Invalid("--rejects", "names the file that is imported; choose another")
     sent, refused = 0, 0
     with (
         _publisher() as publisher,
@@ -135,6 +137,21 @@ def counts(as_json: AsJson = False) -> None:
         ]
     session.show(
         rows, ["type", "status", "reason", "events"], as_json=as_json, empty="No events yet."
+    )
+
+
+@app.command(epilog="Example: payspool events rejected --limit 20 --json")
+def rejected(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, as_json: AsJson = False
+) -> None:
+    """List what came without a readable identity or for no known merchant, newest first."""
+    with session.opened() as tx:
+        rows = inbox.unreadable(tx, limit)
+    session.show(
+        rows,
+        ["id", "received_at", "reason", "detail", "message_id", "position", "begins"],
+        as_json=as_json,
+        empty="Nothing. What has an identity is found with `payspool events status`.",
     )
 
 

@@ -7,7 +7,7 @@ import typer
 from domain import clock
 from domain.audit import service as audit
 from domain.db import transaction
-from domain.errors import Invalid
+from domain.errors import Forbidden, Invalid
 from domain.merchants import service as merchants
 from domain.merchants.rules import is_sandbox
 from domain.payouts import service
@@ -46,7 +46,14 @@ def set_(
     with transaction(rt.engine) as tx:
         found = merchants.get(tx, merchant)
         now = clock.business_now(tx)
-        service.put_payees(tx, [PayeeUpdate(found.id, user, "stripe", now, account, name)])
+        (holds,) = service.put_payees(
+            tx, [PayeeUpdate(found.id, user, "stripe", now, account, name)]
+        )
+        if not holds:
+            raise Forbidden(
+                f"A newer event says how {user} is paid; nothing was changed."
+                f" `payspool payees list {merchant}` shows it."
+            )
         audit.record(
             tx,
             session.me(),

@@ -60,14 +60,15 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
     _, rt = session.build()
     with transaction(rt.engine) as tx:
         found = merchants.get(tx, merchant)
-        spec = RunSpec(found.id, "manual", clock.business_now(tx), _minimums(minimum))
+        name = f"manual {clock.real_now(tx):%Y-%m-%dT%H:%M:%S.%f}"  # each is a run of its own
+        spec = RunSpec(found.id, name, clock.business_now(tx), _minimums(minimum))
         audit.record(
             tx,
             session.me(),
             "payout_run.started",
             merchant_id=found.id,
             subject_kind="payout_run",
-            subject_id=f"manual {spec.as_of.isoformat()}",
+            subject_id=spec.name,
         )
     with session.console.status("Building the run"):
         result = service.build_run(rt.engine, spec)

@@ -142,9 +142,13 @@ def session_api(
 
 
 @pytest.fixture
-def api(session_api: Api, valkey: Valkey) -> Api:
-    """The API with nothing queued and no webhook stored: for tests that store nothing else."""
-    with transaction(session_api.engine) as tx:
-        tx.execute(text("DELETE FROM outbox"))
-        tx.execute(text("DELETE FROM gateway_events"))
+def api(session_api: Api, valkey: Valkey, admin_url: str) -> Api:
+    """The API with nothing queued and no webhook stored: for tests that store nothing else.
+
+    The runtime role may not delete a webhook, so the superuser does.
+    """
+    url = make_url(admin_url).set(database=session_api.engine.url.database)
+    with create_engine(url, poolclass=pool.NullPool).begin() as connection:
+        connection.execute(text("DELETE FROM outbox"))
+        connection.execute(text("DELETE FROM gateway_events"))
     return session_api

@@ -40,6 +40,12 @@ def record_outcome(tx: Tx, attempt: Attempt, outcome: GatewayOutcome) -> Recorde
     verdict = classify(outcome, replaying_unknown=not first_send)
     if row.state not in ("sending", "unknown"):
         state = _contradiction(tx, payout, row, outcome, verdict)
+    elif verdict is Verdict.SUCCEEDED and first_send and outcome.replayed:
+        # Nothing was sent under this key before, yet the gateway remembers it: another installation uses
+        # this account and its numbers. What it paid is not this payout.
+        state = freeze(
+            tx, payout, row, outcome, "the gateway had answered its key before it was sent"
+        )
     elif verdict is Verdict.SUCCEEDED:
         state = settle_success(tx, payout, row, outcome)
     elif verdict is Verdict.DEFINITE_FAILURE:

@@ -3,13 +3,15 @@
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from domain.db import transaction
+from domain.db import Tx, transaction
 from domain.inbox import service as inbox
+from domain.referrals import attribution_store
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
     DAY,
@@ -253,25 +255,39 @@ def test_a_refused_event_that_many_replay_at_once_is_applied_once(engine: Engine
 
 def test_conflicts_that_come_in_opposite_orders_do_not_deadlock(engine: Engine) -> None:
     open_shop(engine, PERCENTAGE)
-    orders = [f"o{i}" for i in range(60)]
-    send(engine, *map(conversion, orders))
-    wrong = [conversion(o, amount=1) for o in orders]
-    for _ in range(3):
-        together([sender(engine, *wrong), sender(engine, *reversed(wrong)), sender(engine, *wrong)])
-    assert scalar(engine, "SELECT count(*) FROM inbox_conflicts") == 60
+    send(engine, conversion("o1"), conversion("o2"))
+    one, other = (conversion(order, amount=1) for order in ("o1", "o2"))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            send(Rolled(tx), one)  # type: ignore[arg-type]
+            opposite = pool.submit(send, engine, other, one)
+            wait_until_blocked(engine)
+            send(Rolled(tx), other)  # type: ignore[arg-type]
+        assert said(opposite.result(PATIENCE)) == ["conflict:conflict"] * 2
+    assert scalar(engine, "SELECT count(*) FROM inbox_conflicts") == 2
 
 
 def test_the_earliest_of_attributions_told_at_the_same_time_opens_the_window(
-    engine: Engine,
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both have read the old time; the earlier one commits first."""
     open_shop(engine, PERCENTAGE)
     send(engine, attributed(at=JUNE))
-    with ThreadPoolExecutor(1) as pool:
-        with transaction(engine) as tx:
-            send(Rolled(tx), attributed(at=JUNE - 5 * DAY, id_="earliest"))  # type: ignore[arg-type]
-            other = pool.submit(send, engine, attributed(at=JUNE - DAY, id_="earlier"))
-            wait_until_blocked(engine)
-        assert said(other.result(PATIENCE)) == ["applied"]
+    both_read, committed = Barrier(2, timeout=PATIENCE), Event()
+    move = attribution_store.move_attributions
+
+    def move_in_turn(tx: Tx, moved: Any) -> None:
+        both_read.wait()
+        if moved[0][1] == JUNE - DAY:
+            assert committed.wait(PATIENCE)
+        move(tx, moved)
+
+    monkeypatch.setattr(attribution_store, "move_attributions", move_in_turn)
+    with ThreadPoolExecutor(2) as pool:
+        later = pool.submit(send, engine, attributed(at=JUNE - DAY, id_="earlier"))
+        pool.submit(send, engine, attributed(at=JUNE - 5 * DAY, id_="earliest")).result(PATIENCE)
+        committed.set()
+        assert said(later.result(PATIENCE)) == ["applied"]
     assert scalar(engine, "SELECT attributed_at FROM attributions") == JUNE - 5 * DAY
 
 

@@ -6,7 +6,7 @@ Nothing is coerced: `"5"` and `5.0` are not integers, and neither is `true`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -50,8 +50,7 @@ Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=NOTES_MAX)]
 CATEGORIES_MAX: Final = 100
 CategoryIds = Annotated[list[UserId], Field(max_length=CATEGORIES_MAX)]
-PAYOUT_METHOD_MAX: Final = 50
-PayoutMethod = Annotated[str, StringConstraints(min_length=1, max_length=PAYOUT_METHOD_MAX)]
+PayoutMethod = Literal["stripe", "wise", "manual"]
 
 #: ISO 4217; taken in any case, kept in lower case.
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{3}$", to_lower=True)]

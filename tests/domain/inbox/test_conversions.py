@@ -1,0 +1,132 @@
+"""What a conversion leaves behind: rewards on both sides, holds, and nothing in another merchant's books."""
+
+import pytest
+
+from domain.db import transaction
+from tests.domain.inbox.rolled import Rolled
+from tests.domain.inbox.shop import (
+    DAY,
+    JUNE,
+    ONE_TIME,
+    PERCENTAGE,
+    TIERED,
+    assert_whole,
+    balance,
+    code,
+    conversion,
+    merchant,
+    open_shop,
+    program,
+    refund,
+    rows,
+    said,
+    scalar,
+    send,
+    standing,
+)
+
+
+@pytest.mark.parametrize(
+    ("referee", "amount", "gives"),
+    [
+        ({"amount": 200}, None, 200),
+        ({"amount": 200}, 10_000, 200),
+        ({"basis_points": 333}, 10_000, 333),
+        ({"basis_points": 333, "cap": 50}, 10_000, 50),
+        ({"basis_points": 50}, 100, 0),  # 0.5 goes to the even 0
+        ({"basis_points": 333}, None, 0),  # of nothing known
+    ],
+)
+def test_a_double_sided_program_rewards_the_referred_user_too(
+    db: Rolled, referee: dict[str, int], amount: int | None, gives: int
+) -> None:
+    open_shop(db, ONE_TIME, referee_rule=referee)
+    assert said(send(db, conversion("o1", amount=amount))) == ["applied"]
+    assert (balance(db), balance(db, "ben")) == (500, gives)
+    kinds = rows(db, "SELECT kind, amount FROM earnings ORDER BY id")
+    assert kinds == [("reward", 500), *([("referee_reward", gives)] if gives else [])]
+    assert_whole(db)
+
+
+def test_refunds_take_their_share_from_both_sides_without_losing_a_cent(db: Rolled) -> None:
+    open_shop(db, ONE_TIME, referee_rule={"basis_points": 333})
+    send(db, conversion("o1", amount=10_000), refund("o1", 5_000, id_="a"))
+    assert (balance(db), balance(db, "ben")) == (250, 167), "166.5 was kept, and 166 taken"
+    send(db, refund("o1", 2_500, id_="b"))
+    assert (balance(db), balance(db, "ben")) == (125, 83)
+    send(db, refund("o1", 2_500, id_="c"))
+    assert (balance(db), balance(db, "ben")) == (0, 0)
+    assert_whole(db)
+
+
+def test_a_conversion_that_earns_nothing_is_counted_without_an_earning(db: Rolled) -> None:
+    open_shop(db, {"kind": "tiered", "by": "count", "tiers": [{"from": 2, "amount": 100}]})
+    assert said(send(db, conversion("o1", "u1"), conversion("o2", "u2"))) == ["applied"] * 2
+    assert rows(db, "SELECT amount_earned FROM trackings ORDER BY seq") == [(0,), (100,)]
+    assert scalar(db, "SELECT count(*) FROM earnings") == 1
+    send(db, refund("o1"))
+    assert scalar(db, "SELECT count(*) FROM earnings") == 1
+    assert_whole(db)
+
+
+def test_what_is_earned_is_payable_after_the_hold_and_by_the_programs_method(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE, hold_days=14, payout_method="wise")
+    send(db, conversion("o1"))
+    assert rows(db, "SELECT available_at, method, held_at FROM earnings") == [
+        (JUNE + 14 * DAY, "wise", None)
+    ]
+
+
+def test_an_absent_currency_is_the_programs_and_every_row_carries_it(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE, currency="jpy")
+    send(db, conversion("o1"), conversion("o2", currency="JPY"), conversion("o3", currency="usd"))
+    assert standing(db)["o3/paid"] == "rejected:currency_mismatch"
+    assert balance(db, currency="jpy") == 2_000
+    assert rows(db, "SELECT DISTINCT currency FROM ledger_transfers") == [("jpy",)]
+
+
+def test_merchants_with_the_same_codes_orders_and_users_do_not_meet(db: Rolled) -> None:
+    open_shop(db, TIERED)
+    with transaction(db) as tx:
+        zeta = merchant(tx, "zeta")
+        program(tx, zeta, TIERED, max_rewards_per_referrer=2)
+        code(tx, zeta, "ADA-01")
+
+    def both(text: str) -> list[str]:
+        return [text, text.replace('"acme"', '"zeta"')]
+
+    texts: list[str] = []
+    for number in range(4):
+        texts += both(conversion(f"o{number}", f"u{number}"))
+    texts += both(conversion("o9", "u0", by=None)) + both(refund("o0"))
+    outcomes = said(send(db, *texts))
+    assert outcomes == [
+        *["applied"] * 4,
+        *["applied", "rejected:reward_cap_reached"] * 3,
+        "applied",
+        "applied",
+    ]
+    found = rows(
+        db,
+        "SELECT m.key, count(*), max(t.seq) FROM trackings t JOIN merchants m ON m.id = t.merchant_id"
+        " GROUP BY 1 ORDER BY 1",
+    )
+    assert found == [("acme", 5, 5), ("zeta", 2, 2)]
+    assert rows(
+        db,
+        "SELECT m.key, balance FROM ledger_accounts a JOIN merchants m ON m.id = merchant_id"
+        " WHERE kind = 'payable' ORDER BY 1",
+    ) == [("acme", 2 * 400 + 2 * 1_000), ("zeta", 400)]
+    assert_whole(db)
+
+
+def test_a_refund_of_one_merchant_does_not_reach_the_order_of_another(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
+        merchant(tx, "zeta")
+    send(db, conversion("o1"), refund("o1").replace('"acme"', '"zeta"'))
+    assert sorted(standing(db).items()) == [
+        ("o1/paid", "applied"),
+        ("o1/r1", "waiting:waits_for_conversion"),
+    ]
+    assert balance(db) == 1_000
