@@ -34,8 +34,9 @@ WAIT_SECONDS_MAX: Final = 1.0
 WAIT_SECONDS_AT_WORK: Final = 0.2
 #: Redis takes 0 for ever.
 WAIT_SECONDS_MIN: Final = 0.001
-#: A message whose workers died so often is a dead letter. The first death may be another message's
-#: doing; after it the message runs alone (see `scripts/fetch.lua`), and what dies is its own doing.
+#: A message whose workers died so often is a dead letter. The first death may be any message's doing
+#: that the worker held, the second one's of a small group of such messages; after it the message runs
+#: alone (see `scripts/fetch.lua`), and what dies then is its own doing.
 DEATHS_MAX: Final = 3
 #: How long a dead letter waits, at most, for the sink to be able to take it.
 BURY_BACKOFF_MS_MAX: Final = 60_000

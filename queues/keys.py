@@ -7,7 +7,7 @@ those that may hold messages), ``.in_flight.<owner>`` (sorted set of ids by plac
 worker died), ``.later`` (sorted set of ids by when their backoff ends), ``.XQ.errors`` (hash: why)
 and ``.XQ.counts`` (hash: attempts and deaths). Once per namespace: ``<ns>:heartbeats`` (sorted
 set), ``<ns>:grace``, ``<ns>:queues`` (set of names), ``<ns>:paused`` (hash: who, when and why, by
-queue) and ``<ns>:alone`` (hash: the one message that an owner holds alone).
+queue) and ``<ns>:apart`` (hash: from which queue an owner holds, or waits to hold, suspects).
 """
 
 from __future__ import annotations
@@ -86,6 +86,6 @@ def paused(namespace: str) -> str:
     return f"{namespace}:paused"
 
 
-def alone(namespace: str) -> str:
-    """What each owner has, or waits to have, to itself."""
-    return f"{namespace}:alone"
+def apart(namespace: str) -> str:
+    """From which queue each owner holds suspects and nothing else, or waits to."""
+    return f"{namespace}:apart"

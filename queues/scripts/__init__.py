@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import redis
 
 from queues import keys
 from queues.keys import QueueKeys
+
+#: How many messages of one death run together. Where a worker died that held n messages, it takes
+#: n / 32 groups to clear the innocent ones, and up to 32 messages one by one to find the one that
+#: kills: the sum is least near the root of n, which is 1,000 for two full batches.
+SUSPECTS_MAX: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,8 @@ class Fetched:
 
     `in_flight` is the size of the owner's set after it. `next_due` is how many seconds from now
     the next retry is due, if the queue is empty and there is one. `held_up` says why nothing was
-    taken though something may be there: `paused`, `alone` (a message that is to run alone runs, or
-    waits for the others to be done), or empty.
+    taken though something may be there: `paused`, `apart` (messages that are to run apart do, or wait
+    for the others to be done), or empty.
     """
 
     taken: list[Taken]
@@ -81,9 +86,9 @@ class Scripts:
                 keys.heartbeats(self._namespace),
                 keys.queues(self._namespace),
                 keys.paused(self._namespace),
-                keys.alone(self._namespace),
+                keys.apart(self._namespace),
             ],
-            args=[self._owner, queue, messages, size, self._namespace],
+            args=[self._owner, queue, messages, size, self._namespace, SUSPECTS_MAX],
         )
         taken = [
             Taken(id_.decode(), raw, int(count or 0), deaths)
@@ -155,7 +160,7 @@ class Scripts:
         pipeline = self._client.pipeline(transaction=True)
         for queue in queues:
             pipeline.srem(self._keys(queue).owners, self._owner)
-        pipeline.hdel(keys.alone(self._namespace), self._owner)
+        pipeline.hdel(keys.apart(self._namespace), self._owner)
         pipeline.zrem(keys.heartbeats(self._namespace), self._owner)
         pipeline.execute()
 
@@ -166,7 +171,7 @@ class Scripts:
                 keys.heartbeats(self._namespace),
                 keys.grace(self._namespace),
                 keys.queues(self._namespace),
-                keys.alone(self._namespace),
+                keys.apart(self._namespace),
             ],
             args=[self._namespace, int(gap * 1000), int(timeout * 1000)],
         )

@@ -1,16 +1,18 @@
 #!lua flags=allow-oom
 -- Takes messages from the front of a queue into the owner's in-flight set, in order.
--- A message that was held by a worker that died is handed out alone: to an owner that holds nothing
--- else on any queue, and gets nothing else until it is done. So its next death proves something.
--- KEYS: list, messages, in-flight set, owners, tries, deaths, later, heartbeats, queues, paused, alone
--- ARGV: owner, queue name, most messages, most bytes, namespace
+-- A message that was held by a worker that died is a suspect, and suspects run apart: handed to an
+-- owner that holds nothing else on any queue, and gets nothing else until they are done. After its
+-- first death a message shares that with others of one death, so that what one worker held is back
+-- soon; after its second it has it alone. So a third death is nobody's doing but its own.
+-- KEYS: list, messages, in-flight set, owners, tries, deaths, later, heartbeats, queues, paused, apart
+-- ARGV: owner, queue name, most messages, most bytes, namespace, most suspects
 -- Returns {size of the in-flight set, ms until the next retry is due or -1, what holds it up or '',
--- ids, messages, tries, deaths of the one message if it is alone, or 0}
+-- ids, messages, tries, how many deaths each of them has}
 local list, messages, in_flight, owners = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local tries, deaths, later, heartbeats = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local queues, paused, alone = KEYS[9], KEYS[10], KEYS[11]
+local queues, paused, apart = KEYS[9], KEYS[10], KEYS[11]
 local owner, queue, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local namespace = ARGV[5]
+local namespace, most_suspects = ARGV[5], tonumber(ARGV[6])
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -23,18 +25,18 @@ local function nothing(next_due, held_up)
   return {redis.call('ZCARD', in_flight), next_due, held_up, {}, {}, {}, 0}
 end
 
--- What this owner has to itself: 'running' is one that was handed out alone, 'waiting' a queue whose
+-- What this owner has apart: 'running' a queue from which it holds suspects, 'waiting' a queue whose
 -- turn it is as soon as the owner holds nothing, so that its other queues cannot starve that one.
-local what, where, whom = string.match(redis.call('HGET', alone, owner) or '', '^(%a+) (%S+) (.*)$')
-if what == 'running' and redis.call('ZSCORE', in_flight_on(where), whom) then
-  return nothing(-1, 'alone')
+local what, where = string.match(redis.call('HGET', apart, owner) or '', '^(%a+) (.*)$')
+if what == 'running' and redis.call('ZCARD', in_flight_on(where)) > 0 then
+  return nothing(-1, 'apart')
 end
 if what == 'running' or where == queue then
-  redis.call('HDEL', alone, owner)
+  redis.call('HDEL', apart, owner)
   what = nil
 end
 if redis.call('HEXISTS', paused, queue) == 1 then return nothing(-1, 'paused') end
-if what == 'waiting' then return nothing(-1, 'alone') end
+if what == 'waiting' then return nothing(-1, 'apart') end
 
 -- Retries whose backoff is over go before what waits: they were there first.
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
@@ -55,20 +57,21 @@ local died = {}
 if #waiting > 0 and redis.call('EXISTS', deaths) == 1 then
   died = redis.call('HMGET', deaths, unpack(waiting))
 end
-local taken, bytes, popped, held_up, deaths_of_it = {}, 0, 0, '', 0
+local taken, bytes, popped, held_up, deaths_each = {}, 0, 0, '', 0
 for i, id in ipairs(waiting) do
   local size = redis.call('HSTRLEN', messages, id)
-  if #taken > 0 and (died[i] or bytes + size > most_bytes) then break end
-  if size > 0 and died[i] then
-    if holds_nothing() then
-      redis.call('HSET', alone, owner, 'running ' .. queue .. ' ' .. id)
-      popped = popped + 1
-      taken[1] = id
-      deaths_of_it = tonumber(died[i])
-    else
-      redis.call('HSET', alone, owner, 'waiting ' .. queue .. ' ' .. id)
-      held_up = 'alone'
+  local count = tonumber(died[i] or '0')
+  if size > 0 and #taken == 0 and count > 0 then
+    if not holds_nothing() then
+      redis.call('HSET', apart, owner, 'waiting ' .. queue)
+      held_up = 'apart'
+      break
     end
+    redis.call('HSET', apart, owner, 'running ' .. queue)
+    deaths_each = count
+    most = count == 1 and most_suspects or 1
+  end
+  if #taken > 0 and (#taken == most or count ~= deaths_each or bytes + size > most_bytes) then
     break
   end
   popped = popped + 1
@@ -107,5 +110,5 @@ return {
   taken,
   redis.call('HMGET', messages, unpack(taken)),
   redis.call('HMGET', tries, unpack(taken)),
-  deaths_of_it,
+  deaths_each,
 }

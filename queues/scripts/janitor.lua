@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Returns the messages of dead owners to the front of their queues, in order, and counts a death of
 -- each: which of them killed the worker is not known here, only that it is one of them.
--- KEYS: heartbeats, grace, queues, alone
+-- KEYS: heartbeats, grace, queues, apart
 -- ARGV: namespace, gap in ms, timeout in ms
 -- Returns {queue, count, queue, count, ...}
 local heartbeats, grace, queues = KEYS[1], KEYS[2], KEYS[3]

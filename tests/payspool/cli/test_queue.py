@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
 from domain.errors import Invalid, NotFound
 from domain.secrets import new_key
-from payspool.cli import app
+from payspool.cli import app, session
 from queues import AlreadyPaused, NotPaused
 
 Run = Callable[..., str]
@@ -45,6 +46,7 @@ def test_a_queue_is_paused_shown_with_who_when_and_why_and_resumed(
     run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USER", "ada")
+    monkeypatch.setattr(session, "console", Console(width=300))  # a sentence is not to be folded
     assert set(listed(run)) == {"events", "payouts", "sweeps"}
     run("queue", "pause", "payouts", "--reason", "the bank calls")
     row = listed(run)["payouts"]
