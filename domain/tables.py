@@ -3,6 +3,7 @@
 import domain.access.models
 import domain.audit.models
 import domain.clock
+import domain.dead_letters.models
 import domain.earnings.models
 import domain.inbox.models
 import domain.installation

@@ -23,6 +23,7 @@ from queues.batches import BatchLimits
 from queues.broker import PayspoolBroker
 from queues.connection import connect as connect_redis
 from workers.context import Runtime
+from workers.dead_letters import SqlDeadLetters
 from workers.gateways.stripe import stripe_gateway
 from workers.gateways.stripe_account import platform_account
 from workers.registry import ACTORS, Function
@@ -76,6 +77,7 @@ def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> Pa
         namespace=settings.namespace,
         batches={wire.QUEUE: BatchLimits()},
         middleware=[MessageTimes(rt.watch)],
+        dead_letters=SqlDeadLetters(rt.engine),
     )
     set_broker(broker)
     for spec in ACTORS.values():

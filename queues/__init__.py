@@ -8,19 +8,28 @@ them.
 
 from queues.batches import Batch, BatchItem, BatchLimits
 from queues.broker import PayspoolBroker
+from queues.dead import DeadLetter, DeadLetterSink
 from queues.errors import DelayRefused, QueuesError, UnknownQueue
 from queues.inspect import QueueState, is_idle
 from queues.liveness import LivenessSettings
+from queues.pause import AlreadyPaused, NotPaused, Pause, PauseLog, Pauses
 from queues.send import Outgoing, enqueue, enqueue_many
 from queues.worker import run
 
 __all__ = [
+    "AlreadyPaused",
     "Batch",
     "BatchItem",
     "BatchLimits",
+    "DeadLetter",
+    "DeadLetterSink",
     "DelayRefused",
     "LivenessSettings",
+    "NotPaused",
     "Outgoing",
+    "Pause",
+    "PauseLog",
+    "Pauses",
     "PayspoolBroker",
     "QueueState",
     "QueuesError",

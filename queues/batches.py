@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from dramatiq import Message
 
-from payspool_client import UndecodableMessage, wire
+from payspool_client import wire
 from queues.consumer import Access, LaneConsumer
 from queues.lane import HeldMessage
-from queues.scripts import Taken
+from queues.scripts import Fetched, Taken
 
 log = logging.getLogger(__name__)
 
@@ -92,15 +92,15 @@ class BatchConsumer(LaneConsumer):
         super().__init__(access, outstanding=BATCHES_OUTSTANDING)
         self.limits = limits
 
-    def fetch(self) -> float | None:
+    def fetch(self) -> Fetched:
         fetched = self.scripts.fetch(
             self.queue, messages=self.limits.messages, size=self.limits.bytes
         )
-        items = [item for item in map(self._decoded, fetched.taken) if item is not None]
+        items = [item for item in map(self._item, fetched.taken) if item is not None]
         dead = len(fetched.taken) - len(items)
         messages = [self._message_of(part) for part in self._parts(items)]
         self.lane.accept(messages, fetched.in_flight - dead)
-        return fetched.next_due
+        return fetched
 
     def failed(self, message: HeldMessage) -> None:
         seconds = self.lane.fail(message)
@@ -111,12 +111,9 @@ class BatchConsumer(LaneConsumer):
             seconds,
         )
 
-    def _decoded(self, taken: Taken) -> BatchItem | None:
-        try:
-            message = wire.decode_message(taken.raw)
-        except UndecodableMessage as error:
-            log.error("Message %s of %s is a dead letter: %s.", taken.id, self.queue, error)  # noqa: TRY400
-            self.scripts.dead_letter(self.queue, taken.id, str(error))
+    def _item(self, taken: Taken) -> BatchItem | None:
+        message = self.decoded(taken, wire.decode_message)
+        if message is None:
             return None
         return BatchItem(
             taken.id, message.message_id, message.timestamp, taken.tries, message.texts

@@ -21,6 +21,7 @@ from payspool_client.wire import NAMESPACE
 from queues.batches import BatchConsumer, BatchLimits
 from queues.connection import connect
 from queues.consumer import Access
+from queues.dead import DeadLetterSink
 from queues.errors import DelayRefused, lost_connections_are_closed
 from queues.inspect import is_idle
 from queues.keys import QueueKeys
@@ -47,6 +48,8 @@ class PayspoolBroker(RedisBroker):
         namespace: What every key begins with.
         batches: The queues to consume in batches (of wire format v1), with their limits.
         liveness: How often to say that we live, and when silence means death.
+        dead_letters: Has each dead letter before its queue lets go of it; without one they are in
+            Redis only.
         middleware: Added to ours. Dramatiq's own Retries, Callbacks and Pipelines do not belong
             here: they enqueue in a place where a failure to do so is swallowed.
     """
@@ -58,6 +61,7 @@ class PayspoolBroker(RedisBroker):
         namespace: str = NAMESPACE,
         batches: Mapping[str, BatchLimits] | None = None,
         liveness: LivenessSettings | None = None,
+        dead_letters: DeadLetterSink | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> None:
         client = connect(url)
@@ -70,6 +74,7 @@ class PayspoolBroker(RedisBroker):
         self.stopping = threading.Event()
         self._redis = client
         self._batches = dict(batches or {})
+        self._dead_letters = dead_letters
         self._lanes: dict[str, Lane] = {}
         self._owner = str(self.broker_id)
         self._scripts = Scripts(client, namespace, self._owner)
@@ -96,6 +101,7 @@ class PayspoolBroker(RedisBroker):
             scripts=self._scripts,
             lane=self._lanes.setdefault(queue_name, Lane()),
             stopping=self.stopping,
+            sink=self._dead_letters,
         )
         limits = self._batches.get(queue_name)
         if limits is not None:
@@ -125,10 +131,12 @@ class PayspoolBroker(RedisBroker):
             keys.list,
             keys.messages,
             keys.tries,
+            keys.deaths,
             keys.later,
             keys.dead,
             keys.dead_messages,
             keys.dead_errors,
+            keys.dead_counts,
         )
 
     def join(self, queue_name: str, *, interval: int = 100, timeout: int | None = None) -> None:

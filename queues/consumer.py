@@ -6,21 +6,26 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import redis
 from dramatiq import Consumer, MessageProxy
-from dramatiq.errors import ConnectionClosed
+from dramatiq.common import compute_backoff
+from dramatiq.errors import ConnectionClosed, DecodeError
 
+from payspool_client import UndecodableMessage
+from queues.dead import DeadLetter, DeadLetterSink
 from queues.errors import lost_connections_are_closed
 from queues.keys import QueueKeys
 from queues.lane import HeldMessage, Lane
-from queues.scripts import Scripts
+from queues.scripts import Fetched, Scripts, Taken
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M")
 
 #: How long an idle consumer blocks on the server before it looks around: for a retry that is due,
 #: for a request to stop.
@@ -29,19 +34,29 @@ WAIT_SECONDS_MAX: Final = 1.0
 WAIT_SECONDS_AT_WORK: Final = 0.2
 #: Redis takes 0 for ever.
 WAIT_SECONDS_MIN: Final = 0.001
+#: A message whose workers died so often is a dead letter. The first death may be any message's doing
+#: that the worker held, the second one's of a small group of such messages; after it the message runs
+#: alone (see `scripts/fetch.lua`), and what dies then is its own doing.
+DEATHS_MAX: Final = 3
+#: How long a dead letter waits, at most, for the sink to be able to take it.
+BURY_BACKOFF_MS_MAX: Final = 60_000
 #: While its worker shuts down, a consumer takes nothing and looks this often whether it may end.
 STOPPING_PAUSE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One queue as one process reaches it. `stopping` is set while its worker shuts down."""
+    """One queue as one process reaches it.
+
+    `stopping` is set while its worker shuts down. `sink` is where dead letters are kept besides.
+    """
 
     keys: QueueKeys
     client: redis.Redis
     scripts: Scripts
     lane: Lane
     stopping: threading.Event
+    sink: DeadLetterSink | None = None
 
 
 class LaneConsumer(Consumer, ABC):
@@ -58,15 +73,13 @@ class LaneConsumer(Consumer, ABC):
         self.lane = access.lane
         self.scripts = access.scripts
         self._client = access.client
+        self._sink = access.sink
         self._list = access.keys.list
         self._stopping = access.stopping
 
     @abstractmethod
-    def fetch(self) -> float | None:
-        """Take what there is, within limits, and make it ready in the lane.
-
-        Returns the seconds until the next retry is due, if that is all there is.
-        """
+    def fetch(self) -> Fetched:
+        """Take what there is, within limits, and make it ready in the lane."""
 
     @abstractmethod
     def failed(self, message: HeldMessage) -> None:
@@ -91,9 +104,12 @@ class LaneConsumer(Consumer, ABC):
             self._give_back_strays()
             message = self.lane.next_ready()
             if message is None:
-                next_due = self.fetch()
+                releases = self.lane.releases()
+                fetched = self.fetch()
                 message = self.lane.next_ready()
-                if message is None and self._wait_for_message(next_due):
+                if message is None and fetched.held_up:
+                    self.lane.wait_for_release(releases, WAIT_SECONDS_AT_WORK)
+                elif message is None and self._wait_for_message(fetched.next_due):
                     self.fetch()
                     message = self.lane.next_ready()
             return message
@@ -142,6 +158,45 @@ class LaneConsumer(Consumer, ABC):
             self.lane.drop_ready()
             with lost_connections_are_closed():
                 self._give_back_strays()
+
+    def decoded(self, taken: Taken, decode: Callable[[bytes], M]) -> M | None:
+        """A fetched message, or None if it is a dead letter: it killed its workers, or `decode`
+        cannot read it."""
+        if taken.deaths >= DEATHS_MAX:
+            why = f"killed its worker: {taken.deaths} workers died while they held it"
+            self.bury(taken, why, attempts=taken.tries)
+            return None
+        try:
+            return decode(taken.raw)
+        except (UndecodableMessage, DecodeError, TypeError) as error:
+            self.bury(taken, f"undecodable: {error}", attempts=taken.tries)
+            return None
+
+    def bury(self, taken: Taken, why: str, *, attempts: int) -> None:
+        """Make a dead letter of a message, for a reason (or a stack trace).
+
+        The sink has it before the queue lets go of it. While the sink cannot take it, the message
+        is put aside and comes back: it may be tried once more, but it is not lost from sight.
+        """
+        letter = DeadLetter.of(
+            self.queue, taken.id, taken.raw, why, attempts=attempts, deaths=taken.deaths
+        )
+        if self._sink is not None:
+            try:
+                self._sink.record(letter)
+            except Exception as error:
+                _, wait = compute_backoff(taken.tries, factor=1000, max_backoff=BURY_BACKOFF_MS_MAX)
+                log.warning(
+                    "The dead letter %s of %s cannot be kept now (%s); it is tried again in %.1f s.",
+                    taken.id,
+                    self.queue,
+                    error,
+                    wait / 1000,
+                )
+                self.scripts.retry(self.queue, taken.id, backoff=wait / 1000)
+                return
+        log.error("Message %s of %s is a dead letter: %s", taken.id, self.queue, letter.reason)
+        self.scripts.dead_letter(self.queue, taken.id, why, attempts)
 
     def close(self) -> None:
         """Let go of what was taken and not handed out; the next consumer gives it back."""

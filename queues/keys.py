@@ -3,9 +3,11 @@
 With the namespace and the queue in front, as Dramatiq has it: ``<ns>:<queue>`` (list of ids),
 ``.msgs`` (hash), ``.XQ`` and ``.XQ.msgs`` (dead letters). Ours beside them: ``.owners`` (set of
 those that may hold messages), ``.in_flight.<owner>`` (sorted set of ids by place in the queue),
-``.tries`` (hash: how often a message failed or its worker died), ``.later`` (sorted set of ids by
-when their backoff ends), ``.XQ.errors`` (hash: why). Once per namespace: ``<ns>:heartbeats``
-(sorted set), ``<ns>:grace`` and ``<ns>:queues`` (set of names).
+``.tries`` (hash: how often a message failed or its worker died), ``.deaths`` (hash: how often its
+worker died), ``.later`` (sorted set of ids by when their backoff ends), ``.XQ.errors`` (hash: why)
+and ``.XQ.counts`` (hash: attempts and deaths). Once per namespace: ``<ns>:heartbeats`` (sorted
+set), ``<ns>:grace``, ``<ns>:queues`` (set of names), ``<ns>:paused`` (hash: who, when and why, by
+queue) and ``<ns>:apart`` (hash: from which queue an owner holds, or waits to hold, suspects).
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ class QueueKeys:
         return f"{self.list}.tries"
 
     @property
+    def deaths(self) -> str:
+        return f"{self.list}.deaths"
+
+    @property
     def later(self) -> str:
         return f"{self.list}.later"
 
@@ -51,6 +57,10 @@ class QueueKeys:
     @property
     def dead_errors(self) -> str:
         return f"{self.list}.XQ.errors"
+
+    @property
+    def dead_counts(self) -> str:
+        return f"{self.list}.XQ.counts"
 
     def in_flight(self, owner: str) -> str:
         return f"{self.list}.in_flight.{owner}"
@@ -69,3 +79,13 @@ def grace(namespace: str) -> str:
 def queues(namespace: str) -> str:
     """The names of all queues that anyone ever took messages from."""
     return f"{namespace}:queues"
+
+
+def paused(namespace: str) -> str:
+    """The paused queues: who paused each, when and why."""
+    return f"{namespace}:paused"
+
+
+def apart(namespace: str) -> str:
+    """From which queue each owner holds suspects and nothing else, or waits to."""
+    return f"{namespace}:apart"

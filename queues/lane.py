@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from dramatiq import Message, MessageProxy
 
+from queues.scripts import Taken
+
 #: How long a failed batch waits, doubling with each failure in a row.
 BACKOFF_SECONDS_MIN: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 15.0
@@ -32,11 +34,19 @@ class HeldMessage(MessageProxy):
     Attributes:
         ids: The Redis ids of the messages in it.
         tries: How often it failed, or its worker died, before.
+        taken: The message as it came off the queue, if it is one.
         failure: What its actor raised.
     """
 
-    def __init__(self, message: Message[Any], ids: tuple[str, ...], tries: int) -> None:
+    def __init__(
+        self,
+        message: Message[Any],
+        ids: tuple[str, ...],
+        tries: int,
+        taken: Taken | None = None,
+    ) -> None:
         super().__init__(message)
+        self.taken = taken
         self.ids = ids
         self.tries = tries
         self.failure: BaseException | None = None
@@ -73,6 +83,7 @@ class Lane:
         self._paused_until = 0.0
         self._strays = True
         self._strays_failed = False
+        self._releases = 0
 
     def accept(self, messages: Sequence[HeldMessage], in_flight: int) -> None:
         """These are ours now, and ready; `in_flight` is how many the server holds for us."""
@@ -121,6 +132,16 @@ class Lane:
         """Wait until fewer than `most` are outstanding."""
         with self._changed:
             return self._changed.wait_for(lambda: self._outstanding < most, seconds)
+
+    def releases(self) -> int:
+        """How often something was released so far; for `wait_for_release`."""
+        with self._changed:
+            return self._releases
+
+    def wait_for_release(self, since: int, seconds: float) -> None:
+        """Wait until something was released after `releases` gave `since`, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._releases != since, seconds)
 
     def wait_out_backoff(self, seconds: float) -> bool:
         """Wait for the end of the backoff, at most so long; whether it is over."""
@@ -183,4 +204,5 @@ class Lane:
     def _release(self, message: HeldMessage) -> None:
         self._held.difference_update(message.ids)
         self._outstanding -= 1
+        self._releases += 1
         self._changed.notify_all()

@@ -7,12 +7,11 @@ import traceback
 from typing import Any, Final
 
 from dramatiq import Actor, Message
-from dramatiq.errors import DecodeError
 
 from queues.consumer import Access, LaneConsumer
 from queues.lane import HeldMessage
 from queues.retries import RetryPolicy
-from queues.scripts import Taken
+from queues.scripts import Fetched, Taken
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +36,22 @@ class MessageConsumer(LaneConsumer):
         super().__init__(access, outstanding=prefetch)
         self._actors = actors
 
-    def fetch(self) -> float | None:
+    def fetch(self) -> Fetched:
         fetched = self.scripts.fetch(
             self.queue, messages=self.lane.room(self.outstanding), size=FETCH_BYTES_MAX
         )
-        decoded = map(self._decoded, fetched.taken)
-        messages = [message for message in decoded if message is not None]
+        found = map(self._message, fetched.taken)
+        messages = [message for message in found if message is not None]
         dead = len(fetched.taken) - len(messages)
         self.lane.accept(messages, fetched.in_flight - dead)
-        return fetched.next_due
+        return fetched
 
     def failed(self, message: HeldMessage) -> None:
         policy = RetryPolicy.of(self._actors.get(message.actor_name))
         backoff = policy.backoff(message.tries, message.failure)
-        (message_id,) = message.ids
+        assert message.taken is not None, "every message that is handed out here was taken singly"
         if backoff is None:
-            log.error("Message %s of %s is a dead letter.", message.message_id, self.queue)
-            self.scripts.dead_letter(self.queue, message_id, _reason(message.failure))
+            self.bury(message.taken, _reason(message.failure), attempts=message.tries + 1)
         else:
             log.warning(
                 "Message %s of %s failed for the %s. time; the next try is in %.1f s.",
@@ -62,17 +60,14 @@ class MessageConsumer(LaneConsumer):
                 message.tries + 1,
                 backoff,
             )
-            self.scripts.retry(self.queue, message_id, backoff=backoff)
+            self.scripts.retry(self.queue, message.taken.id, backoff=backoff)
         self.lane.put_aside(message)
 
-    def _decoded(self, taken: Taken) -> HeldMessage | None:
-        try:
-            message = _decode(taken.raw, self.queue)
-        except (DecodeError, TypeError) as error:
-            log.error("Message %s of %s is a dead letter: %s.", taken.id, self.queue, error)  # noqa: TRY400
-            self.scripts.dead_letter(self.queue, taken.id, f"undecodable: {error}")
+    def _message(self, taken: Taken) -> HeldMessage | None:
+        message = self.decoded(taken, lambda raw: _decode(raw, self.queue))
+        if message is None:
             return None
-        return HeldMessage(message, (taken.id,), taken.tries)
+        return HeldMessage(message, (taken.id,), taken.tries, taken)
 
 
 def _decode(raw: bytes, queue: str) -> Message[Any]:

@@ -10,6 +10,7 @@ import structlog
 from domain.errors import DomainError
 from domain.payouts.rules import Leave
 from domain.payouts.service import Recorded
+from queues.pause import Pauses
 from workers import payouts
 from workers.context import Runtime
 from workers.registry import actor
@@ -57,7 +58,8 @@ def sweep_stuck(rt: Runtime, name: str, fire_at: str) -> None:
     """Ask again for payouts that nothing happened to, and settle finished runs."""
 
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
-        return {"asked": payouts.sweep(rt)}
+        paused = Pauses(rt.redis, rt.namespace).of("payouts") is not None
+        return {"asked": payouts.sweep(rt, paused=paused)}
 
     sweep(rt, name, fire_at, body)
 

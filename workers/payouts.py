@@ -107,10 +107,15 @@ def build(
     return service.build_run(runtime.engine, spec, on_progress=on_progress)
 
 
-def sweep(runtime: Runtime) -> int:
-    """Ask again for payouts that nothing happened to, and settle finished runs; returns how many were asked for."""
-    with transaction(runtime.engine) as tx:
-        asked = service.sweep_stuck(tx)
+def sweep(runtime: Runtime, *, paused: bool = False) -> int:
+    """Ask again for payouts that nothing happened to, and settle finished runs; returns how many were asked for.
+
+    While their queue is ``paused``, that nothing happens to them is what was asked for: no one is asked.
+    """
+    asked = 0
+    if not paused:
+        with transaction(runtime.engine) as tx:
+            asked = service.sweep_stuck(tx)
     with transaction(runtime.engine) as tx:
         service.settle_runs(tx)
     return asked

@@ -24,6 +24,7 @@ TECHNICAL: Final = (
     Schedule("payouts.sweep", "sweeps", "payouts.sweep", Every(5)),
     Schedule("inbox.recheck_waiting", "sweeps", "inbox.recheck_waiting", Every(60)),
     Schedule("schedules.re_emit", "sweeps", "schedules.re_emit", Every(30)),
+    Schedule("queues.mirror_dead", "sweeps", "queues.mirror_dead", Every(60)),
     Schedule("invariants.check", "sweeps", "invariants.check", Every(600)),
 )
 """Sweeps that every installation has, on real time."""

@@ -2,6 +2,7 @@
 twice, late, or be killed in the middle: the fire keeps its progress."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from domain.ledger import service as ledger
 from domain.loyalty import service as loyalty
 from domain.payouts import service as payouts
 from domain.schedules import service as schedules
+from workers import dead_letters
 from workers.context import Runtime
 from workers.registry import actor
 
@@ -68,6 +70,16 @@ def re_emit(rt: Runtime, name: str, fire_at: str) -> None:
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         with transaction(rt.engine) as tx:
             return {"emitted": schedules.re_emit_stale(tx)}
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("queues.mirror_dead", queue="sweeps")
+def mirror_dead(rt: Runtime, name: str, fire_at: str) -> None:
+    """Keep dead letters that are in Redis only, and let Redis forget those that are decided."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        return asdict(dead_letters.mirror(rt))
 
     sweep(rt, name, fire_at, body)
 

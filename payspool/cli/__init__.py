@@ -6,12 +6,14 @@ from typing import Final
 import httpx
 import redis.exceptions
 import typer
+from dramatiq.errors import ConnectionClosed
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from domain.errors import DomainError
 from payspool.cli import (
     clock,
     codes,
+    dead,
     doctor,
     events,
     keys,
@@ -20,6 +22,7 @@ from payspool.cli import (
     payees,
     payouts,
     programs,
+    queue,
     running,
     schedule,
     session,
@@ -29,6 +32,7 @@ from payspool.sandbox_client import SandboxRefused
 from payspool.settings import BadSettings
 from payspool.supervisor import SupervisorError
 from payspool_client import PayspoolClientError
+from queues.errors import QueuesError
 
 _EXPECTED: Final = (
     DomainError,
@@ -37,6 +41,7 @@ _EXPECTED: Final = (
     SupervisorError,
     PayspoolClientError,
     SandboxRefused,
+    QueuesError,
 )
 _OTHER_SCHEMA: Final = ("42P01", "42703")
 """SQLSTATEs undefined_table and undefined_column."""
@@ -65,6 +70,8 @@ for _name, _module in {
     "events": events,
     "payouts": payouts,
     "loyalty": loyalty,
+    "queue": queue,
+    "dead": dead,
     "schedule": schedule,
     "clock": clock,
 }.items():
@@ -79,7 +86,7 @@ def main() -> None:
         sys.stderr.write(f"{error}\n")
     except OperationalError as error:
         sys.stderr.write(f"PostgreSQL does not answer: {error.orig}\nTry `payspool doctor`.\n")
-    except redis.exceptions.ConnectionError as error:
+    except (redis.exceptions.ConnectionError, ConnectionClosed) as error:
         sys.stderr.write(f"Valkey does not answer: {error}\nTry `payspool doctor`.\n")
     except httpx.TransportError as error:
         sys.stderr.write(f"The sandbox does not answer: {error}\nTry `payspool doctor`.\n")

@@ -65,6 +65,17 @@ def opened() -> Iterator[Tx]:
 
 
 @contextmanager
+def working() -> Iterator[Runtime]:
+    """The Runtime of a command that opens several transactions, or needs Valkey."""
+    _, rt = build()
+    try:
+        yield rt
+    finally:
+        rt.engine.dispose()
+        rt.redis.close()
+
+
+@contextmanager
 def for_merchant(key: str) -> Iterator[tuple[Tx, Merchant]]:
     """The one transaction of a command about a merchant. Raises NotFound."""
     with opened() as tx:

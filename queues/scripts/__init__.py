@@ -10,21 +10,31 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import redis
 
 from queues import keys
 from queues.keys import QueueKeys
 
+#: How many messages of one death run together. Where a worker died that held n messages, it takes
+#: n / 32 groups to clear the innocent ones, and up to 32 messages one by one to find the one that
+#: kills: the sum is least near the root of n, which is 1,000 for two full batches.
+SUSPECTS_MAX: Final = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A message as it came off the queue. `tries`: how often it was taken before and came back."""
+    """A message as it came off the queue.
+
+    `tries` is how often it was taken before and came back, `deaths` how often because the worker
+    that held it had died.
+    """
 
     id: str
     raw: bytes = field(repr=False)
     tries: int
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +42,15 @@ class Fetched:
     """What a fetch brought.
 
     `in_flight` is the size of the owner's set after it. `next_due` is how many seconds from now
-    the next retry is due, if the queue is empty and there is one.
+    the next retry is due, if the queue is empty and there is one. `held_up` says why nothing was
+    taken though something may be there: `paused`, `apart` (messages that are to run apart do, or wait
+    for the others to be done), or empty.
     """
 
     taken: list[Taken]
     in_flight: int
     next_due: float | None
+    held_up: str = ""
 
 
 class Scripts:
@@ -61,30 +74,34 @@ class Scripts:
     def fetch(self, queue: str, *, messages: int, size: int) -> Fetched:
         """Take up to that many messages and bytes (at least one message, whatever its size)."""
         k = self._keys(queue)
-        in_flight, next_due, ids, raws, tries = self._run["fetch"](
+        in_flight, next_due, held_up, ids, raws, tries, deaths = self._run["fetch"](
             keys=[
                 k.list,
                 k.messages,
                 k.in_flight(self._owner),
                 k.owners,
                 k.tries,
+                k.deaths,
                 k.later,
                 keys.heartbeats(self._namespace),
                 keys.queues(self._namespace),
+                keys.paused(self._namespace),
+                keys.apart(self._namespace),
             ],
-            args=[self._owner, queue, messages, size],
+            args=[self._owner, queue, messages, size, self._namespace, SUSPECTS_MAX],
         )
         taken = [
-            Taken(id_.decode(), raw, int(count or 0))
+            Taken(id_.decode(), raw, int(count or 0), deaths)
             for id_, raw, count in zip(ids, raws, tries, strict=True)
         ]
-        return Fetched(taken, in_flight, None if next_due < 0 else next_due / 1000)
+        due = None if next_due < 0 else next_due / 1000
+        return Fetched(taken, in_flight, due, held_up.decode())
 
     def ack(self, queue: str, ids: Sequence[str]) -> int:
         """Remove finished messages; tells how many were still ours."""
         k = self._keys(queue)
         run = self._run["ack"]
-        return int(run(keys=[k.in_flight(self._owner), k.messages, k.tries], args=ids))
+        return int(run(keys=[k.in_flight(self._owner), k.messages, k.tries, k.deaths], args=ids))
 
     def give_back(self, queue: str, *, held: Collection[str], failed: bool) -> int:
         """Return what is ours on the server and not in `held`; `failed` counts a try of each."""
@@ -108,8 +125,11 @@ class Scripts:
             )
         )
 
-    def dead_letter(self, queue: str, message_id: str, reason: str) -> bool:
-        """Move a message to the dead letters; False if it was no longer ours."""
+    def dead_letter(self, queue: str, message_id: str, reason: str, attempts: int = 0) -> bool:
+        """Move a message to the dead letters; False if it was no longer ours.
+
+        `attempts` is how often it was tried, and is kept with it.
+        """
         k = self._keys(queue)
         run = self._run["dead_letter"]
         return bool(
@@ -118,11 +138,13 @@ class Scripts:
                     k.in_flight(self._owner),
                     k.messages,
                     k.tries,
+                    k.deaths,
                     k.dead,
                     k.dead_messages,
                     k.dead_errors,
+                    k.dead_counts,
                 ],
-                args=[message_id, reason],
+                args=[message_id, reason, attempts],
             )
         )
 
@@ -138,6 +160,7 @@ class Scripts:
         pipeline = self._client.pipeline(transaction=True)
         for queue in queues:
             pipeline.srem(self._keys(queue).owners, self._owner)
+        pipeline.hdel(keys.apart(self._namespace), self._owner)
         pipeline.zrem(keys.heartbeats(self._namespace), self._owner)
         pipeline.execute()
 
@@ -148,6 +171,7 @@ class Scripts:
                 keys.heartbeats(self._namespace),
                 keys.grace(self._namespace),
                 keys.queues(self._namespace),
+                keys.apart(self._namespace),
             ],
             args=[self._namespace, int(gap * 1000), int(timeout * 1000)],
         )

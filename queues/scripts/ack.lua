@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Removes finished messages, as far as they are still the caller's: one that the janitor gave to
 -- another worker is that worker's to finish.
--- KEYS: in-flight set, messages, tries
+-- KEYS: in-flight set, messages, tries, deaths
 -- ARGV: ids
 -- Returns how many were still the caller's
 local ours = {}
@@ -11,5 +11,6 @@ end
 if #ours > 0 then
   redis.call('HDEL', KEYS[2], unpack(ours))
   redis.call('HDEL', KEYS[3], unpack(ours))
+  if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('HDEL', KEYS[4], unpack(ours)) end
 end
 return #ours

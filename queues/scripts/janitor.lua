@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Returns the messages of dead owners to the front of their queues, in order.
--- KEYS: heartbeats, grace, queues
+-- Returns the messages of dead owners to the front of their queues, in order, and counts a death of
+-- each: which of them killed the worker is not known here, only that it is one of them.
+-- KEYS: heartbeats, grace, queues, apart
 -- ARGV: namespace, gap in ms, timeout in ms
 -- Returns {queue, count, queue, count, ...}
 local heartbeats, grace, queues = KEYS[1], KEYS[2], KEYS[3]
@@ -32,11 +33,13 @@ for _, queue in ipairs(redis.call('SMEMBERS', queues)) do
         if redis.call('HEXISTS', base .. '.msgs', ids[i]) == 1 then
           redis.call('LPUSH', base, ids[i])
           redis.call('HINCRBY', base .. '.tries', ids[i], 1)
+          redis.call('HINCRBY', base .. '.deaths', ids[i], 1)
           count = count + 1
         end
       end
       redis.call('DEL', in_flight)
       redis.call('SREM', base .. '.owners', owner)
+      redis.call('HDEL', KEYS[4], owner)
     end
   end
   if count > 0 then

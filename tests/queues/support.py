@@ -65,12 +65,12 @@ class Valkey:
 
 
 class WorkerProcess:
-    """A process that runs `worker_program.py`, and what it wrote down."""
+    """A process that runs `worker_program.py` (or another), and what it wrote down."""
 
-    def __init__(self, folder: Path, url: str, **options: Any) -> None:
+    def __init__(self, folder: Path, url: str, *, program: Path = PROGRAM, **options: Any) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, PROGRAM, json.dumps({"url": url, "folder": str(folder)} | options)],
+            [sys.executable, program, json.dumps({"url": url, "folder": str(folder)} | options)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
 

@@ -87,9 +87,10 @@ def test_a_worker_that_was_taken_for_dead_cannot_finish_what_is_now_anothers(
     slow.process.send_signal(signal.SIGCONT)
     (tmp_path / "hold").unlink()
     wait_until(lambda: len(done_ids(tmp_path)) >= 200)
-    assert [id_ for record in other.records("done") for id_ in record["ids"]] == [
+    again = [record for record in read_records(tmp_path, "done") if record["redelivered"]]
+    assert sorted(id_ for record in again for id_ in record["ids"]) == sorted(
         f"e-{i}" for i in range(100)
-    ]
+    )
     wait_until(lambda: client.hlen("payspool:events.msgs") == 0)
     assert client.llen("payspool:events") == 0
 
@@ -144,8 +145,8 @@ def test_acknowledging_leaves_a_new_owners_messages_alone(
     assert not slow.retry("events", ids[0], backoff=1)
     assert not slow.dead_letter("events", ids[0], "?")
     assert client.hlen("payspool:events.msgs") == 4
+    assert new.ack("events", ids) == 2
     assert fetch(new, 4) == ids[2:]
-    assert new.ack("events", ids) == 4
 
 
 def test_only_the_silent_are_judged_and_their_messages_go_back_in_order(
@@ -159,8 +160,13 @@ def test_only_the_silent_are_judged_and_their_messages_go_back_in_order(
     owners.beat_for(0.6, "alive")
     assert owners.sweep() == {"events": 3}
     assert owners.sweep() == {}
-    assert fetch(alive, 6)[:3] == first + third
     assert alive.ack("events", second) == 2
+    back = []
+    while taken := fetch(alive, 6):
+        back += taken
+        alive.ack("events", taken)
+    assert back[:3] == first + third
+    assert len(back) == 4
     assert client.zrange("payspool:heartbeats", 0, -1) == [b"alive"]
 
 

@@ -1,6 +1,7 @@
 """A worker process for tests: writes down what its actors get, and does as files in its folder say.
 
-While `hold` is there, an actor does not return; while `fail` is there, it raises.
+While `hold` is there, an actor does not return; while `fail` is there, it raises. What it gets that
+is named in the option `deadly` kills the process.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,6 +39,8 @@ def record(kind: str, **values: Any) -> None:
 
 def work(**values: Any) -> None:
     record("begun", **values)
+    if set(options.get("deadly", ())) & {values.get("number"), *values.get("ids", ())}:
+        os.kill(os.getpid(), signal.SIGKILL)
     deadline = time.monotonic() + 60
     while (folder / "hold").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

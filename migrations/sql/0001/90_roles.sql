@@ -8,5 +8,5 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO payspool_runtime;
 REVOKE DELETE ON merchants, gateway_accounts, api_keys, ledger_accounts, ledger_transfers, earnings,
     inbox_events, inbox_conflicts, inbox_revisions, rejected_messages, programs, program_versions, codes, attributions,
     referrer_states, trackings, tracking_reversals, audit_entries, payees, payout_runs, payouts,
-    payout_attempts, gateway_events FROM payspool_runtime;
+    payout_attempts, gateway_events, dead_letters FROM payspool_runtime;
 REVOKE INSERT, UPDATE, DELETE ON installation FROM payspool_runtime;
