@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 from sandbox import auth, idempotency, notify, webhooks
+from sandbox.answer import Answer
 from sandbox.api import ROUTES, validated
 from sandbox.books import Books
 from sandbox.call import Call, Json, Route
 from sandbox.clock import Clock
 from sandbox.errors import SandboxError
-from sandbox.execution import Answer
 from sandbox.faults import Faults
 from sandbox.injection import drain
 from sandbox.params import Refused, leaves
@@ -25,6 +25,7 @@ from sandbox.parity import ABSENT_FIELDS, UNSERVED
 from sandbox.resources import accounts, balance, payout_states, topups, webhook_endpoints
 from sandbox.store import Store, dump
 from sandbox.timeline import Timeline
+from sandbox.wise import admin as wise_admin
 
 # As Stripe offers it: an old secret may sign for up to a day.
 _SECRET_ROLL_SECONDS = _LONGEST_ROLL_SECONDS = 24 * 3600
@@ -104,6 +105,7 @@ class Admin:
                     "/_sandbox/webhook_endpoints/(?P<endpoint>[^/]+)/roll",
                     lambda body, path: self._roll_secret(body, path["endpoint"]),
                 ),
+                *wise_admin.actions(self.timeline, _field),
                 ("GET", "/_sandbox/check", lambda _body, _path: self._check()),
             )
         )
@@ -166,6 +168,7 @@ class Admin:
                 {"method": route.method, "path": route.path, "refused": refusals(route)}
                 for route in ROUTES
             ],
+            "wise": wise_admin.endpoints(),
             "unserved": UNSERVED,
             "absent_fields": ABSENT_FIELDS,
         }
