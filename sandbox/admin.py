@@ -45,6 +45,15 @@ def _field(body: Json, name: str, kind: type, default: Any = None) -> Any:
     return value
 
 
+def _names(body: Json, name: str) -> list[str] | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise Refusal(f"`{name}` must be a list of texts")
+    return value
+
+
 class Admin:
     """What operators of the sandbox may do that no caller of Stripe can."""
 
@@ -79,6 +88,11 @@ class Admin:
                     "POST",
                     "/_sandbox/accounts/(?P<account>[^/]+)",
                     lambda body, path: self._set_state(body, path["account"]),
+                ),
+                (
+                    "POST",
+                    "/_sandbox/accounts/(?P<account>[^/]+)/capabilities/(?P<name>[^/]+)",
+                    lambda body, path: self._set_capability(body, path["account"], path["name"]),
                 ),
                 (
                     "POST",
@@ -234,8 +248,18 @@ class Admin:
         if row is None:
             raise Refusal(f"no account {id}")
         with self.store.transaction():
-            changed = accounts.set_state(self._call(row["platform"] or id), id, state)
+            call = self._call(row["platform"] or id)
+            changed = accounts.set_state(call, id, state, _names(body, "currently_due"))
         return {"id": id, "state": state, "capabilities": changed["capabilities"]}
+
+    def _set_capability(self, body: Json, account: str, name: str) -> Json:
+        row = self.store.one("SELECT platform FROM accounts WHERE id = ?", account)
+        if row is None:
+            raise Refusal(f"no account {account}")
+        with self.store.transaction():
+            call = self._call(row["platform"] or account)
+            status = str(body.get("status", ""))
+            return accounts.set_capability_status(call, account, name, status)
 
     def _move_payout(self, body: Json, id: str) -> Json:
         status, code = str(body.get("status", "")), _field(body, "failure_code", str)

@@ -29,7 +29,7 @@ CREATE TABLE accounts (
     state TEXT NOT NULL CHECK (state IN ('active', 'restricted', 'deauthorized', 'closed')),
     deleted INTEGER NOT NULL DEFAULT 0, country TEXT NOT NULL, default_currency TEXT NOT NULL,
     type TEXT NOT NULL, email TEXT, profile TEXT NOT NULL, metadata TEXT NOT NULL,
-    created INTEGER NOT NULL
+    asked TEXT, created INTEGER NOT NULL
 );
 CREATE INDEX accounts_by_platform ON accounts (platform, seq);
 CREATE TABLE api_keys (
@@ -37,7 +37,7 @@ CREATE TABLE api_keys (
 ) WITHOUT ROWID;
 CREATE TABLE capabilities (
     account TEXT NOT NULL REFERENCES accounts (id), name TEXT NOT NULL,
-    requested INTEGER NOT NULL, requested_at INTEGER, PRIMARY KEY (account, name)
+    requested INTEGER NOT NULL, requested_at INTEGER, status TEXT, PRIMARY KEY (account, name)
 ) WITHOUT ROWID;
 CREATE TABLE account_links (
     token TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id), refresh_url TEXT,
