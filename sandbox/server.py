@@ -16,6 +16,7 @@ import uvicorn
 from sandbox.app import Application
 from sandbox.clock import Clock
 from sandbox.connection import DroppableProtocol
+from sandbox.errors import SandboxError
 from sandbox.faults import Faults
 from sandbox.start import Options, forget, hold, prepare
 from sandbox.store import Store
@@ -29,6 +30,16 @@ _KEEP_ALIVE_SECONDS = 600
 _GRACE_SECONDS = 1
 _START_SECONDS = 10
 DEFAULTS = Options()
+
+
+class CannotListen(SandboxError):
+    """The address is taken, or not this machine's."""
+
+    def __init__(self, host: str, port: int, problem: OSError) -> None:
+        reason = (problem.strerror or str(problem)).lower()
+        super().__init__(f"Cannot listen on {host}:{port}: {reason}; choose another --port.")
+        self.host = host
+        self.port = port
 
 
 class _Server(uvicorn.Server):
@@ -48,9 +59,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError:
+    except OSError as problem:
         listener.close()
-        raise
+        raise CannotListen(host, port, problem) from None
     listener.setblocking(False)
     return listener
 
@@ -103,7 +114,7 @@ def serve(
         KeyMalformed: a key is not a test key.
         BooksOfAnotherVersion: the directory was written by another version.
         BooksInUse: another sandbox runs on them.
-        OSError: the address cannot be listened on.
+        CannotListen: the address cannot be listened on.
     """
     with hold(data_dir), _listen(host, port) as listener:
         asyncio.run(_until_signal(data_dir, listener, port_file, options))
