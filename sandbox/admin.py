@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 from sandbox import auth, idempotency, notify, webhooks
+from sandbox.answer import Answer
 from sandbox.api import ROUTES, validated
 from sandbox.books import Books
 from sandbox.call import Call, Json, Route
 from sandbox.clock import Clock
 from sandbox.errors import SandboxError
-from sandbox.execution import Answer
 from sandbox.faults import Faults
 from sandbox.injection import drain
 from sandbox.params import Refused, leaves
@@ -25,6 +25,7 @@ from sandbox.parity import ABSENT_FIELDS, UNSERVED
 from sandbox.resources import accounts, balance, payout_states, topups, webhook_endpoints
 from sandbox.store import Store, dump
 from sandbox.timeline import Timeline
+from sandbox.wise import admin as wise_admin
 
 # As Stripe offers it: an old secret may sign for up to a day.
 _SECRET_ROLL_SECONDS = _LONGEST_ROLL_SECONDS = 24 * 3600
@@ -41,6 +42,15 @@ def _field(body: Json, name: str, kind: type, default: Any = None) -> Any:
     value = body.get(name, default)
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
         raise Refusal(f"`{name}` must be a {'number' if kind is int else 'text'}")
+    return value
+
+
+def _names(body: Json, name: str) -> list[str] | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise Refusal(f"`{name}` must be a list of texts")
     return value
 
 
@@ -81,6 +91,11 @@ class Admin:
                 ),
                 (
                     "POST",
+                    "/_sandbox/accounts/(?P<account>[^/]+)/capabilities/(?P<name>[^/]+)",
+                    lambda body, path: self._set_capability(body, path["account"], path["name"]),
+                ),
+                (
+                    "POST",
                     "/_sandbox/payouts/(?P<payout>[^/]+)",
                     lambda body, path: self._move_payout(body, path["payout"]),
                 ),
@@ -104,6 +119,7 @@ class Admin:
                     "/_sandbox/webhook_endpoints/(?P<endpoint>[^/]+)/roll",
                     lambda body, path: self._roll_secret(body, path["endpoint"]),
                 ),
+                *wise_admin.actions(self.timeline, _field),
                 ("GET", "/_sandbox/check", lambda _body, _path: self._check()),
             )
         )
@@ -166,6 +182,7 @@ class Admin:
                 {"method": route.method, "path": route.path, "refused": refusals(route)}
                 for route in ROUTES
             ],
+            "wise": wise_admin.endpoints(),
             "unserved": UNSERVED,
             "absent_fields": ABSENT_FIELDS,
         }
@@ -231,8 +248,18 @@ class Admin:
         if row is None:
             raise Refusal(f"no account {id}")
         with self.store.transaction():
-            changed = accounts.set_state(self._call(row["platform"] or id), id, state)
+            call = self._call(row["platform"] or id)
+            changed = accounts.set_state(call, id, state, _names(body, "currently_due"))
         return {"id": id, "state": state, "capabilities": changed["capabilities"]}
+
+    def _set_capability(self, body: Json, account: str, name: str) -> Json:
+        row = self.store.one("SELECT platform FROM accounts WHERE id = ?", account)
+        if row is None:
+            raise Refusal(f"no account {account}")
+        with self.store.transaction():
+            call = self._call(row["platform"] or account)
+            status = str(body.get("status", ""))
+            return accounts.set_capability_status(call, account, name, status)
 
     def _move_payout(self, body: Json, id: str) -> Json:
         status, code = str(body.get("status", "")), _field(body, "failure_code", str)

@@ -12,11 +12,12 @@ from typing import Any
 
 from sandbox import auth, connection, idempotency, ids
 from sandbox.admin import Admin
+from sandbox.answer import Answer
 from sandbox.api import ROUTES, Router
 from sandbox.call import Call
 from sandbox.clock import Clock
 from sandbox.errors import ApiError
-from sandbox.execution import Answer, Executor, broken
+from sandbox.execution import Executor, broken
 from sandbox.faults import Fault, Faults
 from sandbox.form import MAX_BYTES, decode
 from sandbox.injection import refuse_in_front
@@ -24,6 +25,7 @@ from sandbox.notify import Notifier
 from sandbox.store import Store, dump
 from sandbox.timeline import Timeline
 from sandbox.webhooks import Dispatcher
+from sandbox.wise import api as wise
 
 _log = logging.getLogger("sandbox")
 
@@ -41,8 +43,15 @@ class Request:
     base_url: str
 
     @property
+    def is_for_wise(self) -> bool:
+        """Whether it is the local Wise that is asked."""
+        return self.path.startswith(f"{wise.PREFIX}/")
+
+    @property
     def idempotency_key(self) -> str | None:
         """The key, of a POST; other methods are idempotent by themselves and ignore it."""
+        if self.is_for_wise:
+            return wise.key_of(self.body)
         return self.headers.get("idempotency-key") if self.method == "POST" else None
 
 
@@ -59,6 +68,7 @@ class Application:
         self.router = Router(ROUTES)
         self.timeline = Timeline(store, self.notifier, clock)
         self.executor = Executor(store, keys, self.timeline)
+        self.wise = wise.WiseApi(self.timeline)
         self.admin = Admin(store, clock, faults, self.timeline, keys)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -140,6 +150,8 @@ class Application:
     async def _answer(self, request: Request, fault: Fault | None) -> Answer:
         key = request.idempotency_key
         headers = {"Request-Id": request.id}
+        if request.is_for_wise:
+            return await self._answer_as_wise(request, fault)
         if key is not None:
             headers["Idempotency-Key"] = key
         try:
@@ -173,6 +185,20 @@ class Application:
             answer = Answer(500, body.encode())
         answer.headers = {**headers, **answer.headers}
         return answer
+
+    async def _answer_as_wise(self, request: Request, fault: Fault | None) -> Answer:
+        try:
+            return await self.wise.answer(
+                request.method,
+                request.path,
+                request.query,
+                request.headers,
+                request.body,
+                fault,
+            )
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.path)
+            return Answer(500, dump({"errors": [{"code": "UNEXPECTED_ERROR"}]}).encode())
 
 
 async def _read(receive: Any) -> bytes:

@@ -70,6 +70,25 @@ class Payout:
 
 
 @dataclass(frozen=True)
+class WiseTransfer:
+    """A transfer of the local Wise. Amounts are in minor units; the fee is in the source amount."""
+
+    id: int
+    profile: int
+    recipient: int
+    customer_transaction_id: str
+    reference: str | None
+    status: str
+    source_amount: int
+    source_currency: str
+    fee: int
+    target_amount: int
+    target_currency: str
+    funded: bool
+    created: int
+
+
+@dataclass(frozen=True)
 class Balance:
     """What an account holds in one currency."""
 
@@ -141,6 +160,30 @@ class Books:
             currency,
         )
         return {row["account"]: row["net"] for row in rows}
+
+    def wise_transfers(self) -> list[WiseTransfer]:
+        """Return every transfer of the local Wise, oldest first."""
+        rows = self._all(
+            "SELECT t.*, q.source_amount, q.source_currency, q.fee, q.target_amount, "
+            "q.target_currency, t.funded_at IS NOT NULL AS funded "
+            "FROM wise_transfers AS t JOIN wise_quotes AS q ON q.id = t.quote ORDER BY t.id"
+        )
+        names = WiseTransfer.__dataclass_fields__
+        return [
+            WiseTransfer(**{**{name: row[name] for name in names}, "funded": bool(row["funded"])})
+            for row in rows
+        ]
+
+    def wise_received(self, currency: str) -> dict[int, int]:
+        """Return recipient -> what its bank has, in minor units: sent and not bounced."""
+        received: defaultdict[int, int] = defaultdict(int)
+        for transfer in self.wise_transfers():
+            if (
+                transfer.target_currency == currency.upper()
+                and transfer.status == "outgoing_payment_sent"
+            ):
+                received[transfer.recipient] += transfer.target_amount
+        return dict(received)
 
     def paid_by_destination(self, currency: str) -> dict[str, int]:
         """Return what each connected account was paid, less what was taken back."""

@@ -28,6 +28,7 @@ CHECKS: tuple[tuple[str, str], ...] = (
             SELECT account || iif(settled, ':available', ':pending') AS ledger, currency, net
             FROM balance_transactions
             UNION ALL SELECT ledger, currency, 0 FROM balances WHERE ledger NOT LIKE 'world:%'
+                AND ledger NOT LIKE 'wise:%'
         ), folded AS (SELECT ledger, currency, sum(net) AS total FROM lines GROUP BY 1, 2)
         SELECT folded.ledger, folded.currency, folded.total, balances.amount AS held
         FROM folded LEFT JOIN balances USING (ledger, currency)
@@ -114,6 +115,25 @@ CHECKS: tuple[tuple[str, str], ...] = (
         GROUP BY topups.id HAVING n <> (status = 'succeeded')
         """,
         "top-up {id} is {status}, and has {n} postings of its amount",
+    ),
+    (
+        """
+        WITH moved AS (
+            SELECT t.id, t.stage, t.funded_at, q.source_amount, q.target_amount,
+                coalesce(sum(CASE WHEN p.debit LIKE 'wise:%' THEN p.amount END), 0) AS paid,
+                coalesce(sum(CASE WHEN p.credit LIKE 'wise:%' THEN p.amount END), 0) AS refunded,
+                coalesce(sum(CASE WHEN p.credit = 'world:wise_recipients' THEN p.amount END), 0)
+                    - coalesce(sum(CASE WHEN p.debit = 'world:wise_recipients' THEN p.amount END), 0)
+                    AS received
+            FROM wise_transfers AS t JOIN wise_quotes AS q ON q.id = t.quote
+            LEFT JOIN postings AS p ON p.source = 'wise/transfers/' || t.id GROUP BY t.id
+        )
+        SELECT * FROM moved
+        WHERE paid <> iif(funded_at IS NULL, 0, source_amount)
+            OR refunded <> iif(stage = 7, source_amount, 0)
+            OR received <> iif(stage = 3, target_amount, 0)
+        """,
+        "Wise transfer {id} at stage {stage}: paid {paid}, refunded {refunded}, received {received}",
     ),
     (
         """

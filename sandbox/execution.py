@@ -1,9 +1,9 @@
 """Executing one request: idempotency around it, faults inside it, one transaction under it."""
 
 import asyncio
-from dataclasses import dataclass, field
 
 from sandbox import idempotency
+from sandbox.answer import Answer
 from sandbox.api import EXPANDER, validated
 from sandbox.call import Call, Json, Route
 from sandbox.errors import ApiError, InvalidParameter
@@ -12,15 +12,6 @@ from sandbox.idempotency import Keys, Stored
 from sandbox.injection import change_state
 from sandbox.store import Store, dump
 from sandbox.timeline import Timeline
-
-
-@dataclass
-class Answer:
-    """A response, before it is sent."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def broken() -> ApiError:

@@ -42,6 +42,7 @@ REQUEST_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "balance_dry": {"currency": None},
     "payout_fails": {"code": "could_not_process", "after": "in_transit"},
     "topup_fails": {"code": "insufficient_funds"},
+    "wise_bounces": {},
 }
 WEBHOOK_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "duplicate": {"copies": 2},

@@ -93,6 +93,34 @@ def _post(
     _add(store, credit, currency, amount)
 
 
+def shift(
+    store: Store,
+    *,
+    debit: str,
+    credit: str,
+    amount: int,
+    currency: str,
+    kind: str,
+    source: str,
+    now: int,
+) -> None:
+    """Move `amount` between two ledger accounts of books that know no balance transactions.
+
+    Raises:
+        BooksViolated: the debited account's available balance does not cover it.
+    """
+    _post(
+        store,
+        debit=debit,
+        credit=credit,
+        amount=amount,
+        currency=currency,
+        kind=kind,
+        source=source,
+        now=now,
+    )
+
+
 def _record(store: Store, side: Side, net: int, currency: str, now: int, available_on: int) -> str:
     id = ids.new("txn")
     store.run(

@@ -6,19 +6,19 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 
-from sandbox import auth
 from sandbox.app import Application
 from sandbox.clock import Clock
 from sandbox.connection import DroppableProtocol
+from sandbox.errors import SandboxError
 from sandbox.faults import Faults
-from sandbox.idempotency import Keys
+from sandbox.start import Options, forget, hold, prepare
 from sandbox.store import Store
 from sandbox.webhooks import Dispatcher
 
@@ -29,6 +29,17 @@ _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 600
 _GRACE_SECONDS = 1
 _START_SECONDS = 10
+DEFAULTS = Options()
+
+
+class CannotListen(SandboxError):
+    """The address is taken, or not this machine's."""
+
+    def __init__(self, host: str, port: int, problem: OSError) -> None:
+        reason = (problem.strerror or str(problem)).lower()
+        super().__init__(f"Cannot listen on {host}:{port}: {reason}; choose another --port.")
+        self.host = host
+        self.port = port
 
 
 class _Server(uvicorn.Server):
@@ -48,9 +59,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError:
+    except OSError as problem:
         listener.close()
-        raise
+        raise CannotListen(host, port, problem) from None
     listener.setblocking(False)
     return listener
 
@@ -62,14 +73,16 @@ def _write_port(path: Path, port: int) -> None:
     partial.replace(path)
 
 
-def _server(data_dir: Path, keys: Sequence[str], webhook_pause: float) -> tuple[_Server, Store]:
+def _server(data_dir: Path, options: Options) -> tuple[_Server, Store]:
+    if options.reset:
+        forget(data_dir)
     store = Store(data_dir)
     clock = Clock(int(store.meta("clock_offset", "0")))
-    with store.transaction():
-        for key in keys:
-            auth.add_key(store, key, clock.now())
-        Keys(store).prune(clock.now())
-    app = Application(store, clock, Faults(), Dispatcher(store, clock, webhook_pause))
+    faults = Faults()
+    if options.plan is not None:
+        faults.replace(options.plan)
+    app = Application(store, clock, faults, Dispatcher(store, clock, options.webhook_pause))
+    prepare(store, app.timeline, options)
     config = uvicorn.Config(
         app,
         http=DroppableProtocol,
@@ -91,31 +104,29 @@ def serve(
     port: int = 0,
     *,
     port_file: Path | None = None,
-    keys: Sequence[str] = (auth.DEFAULT_KEY,),
-    webhook_pause: float = 0.5,
+    options: Options = DEFAULTS,
 ) -> None:
     """Serve until SIGINT or SIGTERM; port 0 takes a free one.
 
-    `keys` are test keys, each of a platform of its own; `webhook_pause` is the first pause in
-    seconds after a failed delivery. The port is written to `port_file` once connections are taken.
+    The port is written to `port_file` once connections are taken.
 
     Raises:
         KeyMalformed: a key is not a test key.
         BooksOfAnotherVersion: the directory was written by another version.
-        OSError: the address cannot be listened on.
+        BooksInUse: another sandbox runs on them.
+        CannotListen: the address cannot be listened on.
     """
-    with _listen(host, port) as listener:
-        asyncio.run(_until_signal(data_dir, listener, port_file, keys, webhook_pause))
+    with hold(data_dir), _listen(host, port) as listener:
+        asyncio.run(_until_signal(data_dir, listener, port_file, options))
 
 
 async def _until_signal(
     data_dir: Path,
     listener: socket.socket,
     port_file: Path | None,
-    keys: Sequence[str],
-    webhook_pause: float,
+    options: Options,
 ) -> None:
-    server, store = _server(data_dir, keys, webhook_pause)
+    server, store = _server(data_dir, options)
     host, port = listener.getsockname()[:2]
     if port_file is not None:
         _write_port(port_file, port)
@@ -134,18 +145,13 @@ async def _until_signal(
 
 
 @contextmanager
-def running(
-    data_dir: Path,
-    *,
-    keys: Sequence[str] = (auth.DEFAULT_KEY,),
-    webhook_pause: float = 0.5,
-) -> Iterator[str]:
+def running(data_dir: Path, options: Options = DEFAULTS) -> Iterator[str]:
     """Serve from a thread of this process, for as long as the block lasts; yields the address."""
     opened: Future[_Server] = Future()
 
     async def main(listener: socket.socket) -> None:
         try:
-            server, store = _server(data_dir, keys, webhook_pause)
+            server, store = _server(data_dir, options)
         except BaseException as problem:
             opened.set_exception(problem)
             return
@@ -155,7 +161,7 @@ def running(
         finally:
             store.close()
 
-    with _listen("127.0.0.1", 0) as listener:
+    with hold(data_dir), _listen("127.0.0.1", 0) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=lambda: asyncio.run(main(listener)), name="sandbox")
         thread.start()

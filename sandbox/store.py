@@ -29,7 +29,7 @@ CREATE TABLE accounts (
     state TEXT NOT NULL CHECK (state IN ('active', 'restricted', 'deauthorized', 'closed')),
     deleted INTEGER NOT NULL DEFAULT 0, country TEXT NOT NULL, default_currency TEXT NOT NULL,
     type TEXT NOT NULL, email TEXT, profile TEXT NOT NULL, metadata TEXT NOT NULL,
-    created INTEGER NOT NULL
+    asked TEXT, created INTEGER NOT NULL
 );
 CREATE INDEX accounts_by_platform ON accounts (platform, seq);
 CREATE TABLE api_keys (
@@ -37,7 +37,7 @@ CREATE TABLE api_keys (
 ) WITHOUT ROWID;
 CREATE TABLE capabilities (
     account TEXT NOT NULL REFERENCES accounts (id), name TEXT NOT NULL,
-    requested INTEGER NOT NULL, requested_at INTEGER, PRIMARY KEY (account, name)
+    requested INTEGER NOT NULL, requested_at INTEGER, status TEXT, PRIMARY KEY (account, name)
 ) WITHOUT ROWID;
 CREATE TABLE account_links (
     token TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id), refresh_url TEXT,
@@ -140,6 +140,47 @@ CREATE TABLE topups (
     created INTEGER NOT NULL
 );
 CREATE INDEX topups_by_account ON topups (account, seq);
+
+CREATE TABLE wise_users (id INTEGER PRIMARY KEY, created INTEGER NOT NULL);
+CREATE TABLE wise_tokens (
+    digest TEXT PRIMARY KEY, user INTEGER NOT NULL REFERENCES wise_users (id)
+) WITHOUT ROWID;
+CREATE TABLE wise_profiles (
+    id INTEGER PRIMARY KEY, user INTEGER NOT NULL REFERENCES wise_users (id), type TEXT NOT NULL,
+    name TEXT NOT NULL, created INTEGER NOT NULL
+);
+CREATE TABLE wise_balances (
+    id INTEGER PRIMARY KEY, profile INTEGER NOT NULL REFERENCES wise_profiles (id),
+    currency TEXT NOT NULL, created INTEGER NOT NULL, UNIQUE (profile, currency)
+);
+CREATE TABLE wise_recipients (
+    id INTEGER PRIMARY KEY, profile INTEGER NOT NULL REFERENCES wise_profiles (id),
+    currency TEXT NOT NULL, country TEXT, type TEXT NOT NULL, name TEXT NOT NULL,
+    details TEXT NOT NULL, owned INTEGER NOT NULL, active INTEGER NOT NULL, created INTEGER NOT NULL
+);
+-- Amounts are in minor units of their currencies; the fee is part of the source amount.
+CREATE TABLE wise_quotes (
+    id TEXT PRIMARY KEY, profile INTEGER NOT NULL REFERENCES wise_profiles (id),
+    source_currency TEXT NOT NULL, target_currency TEXT NOT NULL, source_amount INTEGER NOT NULL,
+    target_amount INTEGER NOT NULL, fee INTEGER NOT NULL, rate TEXT NOT NULL,
+    provided TEXT NOT NULL, recipient INTEGER, pay_in TEXT NOT NULL, created INTEGER NOT NULL
+);
+CREATE TABLE wise_transfers (
+    id INTEGER PRIMARY KEY, profile INTEGER NOT NULL REFERENCES wise_profiles (id),
+    user INTEGER NOT NULL, recipient INTEGER NOT NULL REFERENCES wise_recipients (id),
+    quote TEXT NOT NULL UNIQUE REFERENCES wise_quotes (id), customer_transaction_id TEXT NOT NULL,
+    reference TEXT, status TEXT NOT NULL, stage INTEGER NOT NULL, funded_at INTEGER,
+    bounces INTEGER NOT NULL, created INTEGER NOT NULL, UNIQUE (user, customer_transaction_id)
+);
+CREATE INDEX wise_transfers_by_profile ON wise_transfers (profile, id);
+CREATE TABLE wise_subscriptions (
+    id TEXT PRIMARY KEY, profile INTEGER NOT NULL REFERENCES wise_profiles (id), name TEXT NOT NULL,
+    trigger_on TEXT NOT NULL, version TEXT NOT NULL, url TEXT NOT NULL, created INTEGER NOT NULL
+);
+CREATE TABLE wise_events (
+    id TEXT PRIMARY KEY, profile INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL,
+    created INTEGER NOT NULL
+);
 
 CREATE TABLE idempotency_keys (
     scope TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, request_id TEXT NOT NULL,

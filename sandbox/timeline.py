@@ -1,4 +1,5 @@
-"""Time passing in the sandbox: matured funds settle, payouts and top-ups take their next steps.
+"""Time passing in the sandbox: matured funds settle, payouts, top-ups and the local
+Wise's transfers take their next steps.
 
 It passes when a request comes, when a test moves the clock, and by itself about once a second.
 """
@@ -12,11 +13,25 @@ from sandbox.clock import Clock
 from sandbox.notify import Notifier
 from sandbox.resources import balance, payout_states, topups
 from sandbox.store import Store
+from sandbox.wise import transfers as wise_transfers
+from sandbox.wise.call import WiseCall
 
 _TICK_SECONDS = 1.0
 
-Step = Callable[[Call, str], None]
-STEPS: Mapping[str, Step] = {"payout": payout_states.step, "topup": topups.step}
+# Given the object, and the moment at which the step was due: what follows is counted from it.
+Step = Callable[[Call, str, int], None]
+
+
+def _wise_step(call: Call, id: str, due: int) -> None:
+    own = WiseCall(store=call.store, notifier=call.notifier, user=0, now=call.now)
+    wise_transfers.step(own, int(id), due)
+
+
+STEPS: Mapping[str, Step] = {
+    "payout": payout_states.step,
+    "topup": topups.step,
+    "wise": _wise_step,
+}
 
 
 class Timeline:
@@ -51,7 +66,7 @@ class Timeline:
         while (due := agenda.first(self.store, now)) is not None:
             with self.store.transaction():
                 agenda.drop(self.store, due["id"])
-                STEPS[due["kind"]](self.call(""), due["id"])
+                STEPS[due["kind"]](self.call(""), due["id"], due["due"])
 
     def start(self) -> None:
         """Let time pass by itself."""

@@ -2,7 +2,8 @@
 
 At least once and in no promised order, as Stripe's, for up to three days. Deliveries are rows of the
 books, so a restart goes on where it stopped. Pauses follow the sandbox's clock: moving it on brings
-the next try. What is sent, and how it is signed, is `sandbox.letters`' business.
+the next try. What is sent, and how it is signed, is the business of `sandbox.letters`
+and `sandbox.wise.subscriptions`.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from sandbox.clock import Clock
 from sandbox.letters import Letter, letter_of
 from sandbox.store import Row, Store
+from sandbox.wise import subscriptions
 
 RETRIED_FOR_SECONDS = 3 * 24 * 3600.0
 _TIMEOUT_SECONDS = 5.0
@@ -151,7 +153,9 @@ class Dispatcher:
         return max(float(later["at"]) - self.clock.exact(), 0.001)
 
     async def _deliver(self, row: Row) -> None:
-        letter = letter_of(self.store, self.clock.now(), row)
+        is_wise = row["endpoint"].startswith("wise:")
+        compose = subscriptions.letter_of if is_wise else letter_of
+        letter = compose(self.store, self.clock.now(), row)
         if letter is None:
             self._finish(row, "failed", Outcome(None, "the endpoint is gone or disabled"), None)
             return

@@ -89,16 +89,41 @@ def sandbox(
     data: Annotated[Path, typer.Option(help="where its books are kept")] = Path("var/sandbox"),
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free port")] = 12111,
+    port_file: Annotated[
+        Path | None, typer.Option(help="write the port here once it is listening")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="test key to accept, each of a platform of its own; repeatable"),
+    ] = None,
+    fund: Annotated[
+        list[str] | None,
+        typer.Option(help="what every platform has available at least, in minor units: usd:500000"),
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="a fault plan to start with (JSON)")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="the plan's seed, in place of its own", min=0)
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="begin with new books")] = False,
 ) -> None:
-    """Run the local Stripe by itself. No money is moved."""
+    """Run the local Stripe, and a local Wise beside it, by themselves. No money is moved."""
+    from payspool.sandbox_client import SandboxRefused
     from sandbox.auth import DEFAULT_KEY
+    from sandbox.errors import SandboxError
     from sandbox.server import serve
+    from sandbox.start import Options, funds_of, plan_of
+    from sandbox.wise.accounts import DEFAULT_TOKEN
 
     logs.configure("info", "text", process="sandbox")
-    typer.echo(
-        f"Key: {DEFAULT_KEY}. Admin API: /_sandbox (docs/reference/sandbox.md). Ctrl-C ends it."
-    )
-    serve(data, host, port, keys=(DEFAULT_KEY,))
+    keys = tuple(key or (DEFAULT_KEY,))
+    typer.echo(f"Stripe key: {', '.join(keys)}. Wise token: {DEFAULT_TOKEN}, under /wise.")
+    typer.echo("Admin API: /_sandbox (docs/reference/sandbox.md). Ctrl-C ends it.")
+    try:
+        plan, funds = plan_of(faults, seed), funds_of(fund or ())
+        options = Options(keys=keys, plan=plan, funds=funds, reset=reset)
+        serve(data, host, port, port_file=port_file, options=options)
+    except (SandboxError, OSError) as problem:
+        raise SandboxRefused(str(problem)) from None
 
 
 def migrate() -> None:
@@ -154,7 +179,7 @@ def register(app: typer.Typer) -> None:
         relay: "payspool relay",
         scheduler: "payspool scheduler",
         api: "payspool api --port 8300",
-        sandbox: "payspool sandbox --data var/sandbox --port 12111",
+        sandbox: "payspool sandbox --data var/sandbox --port 12111 --fund usd:500000",
         migrate: "payspool migrate",
     }
     for command, example in commands.items():

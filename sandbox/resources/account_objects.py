@@ -80,8 +80,14 @@ def overlaid(base: Json, over: Json) -> Json:
     return result
 
 
-def _requirements(state: str, reason: str | None, *, bank: bool = True) -> Json:
-    asked = [*(_ASKED if state == "restricted" else []), *([] if bank else ["external_account"])]
+def _asked(account: Row) -> list[str]:
+    """Return what a restricted account is asked for."""
+    if account["state"] != "restricted":
+        return []
+    return _ASKED if account["asked"] is None else list(json.loads(account["asked"]))
+
+
+def _requirements(asked: list[str], reason: str | None) -> Json:
     return {
         "alternatives": [],
         "current_deadline": None,
@@ -95,14 +101,14 @@ def _requirements(state: str, reason: str | None, *, bank: bool = True) -> Json:
 
 
 def _nothing_later() -> Json:
-    return _requirements("active", None)
+    return _requirements([], None)
 
 
-def status(account: Row, requested: bool) -> str:
-    """Return the status of a capability."""
-    if not requested:
+def status(account: Row, held: Row | None) -> str:
+    """Return the status of a capability: its account's, or one of its own; `held` is its row."""
+    if held is None or not held["requested"]:
         return "unrequested"
-    return "active" if account["state"] == "active" else "inactive"
+    return str(held["status"] or "active") if account["state"] == "active" else "inactive"
 
 
 def payouts_enabled(store: Store, row: Row) -> bool:
@@ -120,7 +126,7 @@ def account(store: Store, row: Row) -> Json:
     """Return an account as the API shows it."""
     banks = external_accounts.of(store, row["id"])
     rows = store.all(
-        "SELECT name FROM capabilities WHERE account = ? AND requested = 1 ORDER BY name",
+        "SELECT * FROM capabilities WHERE account = ? AND requested = 1 ORDER BY name",
         row["id"],
     )
     requested = [capability["name"] for capability in rows]
@@ -134,7 +140,7 @@ def account(store: Store, row: Row) -> Json:
         "object": "account",
         "business_profile": profile["business_profile"],
         "business_type": profile["business_type"],
-        "capabilities": {name: status(row, requested=True) for name in requested},
+        "capabilities": {capability["name"]: status(row, capability) for capability in rows},
         "charges_enabled": active and "card_payments" in requested,
         "controller": profile["controller"],
         "country": row["country"],
@@ -154,7 +160,8 @@ def account(store: Store, row: Row) -> Json:
         "metadata": json.loads(row["metadata"]),
         "payouts_enabled": payouts_enabled(store, row),
         "requirements": _requirements(
-            row["state"], _ACCOUNT_REASONS.get(row["state"]), bank=bool(banks)
+            [*_asked(row), *([] if banks else ["external_account"])],
+            _ACCOUNT_REASONS.get(row["state"]),
         ),
         "settings": profile["settings"],
         "tos_acceptance": profile["tos_acceptance"],
@@ -174,8 +181,8 @@ def capability(account: Row, name: str, held: Row | None) -> Json:
         "future_requirements": _nothing_later(),
         "requested": requested,
         "requested_at": held["requested_at"] if held is not None and requested else None,
-        "requirements": _requirements(account["state"] if requested else "active", reason),
-        "status": status(account, requested),
+        "requirements": _requirements(_asked(account) if requested else [], reason),
+        "status": status(account, held),
     }
 
 

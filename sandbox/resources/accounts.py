@@ -16,6 +16,7 @@ from sandbox.resources import account_params, external_accounts
 from sandbox.resources.metadata import changed, fresh, merged
 from sandbox.store import Row, Store, dump
 
+CAPABILITY_STATUSES = ("active", "inactive", "pending")
 STATES = ("active", "restricted", "deauthorized", "closed")
 # What `metadata[sandbox]` may say when an account is created.
 _START_RESTRICTED = "restricted"
@@ -50,6 +51,18 @@ class StateUnknown(SandboxError):
     def __init__(self, state: str) -> None:
         super().__init__(f"An account is one of {', '.join(STATES)}, not {state}.")
         self.state = state
+
+
+class StatusUnknown(SandboxError):
+    """A capability was asked into a status that it cannot have."""
+
+    def __init__(self, name: str, status: str) -> None:
+        super().__init__(
+            f"A requested capability is one of {', '.join(CAPABILITY_STATUSES)}; "
+            f"{name} cannot be {status}."
+        )
+        self.name = name
+        self.status = status
 
 
 def insert(store: Store, *, platform: str | None, now: int, params: Json) -> str:
@@ -127,7 +140,7 @@ def set_capability(call: Call, row: Row, name: str, *, requested: bool) -> Json:
     before = objects.capability(row, name, held)
     if requested != before["requested"]:
         call.store.run(
-            "INSERT INTO capabilities VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "INSERT INTO capabilities VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET "
             "requested = ?3, requested_at = ?4",
             row["id"],
             name,
@@ -199,8 +212,32 @@ def _tell(call: Call, id: str, before: Json) -> Json:
     return after
 
 
-def set_state(call: Call, id: str, state: str) -> Json:
+def set_capability_status(call: Call, id: str, name: str, status: str) -> Json:
+    """Give a requested capability a status of its own, telling what changed as Stripe would.
+
+    Raises:
+        StatusUnknown: there is no such status, or the capability was never requested.
+    """
+    row = call.connected(id)
+    sql = "SELECT * FROM capabilities WHERE account = ? AND name = ? AND requested = 1"
+    held = call.store.one(sql, id, name)
+    if held is None or status not in CAPABILITY_STATUSES:
+        raise StatusUnknown(name, status)
+    account, before = objects.account(call.store, row), objects.capability(row, name, held)
+    call.store.run(
+        "UPDATE capabilities SET status = ? WHERE account = ? AND name = ?", status, id, name
+    )
+    after = objects.capability(row, name, call.store.one(sql, id, name))
+    if after["status"] != before["status"]:
+        call.emit_for(id, "capability.updated", after, changed(before, after))
+    _tell(call, id, account)
+    return after
+
+
+def set_state(call: Call, id: str, state: str, asked: list[str] | None = None) -> Json:
     """Put an account into a state, telling what changed as Stripe would.
+
+    `asked` names the requirements of a restricted account; without it, a document is due.
 
     Raises:
         StateUnknown: there is no such state.
@@ -216,7 +253,12 @@ def set_state(call: Call, id: str, state: str) -> Json:
         "SELECT * FROM capabilities WHERE account = ? AND requested = 1 ORDER BY name", id
     )
     was = {held["name"]: objects.capability(row, held["name"], held) for held in requested}
-    call.store.run("UPDATE accounts SET state = ? WHERE id = ?", state, id)
+    call.store.run(
+        "UPDATE accounts SET state = ?, asked = ? WHERE id = ?",
+        state,
+        None if asked is None else dump(asked),
+        id,
+    )
     if state == "deauthorized":
         application = {"id": "ca_sandbox", "object": "application", "name": "Sandbox"}
         call.emit_for(id, "account.application.deauthorized", application)

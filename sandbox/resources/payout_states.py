@@ -113,7 +113,7 @@ def owner_call(call: Call, account: str) -> Call:
     )
 
 
-def step(call: Call, id: str) -> None:
+def step(call: Call, id: str, _due: int) -> None:
     """Take a payout's next step: submitted, arrived, or returned by the bank."""
     row = row_of(call.store, id)
     fails = row["fails_with"]
@@ -157,7 +157,8 @@ def set_status(call: Call, id: str, status: str, code: str | None = None) -> Jso
     elif row["amount"] > 0:
         post(own, row, IN_TRANSIT, BANKS, "payout_arrival")
         if row["fails_with"] is not None and row["fails_after"] == "paid":
-            agenda.put(call.store, call.now + RETURNED_AFTER_SECONDS, "payout", id)
+            arrived = min(call.now, row["arrival_date"])
+            agenda.put(call.store, arrived + RETURNED_AFTER_SECONDS, "payout", id)
     return become(own, row, status, "payout.paid" if status == "paid" else "payout.updated")
 
 

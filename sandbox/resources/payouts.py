@@ -188,11 +188,9 @@ def reverse(call: Call) -> Json:
     if call.account == call.platform or bank["country"] != "US":
         message = "Only payouts of connected accounts to US banks can be reversed."
         raise ApiError(400, message, param="payout")
-    if row["status"] not in ("in_transit", "paid") or row["amount"] < 0 or row["reversed_by"]:
+    if row["status"] != "paid" or row["amount"] < 0 or row["reversed_by"]:
         message = f"Payout {row['id']} cannot be reversed: it is {row['status']}"
         raise ApiError(400, f"{message}, or was reversed.", param="payout")
-    if row["status"] == "in_transit":
-        states.set_status(call, row["id"], "paid")
     agenda.drop(call.store, row["id"])
     id, arrival = ids.new("po"), call.now + states.ARRIVES_AFTER_SECONDS
     entries = ledger.move(

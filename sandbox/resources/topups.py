@@ -129,7 +129,7 @@ def _insert(call: Call, expected_at: int) -> Json:
     return body
 
 
-def step(call: Call, id: str) -> None:
+def step(call: Call, id: str, _due: int) -> None:
     """Let the bank pay, or refuse to."""
     row = _row(call, id)
     set_status(call, id, "failed" if row["fails_with"] else "succeeded", row["fails_with"])

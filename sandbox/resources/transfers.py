@@ -54,7 +54,8 @@ def _destination(call: Call, id: str) -> Row:
     if row["state"] == "closed" or row["deleted"]:
         raise AccountInvalid(id, "destination")
     able = call.store.one(
-        "SELECT 1 FROM capabilities WHERE account = ? AND requested = 1 AND name IN (?, ?)",
+        "SELECT 1 FROM capabilities WHERE account = ? AND requested = 1 AND name IN (?, ?) "
+        "AND coalesce(status, 'active') = 'active'",
         id,
         *RECEIVING,
     )

@@ -1,12 +1,36 @@
 """The admin API: shapes that others drive, and refusals that say what to do."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import stripe
 
+from sandbox.api import ROUTES
 from sandbox.faults import REQUEST_FAULTS, WEBHOOK_FAULTS
+from sandbox.wise.api import ROUTES as WISE_ROUTES
+
+ADMIN_PATHS = (
+    "fund",
+    "drain",
+    "clock",
+    "accounts/acct_…",
+    "accounts/acct_…/capabilities/transfers",
+    "payouts/po_…",
+    "topups/tu_…",
+    "keys",
+    "events/evt_…/deliveries",
+    "deliveries",
+    "webhook_endpoints/we_…/roll",
+    "wise/tokens",
+    "wise/fund",
+    "wise/transfers/",
+    "wise/public-key",
+    "check",
+    "endpoints",
+    "faults",
+)
 
 
 def test_the_status_says_where_the_books_are_and_what_the_time_is(platform, process):
@@ -117,5 +141,16 @@ def test_the_reference_names_every_fault_option_and_path():
         for name, options in faults.items():
             assert f"`{name}`" in page
             assert all(f"`{option}`" in page for option in options), name
-    for path in ("fund", "drain", "clock", "accounts/", "keys", "check", "endpoints", "faults"):
-        assert f"$S/{path}" in page
+    for action in ADMIN_PATHS:
+        assert f"$S/{action}" in page
+
+
+def test_the_reference_lists_every_endpoint_that_is_served_and_no_other():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md").read_text()
+    stripe_part, _, rest = page.partition("## Wise")
+    wise_part = rest.partition("## The books")[0]
+    for part, routes in ((stripe_part, ROUTES), (wise_part, WISE_ROUTES)):
+        listed = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /v\d[^`]*)`", part)
+        served = {f"{route.method} {route.path}" for route in routes}
+        assert served - set(listed) == set()
+        assert set(listed) - served == set()

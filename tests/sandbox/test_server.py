@@ -18,6 +18,7 @@ import stripe
 
 from sandbox.books import Books
 from sandbox.server import running, serve
+from sandbox.start import Options
 from sandbox.store import BooksOfAnotherVersion, Store
 
 
@@ -175,7 +176,7 @@ def test_books_of_another_version_are_left_alone(tmp_path):
 
 
 def test_it_serves_from_a_thread_too(tmp_path):
-    with running(tmp_path, keys=("sk_test_thread",)) as url:
+    with running(tmp_path, Options(keys=("sk_test_thread",))) as url:
         request = urllib.request.Request(
             f"{url}/v1/balance", headers={"Authorization": "Bearer sk_test_thread"}
         )

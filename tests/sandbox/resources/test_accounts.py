@@ -199,3 +199,63 @@ def test_an_onboarding_link_grows_old(platform, client):
     platform.admin("POST", "/clock", {"advance_seconds": 300})
     assert visit(link.url) == (200, None)
     assert capabilities(client.v1.accounts.retrieve(made)) == {"transfers": "inactive"}
+
+
+def test_a_restricted_account_says_what_it_is_asked_for(platform, client):
+    payee = platform.account(client)
+    due = ["external_account", "individual.dob.day"]
+    platform.admin("POST", f"/accounts/{payee}", {"state": "restricted", "currently_due": due})
+    held = client.v1.accounts.retrieve(payee)
+    assert held.requirements.currently_due == due
+    assert (held.requirements.disabled_reason, held.payouts_enabled) == (
+        "requirements.past_due",
+        False,
+    )
+    told = client.v1.events.list({"type": "account.updated"}, {"stripe_account": payee}).data[0]
+    assert told.data.object.requirements.currently_due == due
+    assert told.data.previous_attributes["requirements"]["currently_due"] == []
+    platform.admin("POST", f"/accounts/{payee}", {"state": "active"})
+    assert client.v1.accounts.retrieve(payee).requirements.currently_due == []
+    wrong = platform.admin(
+        "POST", f"/accounts/{payee}", {"state": "restricted", "currently_due": 1}
+    )
+    assert wrong["status"] == 400
+
+
+@pytest.mark.parametrize("status", ["inactive", "pending"])
+def test_a_capability_can_have_a_status_of_its_own(platform, client, status):
+    payee = platform.account(client)
+    platform.fund(500)
+    path = f"/accounts/{payee}/capabilities/transfers"
+    assert platform.admin("POST", path, {"status": status})["status"] == status
+    assert client.v1.accounts.retrieve(payee).capabilities.transfers == status
+    params = {"amount": 5, "currency": "usd", "destination": payee}
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.transfers.create(params)
+    assert caught.value.code == "insufficient_capabilities_for_transfer"
+    types = [e.type for e in client.v1.events.list({}, {"stripe_account": payee}).data]
+    assert types[:2] == ["account.updated", "capability.updated"]
+    platform.admin("POST", path, {"status": "active"})
+    assert client.v1.transfers.create(params).amount == 5
+    for wrong in ({"status": "gone"}, {}):
+        assert platform.admin("POST", path, wrong)["status"] == 400
+    never = f"/accounts/{payee}/capabilities/card_payments"
+    assert "cannot be" in platform.admin("POST", never, {"status": "active"})["error"]["message"]
+
+
+def test_an_account_is_deauthorized_in_the_middle_and_its_money_stays_in_the_books(
+    platform, client
+):
+    payee = platform.account(client)
+    platform.fund(500)
+    client.v1.transfers.create({"amount": 300, "currency": "usd", "destination": payee})
+    own = {"stripe_account": payee}
+    paid = client.v1.payouts.create({"amount": 100, "currency": "usd"}, own)
+    platform.admin("POST", f"/accounts/{payee}", {"state": "deauthorized"})
+    with pytest.raises(stripe.PermissionError):
+        client.v1.payouts.retrieve(paid.id, {}, own)
+    platform.admin("POST", "/clock", {"advance_seconds": 3 * 24 * 3600})
+    with platform.books() as books:
+        assert books.check() == []
+        assert [p.status for p in books.payouts(payee)] == ["paid"]
+        assert books.balance(payee)["usd"].available == 200
