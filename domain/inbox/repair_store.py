@@ -14,15 +14,16 @@ _COLUMNS = """
 """
 
 
-def lock(tx: Tx, ids: Sequence[int]) -> list[Any]:
-    """Events by id, ascending, locked: a worker that applies a replay of one comes before or after."""
+def by_id(tx: Tx, ids: Sequence[int], *, lock: bool = False) -> list[Any]:
+    """Events by id, ascending. Locked: a worker that applies a replay of one comes before or after."""
+    locking = "FOR NO KEY UPDATE OF i" if lock else ""
     return list(
         tx.execute(
             text(
                 f"""
                 SELECT {_COLUMNS} FROM inbox_events i JOIN merchants m ON m.id = i.merchant_id
-                WHERE i.id = ANY(:ids) ORDER BY i.id FOR NO KEY UPDATE OF i
-                """  # noqa: S608 (a constant)
+                WHERE i.id = ANY(:ids) ORDER BY i.id {locking}
+                """  # noqa: S608 (constants)
             ),
             {"ids": sorted(ids)},
         )

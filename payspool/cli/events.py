@@ -10,11 +10,17 @@ from rich.progress import Progress
 
 from domain.errors import Invalid, NotFound
 from domain.inbox import service as inbox
-from payspool.cli import event_files, session
+from payspool.cli import event_files, event_repairs, session
 from payspool.cli.session import AsJson, MerchantKey
 from payspool_client import InvalidEvent, Publisher, parse_event
 
-app = typer.Typer(help="Events: publish, import, follow.", no_args_is_help=True)
+app = typer.Typer(help="Events: publish, import, follow, retry, edit.", no_args_is_help=True)
+app.command(
+    epilog="Example: payspool events retry --merchant acme --reason code_not_found --dry-run"
+)(event_repairs.retry)
+app.command(epilog="Example: payspool events edit 1881 data.json --reason 'code mistyped'")(
+    event_repairs.edit
+)
 
 CHUNK: Final = 1_000
 """Lines that an import validates and publishes at a time."""
@@ -117,8 +123,17 @@ def status(
     if as_json:
         session.emit_json(known)
         return
-    reason = f" ({known['reason']}: {known['detail']})" if known["reason"] else ""
-    session.say(f"{known['type']} {known['id']}: {known['status']}{reason}")
+    detail = f": {known['detail']}" if known["detail"] else ""
+    reason = f" ({known['reason']}{detail})" if known["reason"] else ""
+    session.say(
+        f"{known['type']} {known['id']}: {known['status']}{reason}; number {known['number']}"
+    )
+    for one in known["revisions"]:
+        why = f": {one['reason']}" if one["reason"] else ""
+        session.say(
+            f"  revision {one['revision']} by {one['by']}, {one['at']:%Y-%m-%d %H:%M} UTC{why}"
+        )
+        session.say(f"    {json.dumps(one['data'], ensure_ascii=False)}")
     for table, rows in known["made"].items():
         for row in rows:
             session.say(

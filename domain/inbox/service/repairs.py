@@ -86,6 +86,13 @@ def selected(tx: Tx, selection: Selection, after: int = 0, limit: int = RETRY_BA
     return repair_store.to_retry(tx, selection.filters, selection.left_out, after, limit)
 
 
+def by_number(tx: Tx, numbers: Sequence[int]) -> list[Any]:
+    """Events by their numbers, ascending, as `selected` gives them. Raises NotFound."""
+    rows = repair_store.by_id(tx, numbers)
+    _assert_all(numbers, rows)
+    return rows
+
+
 def count_selected(tx: Tx, selection: Selection) -> tuple[int, int]:
     """How many events a selection has, and how many it leaves out because their refusal stands."""
     return repair_store.count_to_retry(tx, selection.filters, selection.left_out)
@@ -99,12 +106,8 @@ def retry(
     What is applied or waits by now (a worker applied a replay) is left alone and told so. Returns one
     result for each, by number. Raises NotFound.
     """
-    rows = repair_store.lock(tx, numbers)
-    missing = sorted(set(numbers) - {row.id for row in rows})
-    if missing:
-        raise NotFound(
-            "event", str(missing[0]), "`payspool events status` shows an event's number."
-        )
+    rows = repair_store.by_id(tx, numbers, lock=True)
+    _assert_all(numbers, rows)
     now = clock.business_now(tx)
     results = {row.id: _as_it_is(row) for row in rows}
     fresh: list[Incoming] = []
@@ -148,10 +151,9 @@ def edit(
     """
     if not reason.strip() or len(reason) > REASON_MAX:
         raise Invalid("reason", f"say in 1 to {REASON_MAX} characters why the event is edited")
-    found = repair_store.lock(tx, [number])
-    if not found:
-        raise NotFound("event", str(number), "`payspool events status` shows an event's number.")
-    (row,) = found
+    rows = repair_store.by_id(tx, [number], lock=True)
+    _assert_all([number], rows)
+    (row,) = rows
     if row.status not in _RETRYABLE:
         raise Forbidden(_not_editable(row))
     now = clock.business_now(tx)
@@ -179,6 +181,13 @@ def edit(
     after = _after(row, one.status, one.reason, one.detail)
     _audit(tx, actor, "event.edited", row, after, reason, revision)
     return Edited(revision, after)
+
+
+def _assert_all(numbers: Sequence[int], rows: Sequence[Any]) -> None:
+    missing = sorted(set(numbers) - {row.id for row in rows})
+    if missing:
+        hint = "`payspool events status` shows an event's number."
+        raise NotFound("event", str(missing[0]), hint)
 
 
 def _read(row: Any, now: datetime) -> Incoming | tuple[str, str] | None:
