@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,9 @@ from workers.failures import is_infrastructure
 
 _SHOWN: Final = ("number", "merchant", "source", "id", "type", "status", "reason", "detail")
 
+TIMES: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+"""How a time is given here; always UTC."""
+
 
 def retry(
     numbers: Annotated[
@@ -30,7 +34,7 @@ def retry(
     reason: Annotated[str | None, typer.Option(help="only of this reason code")] = None,
     status: Annotated[str | None, typer.Option(help="only rejected, or only dead")] = None,
     since: Annotated[
-        datetime | None, typer.Option(help="only received since then, UTC", formats=session.TIMES)
+        datetime | None, typer.Option(help="only received since then, UTC", formats=TIMES)
     ] = None,
     because: Annotated[str | None, typer.Option(help="kept in the audit trail")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only list them")] = False,
@@ -45,7 +49,7 @@ def retry(
         raise Invalid("NUMBER", "name events by their numbers, or filter them, not both or neither")
     if status not in (None, "rejected", "dead"):
         raise Invalid("--status", "is rejected or dead")
-    with session.engine() as engine:
+    with _database() as engine:
         with transaction(engine) as tx:
             found = merchants.get(tx, merchant) if merchant else None
             at = since.replace(tzinfo=UTC) if since else None
@@ -85,9 +89,7 @@ def edit(
     ],
     reason: Annotated[str, typer.Option(help="why; kept with the revision and in the audit trail")],
     type_: Annotated[str | None, typer.Option("--type", help="another type")] = None,
-    time: Annotated[
-        datetime | None, typer.Option(help="another time, UTC", formats=session.TIMES)
-    ] = None,
+    time: Annotated[datetime | None, typer.Option(help="another time, UTC", formats=TIMES)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only check it")] = False,
 ) -> None:
     """Give a refused or dead event new data, and apply it. What it said before is kept and shown.
@@ -98,7 +100,7 @@ def edit(
         data = file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Invalid("FILE", "is not UTF-8 text") from None
-    with session.engine() as engine, engine.connect() as tx, tx.begin() as open_transaction:
+    with _database() as engine, engine.connect() as tx, tx.begin() as open_transaction:
         done = inbox.edit(
             tx,
             number,
@@ -117,6 +119,15 @@ def edit(
         session.say(f"Event {number} is revision {done.revision} now: {sentence}")
     if done.outcome.status == "rejected":
         raise typer.Exit(1)
+
+
+@contextmanager
+def _database() -> Iterator[Engine]:
+    _, rt = session.build()
+    try:
+        yield rt.engine
+    finally:
+        rt.engine.dispose()
 
 
 def _cut(numbers: Sequence[int]) -> Iterator[list[int]]:

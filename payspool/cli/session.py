@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import Engine
 
 from domain.audit.service import Actor
 from domain.db import Tx, transaction
@@ -27,9 +26,6 @@ from workers.context import Runtime
 _WIDTH = shutil.get_terminal_size((160, 50)).columns
 console = Console(width=_WIDTH)
 errors = Console(stderr=True, width=_WIDTH)
-
-TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
-"""How a time is given on the command line; always UTC."""
 
 MerchantKey = Annotated[str, typer.Argument(metavar="MERCHANT", help="key of the merchant")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
@@ -48,20 +44,12 @@ def build(process: str = "command", pool_size: int = 2) -> tuple[Settings, Runti
 
 
 @contextmanager
-def engine() -> Iterator[Engine]:
-    """The database of a command that opens its transactions itself."""
-    _, rt = build()
-    try:
-        yield rt.engine
-    finally:
-        rt.engine.dispose()
-
-
-@contextmanager
 def opened() -> Iterator[Tx]:
     """The one transaction of a command."""
-    with engine() as found, transaction(found) as tx:
+    _, rt = build()
+    with transaction(rt.engine) as tx:
         yield tx
+    rt.engine.dispose()
 
 
 @contextmanager
