@@ -81,7 +81,7 @@ for _name, _module in {
 def main() -> None:
     """Run a command; expected errors end it with one clear sentence and status 1."""
     try:
-        app()
+        app(prog_name="payspool")  # also where `python -m payspool` ran it
     except _EXPECTED as error:
         sys.stderr.write(f"{error}\n")
     except OperationalError as error:

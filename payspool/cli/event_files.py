@@ -6,11 +6,12 @@ import re
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from domain.errors import Invalid
+from payspool_client.events.parse import READABLE_BYTES_MAX
 
 REQUIRED_COLUMNS: Final = frozenset({"id", "source", "merchant", "type", "time"})
 ENVELOPE: Final = ("specversion", "id", "source", "merchant", "type", "time")
@@ -18,6 +19,8 @@ WHOLE_NUMBERS: Final = frozenset({"amount", "points", "purchase_amount"})
 """CSV columns whose text becomes an integer."""
 RECORD_LINES_MAX: Final = 100
 """Lines that one quoted CSV record may span; a quote that is open for longer was never closed."""
+LINE_BYTES_MAX: Final = READABLE_BYTES_MAX
+"""A line of a file; an event has 64 KiB, and of a larger one up to this its name is still read."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
 _BOOLEANS: Final = {"true": True, "false": False}
@@ -27,42 +30,73 @@ _BOOLEANS: Final = {"true": True, "false": False}
 class Line:
     """What a file says at a line: an event's JSON text, or with ``broken`` a text that is no event and why.
 
-    ``number`` counts the file's lines from 1; ``done`` is how many bytes were read so far.
+    ``number`` counts the file's lines from 1; ``last`` is the line at which it ends, and ``done`` how many
+    bytes of the file are behind it.
     """
 
     number: int
     text: str
+    last: int
     done: int
     broken: str | None = None
 
 
-def read(file: Path) -> Iterator[Line]:
-    """The events of a .csv file, or of any other file one a line. Raises Invalid for a header without need."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a file was read: that many lines, that many bytes."""
+
+    line: int = 0
+    done: int = 0
+
+
+START: Final = Place()
+
+
+def read(file: Path, after: Place = START, limit: int | None = None) -> Iterator[Line]:
+    """The events of a .csv file, or of any other file one a line, behind a place.
+
+    What begins at ``limit`` bytes or later is left out: a file may grow faster than it is read.
+    Raises Invalid for a header without need.
+    """
     with file.open("rb") as raw:
-        lines = _physical(raw)
+        end = file.stat().st_size if limit is None else limit
         if file.suffix.lower() == ".csv":
-            yield from _records(file.name, lines)
+            header = _header(file.name, next(_physical(raw, START, end), None))
+            if after != START:
+                raw.seek(after.done)
+            start = after if after != START else Place(1, raw.tell())
+            yield from _records(header, _physical(raw, start, end))
             return
-        for line in lines:
-            if text := line.text.strip():
-                yield Line(line.number, text, line.done)
+        raw.seek(after.done)
+        for line in _physical(raw, after, end):
+            if line.broken:
+                yield line
+            elif text := line.text.strip():
+                yield replace(line, text=text)
 
 
-def _physical(raw: BinaryIO) -> Iterator[Line]:
-    done = 0
-    for number, line in enumerate(raw, start=1):
+def _physical(raw: BinaryIO, after: Place, limit: int) -> Iterator[Line]:
+    number, done = after.line, after.done
+    while done < limit and (line := raw.readline(LINE_BYTES_MAX + 1)):
+        number += 1
         done += len(line)
+        more, broken = line, None
+        while not more.endswith(b"\n") and (more := raw.readline(LINE_BYTES_MAX)):
+            done += len(more)
+            if broken is None and len(line) + len(more) <= LINE_BYTES_MAX:
+                line += more  # the file was still being written
+            else:
+                broken = f"The line is longer than {LINE_BYTES_MAX // 2**20} MiB."
         known = line.removeprefix(BOM_UTF8) if number == 1 else line
         # Bytes that are no UTF-8 become lone surrogates, which parse_event refuses by name.
-        yield Line(number, known.decode("utf-8", "surrogateescape"), done)
+        yield Line(number, known.decode("utf-8", "surrogateescape"), number, done, broken)
 
 
 class _Unclosed(Exception):
     """The text ends inside a quoted field."""
 
 
-def _records(name: str, lines: Iterator[Line]) -> Iterator[Line]:
-    header = _header(name, next(lines, None))
+def _records(header: Sequence[str], lines: Iterator[Line]) -> Iterator[Line]:
     ahead: deque[Line] = deque()
     while first := ahead.popleft() if ahead else next(lines, None):
         if not first.text.strip():
@@ -75,9 +109,9 @@ def _records(name: str, lines: Iterator[Line]) -> Iterator[Line]:
             )
         if broken is None:
             event = _event_of(dict(zip(header, record, strict=True)))
-            yield Line(first.number, json.dumps(event), last.done)
+            yield Line(first.number, json.dumps(event), last.number, last.done)
         else:
-            yield Line(first.number, first.text.rstrip("\r\n"), first.done, broken)
+            yield replace(first, text=first.text.rstrip("\r\n"), broken=broken)
             continue
         while ahead and ahead[0].number <= last.number:
             ahead.popleft()
@@ -90,6 +124,8 @@ def _record(
 
     What was looked at behind ``first`` stays in ``ahead``: after an open quote it is read anew.
     """
+    if first.broken:
+        return [], first, first.broken
     text, last = first.text, first
     for position in range(RECORD_LINES_MAX):
         # A line without a quote leaves an open one open.

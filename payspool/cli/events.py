@@ -2,24 +2,27 @@
 
 import json
 from codecs import BOM_UTF8
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from domain.errors import Invalid, NotFound
 from domain.inbox import service as inbox
-from payspool.cli import event_files, session
+from payspool.cli import event_import, event_repairs, session
 from payspool.cli.session import AsJson, MerchantKey
-from payspool_client import InvalidEvent, Publisher, parse_event
+from payspool_client import InvalidEvent, parse_event
 
-app = typer.Typer(help="Events: publish, import, follow.", no_args_is_help=True)
+app = typer.Typer(help="Events: publish, import, follow, retry, edit.", no_args_is_help=True)
+app.command(
+    epilog="Example: payspool events retry --merchant acme --reason code_not_found --dry-run"
+)(event_repairs.retry)
+app.command(epilog="Example: payspool events edit 1881 data.json --reason 'code mistyped'")(
+    event_repairs.edit
+)
 
-CHUNK: Final = 1_000
-"""Lines that an import validates and publishes at a time."""
-REJECTED_TEXT: Final = 2_000
-"""Characters of a refused line that the rejects file keeps."""
+app.command(
+    "import", epilog="Example: payspool events import purchases.csv --rejects refused.jsonl"
+)(event_import.import_)
 
 
 @app.command(epilog="Example: payspool events publish event.json")
@@ -34,70 +37,11 @@ def publish(
         event = parse_event(text)
     except InvalidEvent as error:
         raise Invalid(error.field or "event", error.message) from None
-    with _publisher() as publisher:
+    with event_import.publisher() as publisher:
         publisher.publish(text)
     session.say(
         f"Published. `payspool events status {event.merchant} {event.source} {event.id}` tells what became of it."
     )
-
-
-@app.command(
-    "import", epilog="Example: payspool events import purchases.csv --rejects refused.jsonl"
-)
-def import_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=".jsonl or .csv")],
-    rejects: Annotated[
-        Path | None, typer.Option(help="where refused lines go, with their reasons")
-    ] = None,
-) -> None:
-    """Import a file of events. Lines that are refused do not hold up the others; repeating is safe.
-
-    A .jsonl file has one event a line. A .csv file has a header with id, source, merchant, type, time,
-    and one column for each field of data.
-    """
-    rejects = rejects or file.with_suffix(file.suffix + ".rejects.jsonl")
-    if rejects.resolve() == file.resolve():
-        raise Invalid("--rejects", "names the file that is imported; choose another")
-    sent, refused = 0, 0
-    with (
-        _publisher() as publisher,
-        rejects.open("w", encoding="utf-8") as out,
-        Progress(console=session.errors) as progress,
-    ):
-        task = progress.add_task(f"Importing {file.name}", total=file.stat().st_size)
-        chunk: list[str] = []
-        for line in event_files.read(file):
-            progress.update(task, completed=line.done)
-            refusal = _refusal(line)
-            if refusal is None:
-                chunk.append(line.text)
-            else:
-                refused += 1
-                out.write(json.dumps(refusal | {"text": line.text[:REJECTED_TEXT]}) + "\n")
-            if len(chunk) == CHUNK:
-                sent += publisher.publish_many(chunk)
-                chunk = []
-        sent += publisher.publish_many(chunk)
-    if refused == 0:
-        rejects.unlink()
-    session.say(f"Published {sent} events.")
-    if refused:
-        session.errors.print(
-            f"Refused {session.count(refused, 'line')}; see {rejects}.",
-            markup=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(1)
-
-
-def _refusal(line: event_files.Line) -> dict[str, Any] | None:
-    if line.broken is not None:
-        return {"line": line.number, "reason": "broken_line", "message": line.broken}
-    try:
-        parse_event(line.text)
-    except InvalidEvent as error:
-        return {"line": line.number, "reason": error.reason, "message": error.message}
-    return None
 
 
 @app.command(epilog="Example: payspool events status acme shop-eu ord-1881/paid")
@@ -117,8 +61,17 @@ def status(
     if as_json:
         session.emit_json(known)
         return
-    reason = f" ({known['reason']}: {known['detail']})" if known["reason"] else ""
-    session.say(f"{known['type']} {known['id']}: {known['status']}{reason}")
+    detail = f": {known['detail']}" if known["detail"] else ""
+    reason = f" ({known['reason']}{detail})" if known["reason"] else ""
+    session.say(
+        f"{known['type']} {known['id']}: {known['status']}{reason}; number {known['number']}"
+    )
+    for one in known["revisions"]:
+        why = f": {one['reason']}" if one["reason"] else ""
+        session.say(
+            f"  revision {one['revision']} by {one['by']}, {one['at']:%Y-%m-%d %H:%M} UTC{why}"
+        )
+        session.say(f"    {json.dumps(one['data'], ensure_ascii=False)}")
     for table, rows in known["made"].items():
         for row in rows:
             session.say(
@@ -153,9 +106,3 @@ def rejected(
         as_json=as_json,
         empty="Nothing. What has an identity is found with `payspool events status`.",
     )
-
-
-def _publisher() -> Publisher:
-    settings = session.current()
-    assert settings.redis_url is not None
-    return Publisher(settings.redis_url, namespace=settings.namespace)

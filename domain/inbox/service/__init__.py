@@ -12,14 +12,34 @@ from domain.inbox.service.applying import (
     recheck_waiting,
 )
 from domain.inbox.service.asking import counts, status, unreadable, unreadable_counts
+from domain.inbox.service.repairs import (
+    RETRY_BATCH,
+    Edited,
+    Retried,
+    Selection,
+    by_number,
+    count_selected,
+    edit,
+    retry,
+    selected,
+)
 
 __all__ = [
     "RECHECK_BATCH",
+    "RETRY_BATCH",
+    "Edited",
+    "Retried",
+    "Selection",
     "apply",
+    "by_number",
+    "count_selected",
     "counts",
+    "edit",
     "keep_unclaimable",
     "mark_dead",
     "recheck_waiting",
+    "retry",
+    "selected",
     "status",
     "unreadable",
     "unreadable_counts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -77,12 +77,20 @@ def keep_unclaimable(tx: Tx, parsed: Parsed, error: str) -> None:
 
 
 def apply_fresh(
-    tx: Tx, fresh: Sequence[Incoming], retried: set[int], now: datetime
+    tx: Tx,
+    fresh: Sequence[Incoming],
+    retried: set[int],
+    now: datetime,
+    *,
+    left: Iterable[tuple[int, str]] = (),
 ) -> list[Decided]:
-    """Apply claimed events with what waited for them; writes what became of all. One decision for each."""
+    """Apply claimed events with what waited for them; writes what became of all. One decision for each.
+
+    ``left`` are (merchant, correlation) that an edited event belonged to: who waits there is looked at too.
+    """
     correlations = {
         (e.merchant_id, c) for e in fresh if (c := correlation_of(e.type, e.data)) is not None
-    }
+    } | set(left)
     advisory_lock(tx, (lock_key(*key) for key in correlations))
     stored, refused = _stored(tx, correlations, {e.inbox_id for e in fresh})
     decided = _decide(tx, [*stored, *fresh], refused, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from domain.db import Tx
-from domain.inbox import store
+from domain.inbox import repair_store, store
 
 
 def status(tx: Tx, merchant_id: int, source: str, event_id: str) -> dict[str, Any] | None:
@@ -14,6 +14,7 @@ def status(tx: Tx, merchant_id: int, source: str, event_id: str) -> dict[str, An
     if row is None:
         return None
     return {
+        "number": row.id,
         "source": row.source,
         "id": row.event_id,
         "type": row.type,
@@ -25,6 +26,18 @@ def status(tx: Tx, merchant_id: int, source: str, event_id: str) -> dict[str, An
         "attempts": row.attempts,
         "conflicts": row.conflicts,
         "made": store.rows_made_by(tx, row.id),
+        "revisions": [
+            {
+                "revision": one.revision,
+                "type": one.type,
+                "occurred_at": one.occurred_at,
+                "data": one.raw if one.data is None else one.data,
+                "by": one.actor_id or "producer",
+                "reason": one.reason,
+                "at": one.created_at if one.actor_id else row.received_at,
+            }
+            for one in repair_store.revisions(tx, row.id)
+        ],
     }
 
 

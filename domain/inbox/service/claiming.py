@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from domain import clock
 from domain.db import Tx
-from domain.inbox import store
+from domain.inbox import repair_store, store
 from domain.inbox.rules import (
     MAX_DETAIL,
     STANDING_REASONS,
@@ -147,11 +147,14 @@ def _claim(tx: Tx, batch: Batch) -> None:
     conflicts: list[tuple[int, bytes, str | None, str | None]] = []
     refused_again: list[tuple[int, str, str | None, str | None, str | None, bool]] = []
     led: set[Key] = set()
+    revisions = _revisions(tx, batch, old)
     for named in batch.named:
         key, says, before = named.key, named.says, old.get(named.key)
         inbox_id = before.id if before else new[key]
         stands = bytes(before.content_hash) if before else first[key].says.content_hash
-        if says.content_hash != stands:
+        if (inbox_id, says.content_hash) in revisions and says.content_hash != stands:
+            outcome = Outcome("duplicate", says.type, inbox_id)
+        elif says.content_hash != stands:
             conflicts.append((inbox_id, says.content_hash, *named.texts))
             outcome = Outcome("conflict", says.type, inbox_id, "conflict", _CONFLICT)
         elif key in led or (before and _stands(before)):
@@ -175,6 +178,16 @@ def _claim(tx: Tx, batch: Batch) -> None:
         store.insert_conflicts(tx, sorted(conflicts, key=lambda row: row[:2]), batch.now)
     if refused_again:
         store.set_outcomes(tx, refused_again)
+
+
+def _revisions(tx: Tx, batch: Batch, old: Mapping[Key, Any]) -> set[tuple[int, bytes]]:
+    """What an event said before it was edited, or says since: a replay of that is no conflict."""
+    other = {
+        before.id
+        for named in batch.named
+        if (before := old.get(named.key)) and bytes(before.content_hash) != named.says.content_hash
+    }
+    return repair_store.known_revisions(tx, other) if other else set()
 
 
 def _row(named: _Named) -> tuple[Any, ...]:

@@ -8,9 +8,11 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from domain.db import Tx, connect
+from domain.inbox import service as inbox
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
     PERCENTAGE,
+    TESTER,
     attributed,
     code,
     conversion,
@@ -52,12 +54,9 @@ def fill(tx: Tx) -> None:
     open_shop(db, PERCENTAGE, max_rewards_per_referrer=100)  # type: ignore[arg-type]
     send(db, conversion("o1"), conversion("o1", amount=5), attributed("cyd"), "not json")  # type: ignore[arg-type]
     send(db, refund("o1", 2_500))  # type: ignore[arg-type]
-    tx.execute(
-        text(
-            "INSERT INTO inbox_revisions (inbox_id, revision, content_hash)"
-            " SELECT id, 1, content_hash FROM inbox_events LIMIT 1"
-        )
-    )
+    send(db, conversion("o2", by="WRONG-1"))  # type: ignore[arg-type]
+    number = tx.execute(text("SELECT max(id) FROM inbox_events")).scalar_one()
+    inbox.edit(tx, number, '{"referred_user_id": "cyd"}', actor=TESTER, reason="a test")
 
 
 @pytest.fixture(params=["runtime", "owner"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from payspool_client.events.fields import (
@@ -46,6 +46,18 @@ class ConversionRefunded(EventData):
     """A purchase was given back: a part of it (amount and currency), or all of it (`full`)."""
 
     type: ClassVar[str] = "conversion.refunded"
+
+    # The rule of `_part_or_all`, for the JSON Schema.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"full": {"const": True}}, "required": ["full"]},
+            "then": {"properties": {"amount": {"type": "null"}, "currency": {"type": "null"}}},
+            "else": {
+                "properties": {"amount": {"type": "integer"}, "currency": {"type": "string"}},
+                "required": ["amount", "currency"],
+            },
+        }
+    )
 
     transaction_id: TransactionId
     refund_id: TransactionId

@@ -94,7 +94,11 @@ def _not_zero(value: int) -> int:
     return value
 
 
-SignedCount = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), AfterValidator(_not_zero)]
+SignedCount = Annotated[
+    int,
+    Field(ge=-MAX_INTEGER, le=MAX_INTEGER, json_schema_extra={"not": {"const": 0}}),
+    AfterValidator(_not_zero),
+]
 
 #: CloudEvents names an event by source and id.
 SOURCE_MAX: Final = 255
@@ -113,11 +117,14 @@ class EventData(_Model):
     type: ClassVar[str]
 
 
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=EVENT_ID_MAX)]
+
+
 class RelatedEvent(_Model):
     """Names an earlier event; without a source, one of the same source."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=SOURCE_MAX)] | None = None
-    id: Annotated[str, StringConstraints(min_length=1, max_length=EVENT_ID_MAX)]
+    id: EventId
 
 
 def _as_reference(value: Any) -> Any:
@@ -125,9 +132,21 @@ def _as_reference(value: Any) -> Any:
 
 
 #: Sent as an id, or as an object with id and source.
-EventReference = Annotated[RelatedEvent, BeforeValidator(_as_reference)]
+EventReference = Annotated[
+    RelatedEvent, BeforeValidator(_as_reference, json_schema_input_type=EventId | RelatedEvent)
+]
 
 
 def missing(field: str, sentence: str) -> PydanticCustomError:
     """The refusal of data in which a field is needed because of what its other fields say."""
     return PydanticCustomError("missing_field", sentence, {"field": field})
+
+
+def one_of_them(*fields: str) -> dict[str, Any]:
+    """The JSON Schema of data in which at least one of some optional fields is needed."""
+    return {
+        "anyOf": [
+            {"properties": {field: {"not": {"type": "null"}}}, "required": [field]}
+            for field in fields
+        ]
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from payspool_client.events.fields import (
     Amount,
@@ -26,6 +26,7 @@ from payspool_client.events.fields import (
     UserAgent,
     UserId,
     missing,
+    one_of_them,
 )
 
 
@@ -88,6 +89,7 @@ class PointsEarned(BalanceEvent):
     """Points for a purchase: given as they are, or computed from its amount by the program."""
 
     type: ClassVar[str] = "loyalty.points_earned"
+    model_config = ConfigDict(json_schema_extra=one_of_them("points", "purchase_amount"))
 
     points: Count | None = None
 
@@ -102,6 +104,7 @@ class PointsRedeemed(BalanceEvent):
     """Points were spent: that many, or what the reward costs."""
 
     type: ClassVar[str] = "loyalty.points_redeemed"
+    model_config = ConfigDict(json_schema_extra=one_of_them("points", "reward_id"))
 
     points: Count | None = None
 
