@@ -11,6 +11,7 @@ from payspool.cli.session import AsJson
 
 app = typer.Typer(help="Schedules and their fires.", no_args_is_help=True)
 
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="as `payspool schedule list` shows it")]
 
 
