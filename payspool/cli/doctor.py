@@ -154,7 +154,9 @@ def _stripe(found: Settings) -> Finding:
 
 def _secrets(found: Settings) -> Finding:
     if found.fernet_keys:
-        return Finding("Secrets", True, f"{len(found.fernet_keys)} key(s) for secrets at rest")
+        return Finding(
+            "Secrets", True, f"{session.count(len(found.fernet_keys), 'key')} for secrets at rest"
+        )
     return Finding(
         "Secrets", False, "PAYSPOOL_SECRET_KEYS is empty", "Make one with `payspool keys secret`."
     )

@@ -80,7 +80,7 @@ def import_(
         sent += publisher.publish_many(chunk)
     if refused == 0:
         rejects.unlink()
-    session.say(f"Published {sent} events.")
+    session.say(f"Published {session.count(sent, 'event')}.")
     if refused:
         session.errors.print(
             f"Refused {session.count(refused, 'line')}; see {rejects}.",

@@ -150,3 +150,10 @@ def test_a_full_refund_gives_back_a_reward_of_the_referrers_cap(db: Rolled) -> N
     assert said(send(db, refund("o1"))) == ["applied"]
     assert said(send(db, conversion("o3", "dan"))) == ["applied"]
     assert_whole(db)
+
+
+def test_a_mistyped_code_of_our_own_making_is_told_so(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
+    send(db, conversion("o1", by="REF-23456K"), conversion("o2", "cyd", by="SUMMER-26"))
+    details = [d for (d,) in rows(db, "SELECT detail FROM inbox_events ORDER BY id")]
+    assert ["typing error" in detail for detail in details] == [True, False]
