@@ -25,6 +25,42 @@ CLOCK_CHANGE: Final = timedelta(hours=3)
 """More than any zone puts its clocks on or back at once."""
 
 
+MAX_JUMP: Final = timedelta(minutes=10)
+"""How far the database's clock may go another way than elapsed time before a person has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """When a scheduler looked: by PostgreSQL's clock, and by the seconds since its machine's ``boot``
+    (empty: not known), which nobody sets and which count while it sleeps."""
+
+    at: datetime
+    boot: str
+    elapsed: float
+
+
+def clock_jump(before: Tick | None, now: Tick) -> timedelta:
+    """How far PostgreSQL's clock went beside the time that passed, as far as that can be known.
+
+    >>> from datetime import UTC, datetime
+    >>> noon, three = datetime(2026, 6, 1, 12, tzinfo=UTC), datetime(2026, 6, 1, 15, tzinfo=UTC)
+    >>> clock_jump(Tick(noon, "a", 100.0), Tick(three, "a", 160.0))           # three hours in a minute
+    datetime.timedelta(seconds=10740)
+    >>> clock_jump(Tick(noon, "a", 100.0), Tick(three, "a", 10_900.0))        # it slept for three hours
+    datetime.timedelta(0)
+    >>> clock_jump(Tick(noon, "a", 100.0), Tick(three, "b", 5.0))             # another boot: who knows
+    datetime.timedelta(0)
+    >>> clock_jump(Tick(three, "a", 100.0), Tick(noon, "b", 5.0)).total_seconds()   # never runs backwards
+    -10800.0
+    """
+    if before is None:
+        return timedelta(0)
+    went = now.at - before.at
+    if before.boot and before.boot == now.boot:
+        return went - timedelta(seconds=now.elapsed - before.elapsed)
+    return min(went, timedelta(0))
+
+
 @dataclass(frozen=True, slots=True)
 class Cron:
     """A cron expression in an IANA zone, on business time."""

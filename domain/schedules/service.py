@@ -10,7 +10,8 @@ from domain.db import Tx
 from domain.errors import DomainError, NotFound
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
-from domain.schedules import rules, store
+from domain.schedules import guarding, rules, store
+from domain.schedules.guarding import ClockHeld
 from domain.schedules.rules import Cron, Every, Timing
 
 DUE_PER_TICK: Final = 100
@@ -87,7 +88,13 @@ class AlreadyFired(DomainError):
 
 
 def run_now(tx: Tx, name: str) -> datetime:
-    """Fire a schedule by hand, as of now; returns its ``fire_at``. Raises NotFound or AlreadyFired."""
+    """Fire a schedule by hand, as of now; returns its ``fire_at``.
+
+    Raises NotFound, AlreadyFired, or ClockHeld while the clock is in doubt.
+    """
+    hold = guarding.present_hold(tx)
+    if hold is not None:
+        raise ClockHeld(hold)
     row = store.find(tx, name)
     if row is None:
         raise NotFound("schedule", name, "`payspool schedule list` shows them.")
