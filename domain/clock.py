@@ -71,3 +71,30 @@ def simulate(tx: Tx, at: datetime, *, sandbox: bool) -> None:
     if moved.rowcount == 0:
         raise Invalid("at", f"business time is already later than {at.isoformat()}")
     tx.execute(text(f"NOTIFY {SCHEDULER_CHANNEL}"))
+
+
+def go_real(tx: Tx) -> bool:
+    """Let business time be the real time again; returns False if it is.
+
+    Raises Forbidden while the simulated time is ahead: business time never goes back, and what was
+    earned, fired or paid as of then would lie in the future.
+    """
+    simulated = simulated_at(tx)
+    if simulated is None:
+        return False
+    moved = tx.execute(
+        text(
+            """
+            UPDATE business_clock SET simulated_at = NULL
+            WHERE id = 1 AND simulated_at <= clock_timestamp()
+            """
+        )
+    )
+    if moved.rowcount == 0:
+        raise Forbidden(
+            f"Business time is simulated as {simulated:%Y-%m-%d %H:%M:%S} UTC, which is still to come: it"
+            " never goes back, because what was earned, fired and paid by then would lie in the future."
+            " Begin with an empty database (another PAYSPOOL_DATA_DIR), or wait until then."
+        )
+    tx.execute(text(f"NOTIFY {SCHEDULER_CHANNEL}"))
+    return True

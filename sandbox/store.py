@@ -7,6 +7,7 @@ which no test of a payer's own exactness needs. FULL would cost an fsync for eve
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -249,6 +250,9 @@ class Store:
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / FILE_NAME
+        # SQLite gives its -wal and -shm the rights of the file itself.
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        self.path.chmod(0o600)
         self.db = sqlite3.connect(
             self.path,
             isolation_level=None,

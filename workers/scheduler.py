@@ -1,15 +1,19 @@
 """The scheduler process: ticks the schedule tables. Any number may run; each fire happens once."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
 import structlog
 
 from domain.clock import SCHEDULER_CHANNEL
-from domain.db import transaction
+from domain.db import Tx, transaction
+from domain.schedules import guarding
 from domain.schedules import service as schedules
+from domain.schedules.guarding import Hold, Seen
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
+from workers import boot_clock
 from workers.context import Runtime
 from workers.failures import is_infrastructure
 from workers.listening import listen
@@ -32,13 +36,14 @@ TECHNICAL: Final = (
 
 def run(rt: Runtime, stop: Stop) -> None:
     """Tick until told to stop; waits out a database that is away."""
+    watch = ClockWatch()
     while not stop.is_set():
         try:
             with transaction(rt.engine) as tx:
                 for schedule in TECHNICAL:
                     schedules.register(tx, schedule)
             with listen(rt.engine, SCHEDULER_CHANNEL) as wake:
-                _tick_until_stopped(rt, stop, wake)
+                _tick_until_stopped(rt, stop, wake, watch)
         except Exception as error:
             if not is_infrastructure(error):
                 raise
@@ -47,11 +52,31 @@ def run(rt: Runtime, stop: Stop) -> None:
             stop.wait(TICK_SECONDS)
 
 
-def _tick_until_stopped(rt: Runtime, stop: Stop, wake: "psycopg.Connection[Any]") -> None:
+class ClockWatch:
+    """What one scheduler knows of the clock, across the connections that it loses."""
+
+    def __init__(self, elapsed: Callable[[], float] = boot_clock.elapsed) -> None:
+        self._elapsed, self._last = elapsed, None
+        self._told: Hold | None = None
+
+    _last: Seen | None
+
+    def held(self, tx: Tx) -> bool:
+        """Whether nothing may fire, because PostgreSQL's clock jumped; says so once."""
+        self._last, hold = guarding.look(tx, boot_clock.boot(), self._elapsed(), self._last)
+        if hold is not None and self._told != hold:
+            log.error("scheduler.clock_held", detail=hold.sentence)
+        self._told = hold
+        return hold is not None
+
+
+def _tick_until_stopped(
+    rt: Runtime, stop: Stop, wake: "psycopg.Connection[Any]", watch: ClockWatch
+) -> None:
     while not stop.is_set():
         rt.watch.turned()
         with transaction(rt.engine) as tx:
-            fired = schedules.tick(tx)
+            fired = 0 if watch.held(tx) else schedules.tick(tx)
         if fired:
             rt.watch.fired(fired)
             log.info("scheduler.fired", fires=fired)

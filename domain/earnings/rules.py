@@ -1,15 +1,11 @@
-"""When an earning is due, as values.
-
-A credit is due once its hold is over. A debit names the earning that it reverses: if that one is in a
-payout, the debit is due at once; otherwise it waits and is claimed with it.
+"""An earning as it is recorded, and the ledger transfer that it is.
 
 >>> from datetime import UTC, datetime
 >>> june = datetime(2026, 6, 1, tzinfo=UTC)
->>> july = datetime(2026, 7, 1, tzinfo=UTC)
->>> is_due(available_at=july, as_of=june, reverses_claimed=None)     # a credit on hold
-False
->>> is_due(available_at=july, as_of=june, reverses_claimed=True)     # its reward was paid: take it back now
-True
+>>> clawback = NewEarning(1, "ada", "usd", -500, "clawback", "refund", 7, june, june, reverses=3)
+>>> moved = transfer_for(clawback)                           # from what is owed, back to the expense
+>>> moved.debit.kind, moved.credit.kind, moved.amount
+('payable', 'rewards_expense', 500)
 """
 
 from dataclasses import dataclass
@@ -42,14 +38,6 @@ class NewEarning:
     def account(self) -> Account:
         """The payee's ``payable`` account."""
         return payable(self.merchant_id, self.user_id, self.currency)
-
-
-def is_due(*, available_at: datetime, as_of: datetime, reverses_claimed: bool | None) -> bool:
-    """Whether an unclaimed, unheld earning may join a payout as of ``as_of`` (business time, UTC).
-
-    ``reverses_claimed``: None for a credit, else whether the earning that it reverses is in a payout.
-    """
-    return available_at <= as_of or reverses_claimed is True
 
 
 def transfer_for(earning: NewEarning) -> Transfer:

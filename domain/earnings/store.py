@@ -77,30 +77,6 @@ def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
     )
 
 
-def totals_for_user(tx: Tx, merchant_id: int, user_id: str, as_of: Any) -> list[Any]:
-    """Per currency: total, held, pending, available, claimed and reversed; minor units."""
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT currency, count(*) AS earnings,
-                       coalesce(sum(amount) FILTER (WHERE voided_at IS NULL), 0)::bigint AS total,
-                       coalesce(sum(amount) FILTER (WHERE held_at IS NOT NULL AND voided_at IS NULL), 0)::bigint AS held,
-                       coalesce(sum(amount) FILTER (WHERE held_at IS NULL AND voided_at IS NULL AND payout_id IS NULL
-                                                     AND available_at > :as_of), 0)::bigint AS pending,
-                       coalesce(sum(amount) FILTER (WHERE held_at IS NULL AND voided_at IS NULL AND payout_id IS NULL
-                                                     AND available_at <= :as_of), 0)::bigint AS available,
-                       coalesce(sum(amount) FILTER (WHERE payout_id IS NOT NULL), 0)::bigint AS claimed,
-                       coalesce(-sum(amount) FILTER (WHERE kind IN ('clawback', 'referee_clawback')), 0)::bigint AS reversed
-                FROM earnings WHERE merchant_id = :merchant_id AND user_id = :user_id
-                GROUP BY currency ORDER BY currency
-                """
-            ),
-            {"merchant_id": merchant_id, "user_id": user_id, "as_of": as_of},
-        )
-    )
-
-
 def drifted_accounts(tx: Tx, limit: int) -> list[Any]:
     """Payable accounts whose balance is not the sum of their unclaimed, unvoided earnings."""
     return list(

@@ -31,6 +31,8 @@ STANDING_REASONS: Final = frozenset(
         "below_minimum",
         "code_exhausted",
         "code_expired",
+        "code_inactive",
+        "program_inactive",
         "reward_cap_reached",
         "currency_mismatch",
         "missing_amount",
@@ -49,7 +51,8 @@ STANDING_REASONS: Final = frozenset(
 """Refusals that were decisions: a replay of the same event leaves them as they are.
 
 Else a producer that replays last year would redeem points today that the card did not hold then. What
-was refused because something was missing (a code, a card, a program that was paused) or because the
+was refused on purpose (a paused program, a suspended code) is paid later only if an operator retries it.
+What was refused because something was missing (a code, a card) or because the
 event broke the contract of an older version, is tried again by a replay.
 """
 

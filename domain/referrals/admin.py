@@ -81,6 +81,13 @@ def change_program(tx: Tx, merchant_id: int, key: str, terms: Terms, *, actor: A
     row = _locked(tx, merchant_id, key)
     if row.status == "ended":
         raise Forbidden(f"The program {key!r} has ended; create a new one.")
+    if terms.currency != row.currency:
+        # Volumes and minimums are amounts: in another currency they would be added to what they are not.
+        raise Invalid(
+            "currency",
+            f"the program {key!r} counts in {row.currency.upper()}, and stays so; create another program"
+            f" for {terms.currency.upper()}",
+        )
     version: int = row.version + 1
     admin_store.insert_version(tx, row.id, version, asdict(terms))
     admin_store.set_program(tx, row.id, status=row.status, version=version)

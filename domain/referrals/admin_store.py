@@ -60,8 +60,9 @@ def program(tx: Tx, merchant_id: int, key: str) -> Any:
     return tx.execute(
         text(
             """
-            SELECT id, key, name, status, version FROM programs
-            WHERE merchant_id = :merchant_id AND key = :key
+            SELECT p.id, p.key, p.name, p.status, p.version, v.currency
+            FROM programs p JOIN program_versions v ON v.program_id = p.id AND v.version = p.version
+            WHERE p.merchant_id = :merchant_id AND p.key = :key
             """
         ),
         {"merchant_id": merchant_id, "key": key},

@@ -9,6 +9,7 @@ from domain.db import Tx
 from domain.earnings.rules import NewEarning
 from domain.referrals import attribution_store, loading, store
 from domain.referrals.loading import SOURCE, code_of
+from domain.referrals.rules.codes import not_there
 from domain.referrals.rules.conversions import (
     Conversion,
     Program,
@@ -81,7 +82,7 @@ def apply(tx: Tx, events: Sequence[Incoming], refused_before: set[tuple[int, str
 def _attribute(state: BatchState, event: Incoming, _refused: set[tuple[int, str]]) -> Outcome:
     code = code_of(state, event)
     if code is None:
-        return Refusal("code_not_found", f"there is no code {event.data.code}")
+        return Refusal("code_not_found", not_there(event.data.code))
     program = state.programs[code.program_id]
     refusal = code_refusal(program, code, event.data.referred_user_id, event.time)
     if refusal:
@@ -106,9 +107,7 @@ def _convert(state: BatchState, event: Incoming, _refused: set[tuple[int, str]])
     data = event.data
     code = code_of(state, event)
     if code is None:
-        named = (
-            f"there is no code {data.code}" if data.code else "no code, and no attribution is known"
-        )
+        named = not_there(data.code) if data.code else "no code, and no attribution is known"
         return Refusal("code_not_found", named)
     program = state.programs[code.program_id]
     conversion = Conversion(data.referred_user_id, data.amount, data.currency, event.time)

@@ -9,10 +9,12 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
     PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -71,4 +73,21 @@ schedule_fires = Table(
         "emitted_at",
         postgresql_where=text("state IN ('emitted', 'running')"),
     ),
+)
+
+scheduler_clock = Table(
+    "scheduler_clock",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    # A tick: PostgreSQL's clock, and beside it the seconds since the boot of the scheduler's machine.
+    at_column("ticked_at"),
+    Column("boot", Text, nullable=False),
+    Column("elapsed_seconds", Double, nullable=False),
+    # Since when nothing fires, because the clock jumped by so much; NULL: it did not.
+    at_column("held_at", nullable=True),
+    Column("jump_seconds", Double, nullable=True),
+    # Counts what people accepted: every scheduler then begins to measure anew.
+    Column("accepted", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("id = 1", name="one_row"),
+    CheckConstraint("(held_at IS NULL) = (jump_seconds IS NULL)", name="held_for_a_jump"),
 )

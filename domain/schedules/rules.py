@@ -21,7 +21,44 @@ MAX_CATCH_UP: Final = 1_000
 """Fires made up for at most in one tick with ``catch_up = all``; the rest follow in the next ticks."""
 CRON_FIELDS: Final = 5
 """Minute, hour, day of month, month, day of week. A sixth, for seconds, is for intervals."""
-_LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=400))
+CLOCK_CHANGE: Final = timedelta(hours=3)
+"""More than any zone puts its clocks on or back at once."""
+
+
+MAX_JUMP: Final = timedelta(minutes=10)
+"""How far the database's clock may go another way than elapsed time before a person has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """When a scheduler looked: by PostgreSQL's clock, and by the seconds since its machine's ``boot``
+    (empty: not known), which nobody sets and which count while it sleeps."""
+
+    at: datetime
+    boot: str
+    elapsed: float
+
+
+def clock_jump(before: Tick | None, now: Tick) -> timedelta:
+    """How far PostgreSQL's clock went beside the time that passed, as far as that can be known.
+
+    >>> from datetime import UTC, datetime
+    >>> noon, three = datetime(2026, 6, 1, 12, tzinfo=UTC), datetime(2026, 6, 1, 15, tzinfo=UTC)
+    >>> clock_jump(Tick(noon, "a", 100.0), Tick(three, "a", 160.0))           # three hours in a minute
+    datetime.timedelta(seconds=10740)
+    >>> clock_jump(Tick(noon, "a", 100.0), Tick(three, "a", 10_900.0))        # it slept for three hours
+    datetime.timedelta(0)
+    >>> clock_jump(Tick(noon, "a", 100.0), Tick(three, "b", 5.0))             # another boot: who knows
+    datetime.timedelta(0)
+    >>> clock_jump(Tick(three, "a", 100.0), Tick(noon, "b", 5.0)).total_seconds()   # never runs backwards
+    -10800.0
+    """
+    if before is None:
+        return timedelta(0)
+    went = now.at - before.at
+    if before.boot and before.boot == now.boot:
+        return went - timedelta(seconds=now.elapsed - before.elapsed)
+    return min(went, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +128,17 @@ def due_fires(
 
 
 def _latest(timing: Cron, first: datetime, now: datetime) -> datetime:
-    # Looks back an hour, a day, …: a schedule of every minute that slept for a year is found in an hour.
-    for back in _LOOK_BACK:
-        if now - back <= first:
-            break
-        fire = next_after(timing, now - back)
-        if fire <= now:
-            first = fire
-            break
-    while (fire := next_after(timing, first)) <= now:
-        first = fire
-    return first
+    """The newest fire up to ``now``, found backwards from it: a jump of years costs no more than an hour."""
+    local = now.astimezone(ZoneInfo(timing.zone)) + timedelta(minutes=1)
+    back = (one.astimezone(UTC) for one in CronSim(timing.expression, local, reverse=True))
+    near = next((fire for fire in back if fire <= now), first)
+    # The last steps forwards, as every other fire is found: clocks that are put on or back in between
+    # are counted in one way only.
+    fire = max(first, near - CLOCK_CHANGE)
+    if fire > first:
+        fire = next_after(timing, fire)
+        if fire > now:
+            return first
+    while (following := next_after(timing, fire)) <= now:
+        fire = following
+    return fire

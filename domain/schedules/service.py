@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from domain import clock
 from domain.db import Tx
-from domain.errors import NotFound
+from domain.errors import DomainError, NotFound
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
-from domain.schedules import rules, store
+from domain.schedules import guarding, rules, store
+from domain.schedules.guarding import ClockHeld
 from domain.schedules.rules import Cron, Every, Timing
 
 DUE_PER_TICK: Final = 100
@@ -75,14 +76,32 @@ def tick(tx: Tx) -> int:
     return made
 
 
+class AlreadyFired(DomainError):
+    """A schedule fires once as of one time; where business time stands still, that is once."""
+
+    def __init__(self, name: str, fire_at: datetime) -> None:
+        self.name, self.fire_at = name, fire_at
+        super().__init__(
+            f"{name} has fired as of {fire_at:%Y-%m-%d %H:%M:%S} UTC before; nothing was done."
+            " Business time has to move on first (`payspool clock show`)."
+        )
+
+
 def run_now(tx: Tx, name: str) -> datetime:
-    """Fire a schedule by hand, as of now; returns its ``fire_at``. Raises NotFound."""
+    """Fire a schedule by hand, as of now; returns its ``fire_at``.
+
+    Raises NotFound, AlreadyFired, or ClockHeld while the clock is in doubt.
+    """
+    hold = guarding.present_hold(tx)
+    if hold is not None:
+        raise ClockHeld(hold)
     row = store.find(tx, name)
     if row is None:
         raise NotFound("schedule", name, "`payspool schedule list` shows them.")
     fire_at = clock.real_now(tx) if row.cron is None else clock.business_now(tx)
-    if store.insert_fire(tx, name, fire_at, manual=True):
-        outbox.emit(tx, [_message(row, fire_at)])
+    if not store.insert_fire(tx, name, fire_at, manual=True):
+        raise AlreadyFired(name, fire_at)
+    outbox.emit(tx, [_message(row, fire_at)])
     return fire_at
 
 

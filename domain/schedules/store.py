@@ -246,3 +246,61 @@ def last_done(tx: Tx, name: str) -> Any:
         ),
         {"name": name},
     ).one_or_none()
+
+
+def clock_row(tx: Tx) -> Any:
+    """PostgreSQL's clock as `now`, whether business time is simulated, and the last tick (NULLs if none)."""
+    return tx.execute(
+        text(
+            """
+            SELECT clock_timestamp() AS now, g.*,
+                   (SELECT simulated_at FROM business_clock WHERE id = 1) IS NOT NULL AS simulated
+            FROM (SELECT) one LEFT JOIN scheduler_clock g ON g.id = 1
+            """
+        )
+    ).one()
+
+
+def keep_tick(tx: Tx, at: datetime, boot: str, elapsed: float) -> None:
+    """Remember a tick, for schedulers that start later."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO scheduler_clock (id, ticked_at, boot, elapsed_seconds)
+            VALUES (1, :at, :boot, :elapsed)
+            ON CONFLICT (id) DO UPDATE SET ticked_at = excluded.ticked_at, boot = excluded.boot,
+                elapsed_seconds = excluded.elapsed_seconds
+            """
+        ),
+        {"at": at, "boot": boot, "elapsed": elapsed},
+    )
+
+
+def hold_clock(tx: Tx, at: datetime, jump_seconds: float) -> bool:
+    """Hold every fire; False if they are held already."""
+    held = tx.execute(
+        text(
+            """
+            UPDATE scheduler_clock SET held_at = :at, jump_seconds = :jump
+            WHERE id = 1 AND held_at IS NULL
+            """
+        ),
+        {"at": at, "jump": jump_seconds},
+    )
+    return held.rowcount == 1
+
+
+def release_clock(tx: Tx) -> Any:
+    """End a hold; the hold as it was, or None."""
+    return tx.execute(
+        text(
+            """
+            WITH held AS (SELECT held_at, jump_seconds FROM scheduler_clock
+                          WHERE id = 1 AND held_at IS NOT NULL FOR NO KEY UPDATE)
+            UPDATE scheduler_clock c
+            SET held_at = NULL, jump_seconds = NULL, accepted = accepted + 1
+            FROM held WHERE c.id = 1
+            RETURNING held.held_at, held.jump_seconds
+            """
+        )
+    ).one_or_none()

@@ -44,3 +44,25 @@ def set(
             after={"at": moment},
         )
     session.say(f"Business time is {at:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+@app.command(epilog="Example: payspool clock real")
+def real() -> None:
+    """Let business time be the real time again.
+
+    Only if the simulated time is not ahead of it: business time never goes back, or what was earned,
+    fired and paid by then would lie in the future. What is due in between fires as after a long sleep.
+    """
+    with session.opened() as tx:
+        before = clock.simulated_at(tx)
+        if clock.go_real(tx):
+            audit.record(
+                tx,
+                session.me(),
+                "clock.real",
+                merchant_id=None,
+                subject_kind="clock",
+                subject_id="business",
+                before={"at": before},
+            )
+    session.say("Business time is the real time.")

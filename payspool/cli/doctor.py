@@ -15,6 +15,8 @@ from domain.db import connect, transaction
 from domain.installation import installation_code
 from domain.merchants import store as merchants
 from domain.merchants.rules import is_sandbox
+from domain.schedules import guarding
+from domain.schedules import store as schedules
 from migrations import apply
 from payspool import instance, settings
 from payspool.cli import session
@@ -22,6 +24,8 @@ from payspool.embedded import EmbeddedError
 from payspool.settings import BadSettings, Settings
 
 TIMEOUT_SECONDS: Final = 5.0
+SILENT_SECONDS: Final = 120
+"""A scheduler writes its tick every half minute, unless business time is simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,9 @@ def _stripe(found: Settings) -> Finding:
 
 def _secrets(found: Settings) -> Finding:
     if found.fernet_keys:
-        return Finding("Secrets", True, f"{len(found.fernet_keys)} key(s) for secrets at rest")
+        return Finding(
+            "Secrets", True, f"{session.count(len(found.fernet_keys), 'key')} for secrets at rest"
+        )
     return Finding(
         "Secrets", False, "PAYSPOOL_SECRET_KEYS is empty", "Make one with `payspool keys secret`."
     )
@@ -172,12 +178,27 @@ def _merchants(found: Settings) -> Finding:
     return Finding("Merchants", True, f"{len(rows)}", hint)
 
 
+def _scheduler(found: Settings) -> Finding:
+    assert found.database_url is not None
+    engine = connect(found.database_url, pool_size=1, application_name="payspool doctor")
+    with transaction(engine) as tx:
+        hold, row = guarding.present_hold(tx), schedules.clock_row(tx)
+    if hold is not None:
+        return Finding("Scheduler", False, "everything is held", hold.sentence)
+    if row.ticked_at is None:
+        return Finding("Scheduler", True, "has not run yet", "Start it with `payspool up`.")
+    ago = round((row.now - row.ticked_at).total_seconds())
+    late = "Is one running? `payspool scheduler`, or `payspool up`." if ago > SILENT_SECONDS else ""
+    return Finding("Scheduler", True, f"last seen {session.count(max(ago, 0), 'second')} ago", late)
+
+
 _CHECKS: Final[dict[str, Callable[[Settings], Finding]]] = {
     "PostgreSQL": _database,
     "Valkey": _valkey,
     "Stripe": _stripe,
     "Secrets": _secrets,
     "Merchants": _merchants,
+    "Scheduler": _scheduler,
 }
 _HINTS: Final = {
     "PostgreSQL": "Is the server up, and does PAYSPOOL_DATABASE_URL name it and its user?",
@@ -185,4 +206,5 @@ _HINTS: Final = {
     "Stripe": "Is the sandbox running (`payspool up`, or `payspool sandbox`)?",
     "Secrets": "",
     "Merchants": "Run `payspool migrate` first.",
+    "Scheduler": "Run `payspool migrate` first.",
 }

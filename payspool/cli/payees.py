@@ -7,7 +7,7 @@ import typer
 from domain import clock
 from domain.audit import service as audit
 from domain.db import transaction
-from domain.errors import Forbidden, Invalid
+from domain.errors import Forbidden, Invalid, NotFound
 from domain.merchants import service as merchants
 from domain.merchants.rules import is_sandbox
 from domain.payouts import service
@@ -64,6 +64,30 @@ def set_(
             after={"method": "stripe", "account": account},
         )
     session.say(f"{user} is paid by Stripe to {account}.")
+
+
+@app.command(epilog="Example: payspool payees check acme ada")
+def check(
+    merchant: MerchantKey,
+    user: Annotated[str, typer.Argument(metavar="USER", help="as events name them")],
+) -> None:
+    """Ask the gateway whether a payee can be paid now. Changes nothing."""
+    _, rt = session.build()
+    with transaction(rt.engine) as tx:
+        found = merchants.get(tx, merchant)
+        payee = listing.payee(tx, found.id, user)
+    if payee is None or payee.account is None:
+        raise NotFound(
+            "payout account of", user, f"Set one: `payspool payees set {merchant} {user}`."
+        )
+    seen = rt.gateways(found.id, payee.method).check_payee(payee.account)
+    if seen is None:
+        raise Forbidden(f"The gateway did not answer about {payee.account}; ask again later.")
+    if payee.blocked_reason:
+        raise Forbidden(f"{user} is blocked here: {payee.blocked_reason}.")
+    if not seen.ready:
+        raise Forbidden(f"{user} cannot be paid to {payee.account}: {seen.reason}.")
+    session.say(f"{user} can be paid to {payee.account}.")
 
 
 @app.command("list", epilog="Example: payspool payees list acme")

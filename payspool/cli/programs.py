@@ -63,7 +63,7 @@ def create(
 
 @app.command(
     epilog="Example: payspool programs change acme friends"
-    ' --rule \'{"kind": "percentage", "basis_points": 1200}\' --currency eur'
+    ' --rule \'{"kind": "percentage", "basis_points": 1200}\' --currency usd'
 )
 def change(
     merchant: MerchantKey,
@@ -76,7 +76,7 @@ def change(
     min_amount: MinAmount = 0,
     referee_rule: RefereeRule = None,
 ) -> None:
-    """Give a program new terms, all of them, as a new version. What was earned stays as it was."""
+    """Give a program new terms, all of them, as a new version. What was earned stays, and so does the currency."""
     terms = Terms(
         rule=_json(rule, "rule"),
         currency=currency.lower(),

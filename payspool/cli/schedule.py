@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
+from domain import clock
 from domain.audit import service as audit
-from domain.schedules import service, store
+from domain.schedules import guarding, service, store
 from payspool.cli import session
 from payspool.cli.session import AsJson
 
 app = typer.Typer(help="Schedules and their fires.", no_args_is_help=True)
+
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="as `payspool schedule list` shows it")]
 
@@ -19,6 +21,9 @@ def list_(as_json: AsJson = False) -> None:
     """List the schedules with their next and last fire."""
     with session.opened() as tx:
         rows = [dict(row._mapping) for row in store.listing(tx)]
+        hold = guarding.present_hold(tx)
+    if hold is not None:
+        session.errors.print(hold.sentence, markup=False, highlight=False, soft_wrap=True)
     for row in rows:
         row["timing"] = (
             f"{row['cron']} {row['zone']}" if row["cron"] else f"every {row['every_seconds']} s"
@@ -89,3 +94,15 @@ def resume(name: Name) -> None:
             subject_id=name,
         )
     session.say(f"Resumed {name}.")
+
+
+@app.command("accept-clock", epilog="Example: payspool schedule accept-clock")
+def accept_clock() -> None:
+    """Let schedules fire again after PostgreSQL's clock jumped; look at that clock first.
+
+    Schedules that were missed fire once, or as often as they declare.
+    """
+    with session.opened() as tx:
+        now = clock.real_now(tx)
+        guarding.accept_clock(tx, actor=session.me())
+    session.say(f"Accepted: PostgreSQL's clock says {now:%Y-%m-%d %H:%M:%S} UTC.")

@@ -71,3 +71,15 @@ def test_each_move_wakes_the_scheduler_when_it_commits(engine: Engine) -> None:
         started = time.monotonic()
         assert len(list(wake.notifies(timeout=5, stop_after=1))) == 1
         assert time.monotonic() - started < 0.5
+
+
+def test_business_time_is_real_again_once_it_is_not_ahead(tx: Tx) -> None:
+    assert not clock.go_real(tx)
+    clock.simulate(tx, JUNE, sandbox=True)
+    assert clock.go_real(tx)
+    assert abs(clock.business_now(tx) - clock.real_now(tx)) < 10 * SECOND
+    ahead = clock.real_now(tx) + timedelta(days=1)
+    clock.simulate(tx, ahead, sandbox=True)
+    with pytest.raises(Forbidden, match="still to come"):
+        clock.go_real(tx)
+    assert clock.business_now(tx) == ahead

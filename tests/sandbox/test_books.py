@@ -184,3 +184,13 @@ def test_they_agree_with_a_simple_model_after_many_random_moves(platform, client
             paid = books.paid_by_destination(currency)
             for payee in payees:
                 assert paid.get(payee, 0) == held[payee, currency]
+
+
+def test_the_books_are_their_owners_alone(tmp_path) -> None:
+    (tmp_path / FILE_NAME).touch(0o644)
+    for _ in range(2):
+        store = Store(tmp_path)
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        store.close()
+        assert len(modes) == 3, "the file, its log and its index"
+        assert set(modes.values()) == {0o600}

@@ -13,12 +13,14 @@ from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
 from domain import clock
+from domain.audit.service import Actor
 from domain.clock import SCHEDULER_CHANNEL
 from domain.db import transaction
+from domain.schedules import guarding
 from domain.schedules import service as schedules
 from domain.schedules.rules import Cron
 from domain.schedules.service import Schedule
-from workers import scheduler
+from workers import boot_clock, scheduler
 from workers.context import Runtime
 from workers.registry import ACTORS
 from workers.stopping import Stop
@@ -144,3 +146,44 @@ def test_a_scheduler_whose_connections_are_cut_comes_back_by_itself(
         at(rt.engine, START + DAY)
         assert wait_until(lambda: len(fired(rt.engine)) == 1) < 5
     assert "scheduler.waiting" in [line["event"] for line in lines]
+
+
+def test_a_scheduler_fires_nothing_by_a_clock_that_jumped_and_goes_on_when_it_is_accepted(
+    rt: Runtime,
+) -> None:
+    behind = 0.0
+    watch = scheduler.ClockWatch(lambda: 1e6 + time.monotonic() - behind)
+    with transaction(rt.engine) as tx:
+        assert not watch.held(tx)
+    behind = 3_600.0
+    with capture_logs() as lines, transaction(rt.engine) as tx:
+        assert watch.held(tx)
+        assert watch.held(tx)
+    assert [line["event"] for line in lines] == ["scheduler.clock_held"]
+    with transaction(rt.engine) as tx:
+        guarding.accept_clock(tx, actor=Actor("person", "ann"))
+        assert not watch.held(tx)
+
+
+def test_a_hold_keeps_a_running_scheduler_from_firing(
+    rt: Runtime, start: Callable[[int], None]
+) -> None:
+    with transaction(rt.engine) as tx:
+        guarding.look(tx, boot_clock.boot(), boot_clock.elapsed() + 86_400, None)
+    # By this machine's boot a day has passed that PostgreSQL's clock does not show.
+    start(1)
+    wait_until(
+        lambda: rows(rt.engine, "SELECT held_at IS NOT NULL FROM scheduler_clock") == [(True,)]
+    )
+    rows(rt.engine, "UPDATE schedules SET next_fire_at = now() - interval '1 minute' RETURNING 1")
+    rows(rt.engine, f"SELECT pg_notify('{SCHEDULER_CHANNEL}', '')")
+    with transaction(rt.engine) as tx:
+        guarding.accept_clock(tx, actor=Actor("person", "ann"))
+    rows(rt.engine, f"SELECT pg_notify('{SCHEDULER_CHANNEL}', '')")
+    wait_until(lambda: rows(rt.engine, "SELECT count(*) FROM schedule_fires")[0][0] > 0)
+    held, first = rows(
+        rt.engine,
+        "SELECT (SELECT min(created_at) FROM audit_entries WHERE action = 'scheduler.clock_accepted'),"
+        " (SELECT min(created_at) FROM schedule_fires)",
+    )[0]
+    assert first > held

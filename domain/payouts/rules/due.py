@@ -87,8 +87,11 @@ def decide(
     """
     if group.members == 0:
         if group.held:
-            return Skip("on_hold", f"{group.held} earnings wait for a person")
-        return Skip("other_method", f"{group.other_method} earnings name another payout method")
+            return Skip("on_hold", f"{_earnings(group.held, 'waits', 'wait')} for a person")
+        return Skip(
+            "other_method",
+            f"{_earnings(group.other_method, 'names', 'name')} another payout method",
+        )
     if group.amount < 0:
         return Skip("negative_balance", f"owes {-group.amount}; later earnings pay it off first")
     least = max(minimum, 1)
@@ -113,6 +116,10 @@ def decide(
             "below_minimum", f"{group.amount} of at least {finest} that {payee.method} moves"
         )
     return Pay(payee.payee_id, payee.method, payee.destination, paid, group.amount - paid)
+
+
+def _earnings(count: int, does: str, do: str) -> str:
+    return f"1 earning {does}" if count == 1 else f"{count} earnings {do}"
 
 
 def members_digest(members: Iterable[tuple[int, int]]) -> bytes:

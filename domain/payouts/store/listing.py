@@ -66,3 +66,16 @@ def payees(tx: Tx, merchant_id: int, limit: int) -> list[Any]:
             {"merchant_id": merchant_id, "limit": limit},
         )
     )
+
+
+def payee(tx: Tx, merchant_id: int, user_id: str) -> Any:
+    """How one user is paid, or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT user_id, name, method, account, blocked_reason FROM payees
+            WHERE merchant_id = :merchant_id AND user_id = :user_id
+            """
+        ),
+        {"merchant_id": merchant_id, "user_id": user_id},
+    ).one_or_none()

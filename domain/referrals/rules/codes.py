@@ -43,3 +43,11 @@ def has_good_check(code: str) -> bool:
         and all(character in ALPHABET for character in body)
         and check_character(body[:-1]) == body[-1]
     )
+
+
+def not_there(code: str) -> str:
+    """What is said of an unknown code: one of our own making tells itself whether it was mistyped."""
+    mistyped = code.startswith(PREFIX) and not has_good_check(code)
+    return f"there is no code {code}" + (
+        "; its check character does not fit, as after a typing error" if mistyped else ""
+    )

@@ -12,7 +12,6 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.db import Tx, transaction
 from domain.earnings import service
-from domain.earnings.rules import is_due
 from domain.payouts.rules import members_digest
 from tests.domain.payouts import house
 from tests.domain.payouts.house import JULY, JUNE, earn, earning, merchant
@@ -109,7 +108,7 @@ def due_of(known: list[Known], user: str, method: str | None) -> list[tuple[int,
             not credit.claimed
             and not credit.voided
             and not credit.held
-            and is_due(available_at=credit.due, as_of=JUNE, reverses_claimed=None)
+            and credit.due <= JUNE
             and (credit.method is None or method is None or credit.method == method)
         )
         if credit_is_due:

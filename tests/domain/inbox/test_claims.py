@@ -315,9 +315,28 @@ def test_an_event_more_than_ten_minutes_ahead_is_refused_until_its_time_has_come
 CURABLE = {
     "code_not_found": "INSERT INTO codes (merchant_id, code, program_id, user_id)"
     " SELECT merchant_id, 'LATER-1', id, 'cyd' FROM programs",
-    "code_inactive": "UPDATE codes SET status = 'active'",
-    "program_inactive": "UPDATE programs SET status = 'active'",
 }
+PURPOSE = {
+    "code_inactive": ("codes", "suspended"),
+    "program_inactive": ("programs", "paused"),
+}
+
+
+@pytest.mark.parametrize("reason", PURPOSE)
+def test_what_was_refused_on_purpose_is_not_paid_by_a_replay_when_the_pause_is_over(
+    db: Rolled, reason: str
+) -> None:
+    table, status = PURPOSE[reason]
+    open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
+        tx.execute(text(f"UPDATE {table} SET status = :status"), {"status": status})
+    assert said(send(db, conversion("o1"))) == [f"rejected:{reason}"]
+    with transaction(db) as tx:
+        tx.execute(text(f"UPDATE {table} SET status = 'active'"))
+    assert said(send(db, conversion("o1"))) == ["duplicate"]
+    assert rows(db, "SELECT status, reason FROM inbox_events") == [("rejected", reason)]
+    assert scalar(db, "SELECT count(*) FROM trackings") == 0
+    assert said(send(db, conversion("o2"))) == ["applied"]
 
 
 @pytest.mark.parametrize("reason", CURABLE)
@@ -325,12 +344,7 @@ def test_what_was_refused_for_something_missing_is_tried_again_by_a_replay(
     db: Rolled, reason: str
 ) -> None:
     open_shop(db, PERCENTAGE)
-    with transaction(db) as tx:
-        if reason == "code_inactive":
-            tx.execute(text("UPDATE codes SET status = 'suspended'"))
-        if reason == "program_inactive":
-            tx.execute(text("UPDATE programs SET status = 'paused'"))
-    sale = conversion("o1", by="LATER-1" if reason == "code_not_found" else "ADA-01")
+    sale = conversion("o1", by="LATER-1")
     assert said(send_one_by_one(db, sale, sale)) == [f"rejected:{reason}"] * 2
     with transaction(db) as tx:
         tx.execute(text(CURABLE[reason]))

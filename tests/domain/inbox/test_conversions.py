@@ -130,3 +130,30 @@ def test_a_refund_of_one_merchant_does_not_reach_the_order_of_another(db: Rolled
         ("o1/r1", "waiting:waits_for_conversion"),
     ]
     assert balance(db) == 1_000
+
+
+def test_a_full_refund_gives_back_no_first_conversion_and_no_use_of_a_code(db: Rolled) -> None:
+    open_shop(db, ONE_TIME, max_uses=2)
+    assert said(send(db, conversion("o1"))) == ["applied"]
+    assert said(send(db, refund("o1"))) == ["applied"]
+    assert said(send(db, conversion("o2"))) == ["rejected:already_rewarded"]
+    assert said(send(db, conversion("o3", "cyd"))) == ["applied"]
+    assert said(send(db, conversion("o4", "dan"))) == ["rejected:code_exhausted"]
+    assert balance(db) == 500
+    assert_whole(db)
+
+
+def test_a_full_refund_gives_back_a_reward_of_the_referrers_cap(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE, max_rewards_per_referrer=1)
+    assert said(send(db, conversion("o1"))) == ["applied"]
+    assert said(send(db, conversion("o2", "cyd"))) == ["rejected:reward_cap_reached"]
+    assert said(send(db, refund("o1"))) == ["applied"]
+    assert said(send(db, conversion("o3", "dan"))) == ["applied"]
+    assert_whole(db)
+
+
+def test_a_mistyped_code_of_our_own_making_is_told_so(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
+    send(db, conversion("o1", by="REF-23456K"), conversion("o2", "cyd", by="SUMMER-26"))
+    details = [d for (d,) in rows(db, "SELECT detail FROM inbox_events ORDER BY id")]
+    assert ["typing error" in detail for detail in details] == [True, False]

@@ -37,18 +37,28 @@ def create(tx: Tx, acme: int, *codes: NewCode) -> list[str]:
 
 
 def test_a_program_is_listed_with_its_present_terms(tx: Tx, acme: int) -> None:
-    terms = Terms(rule={"kind": "one_time", "amount": 5}, currency="eur", hold_days=90)
+    terms = Terms(rule={"kind": "one_time", "amount": 5}, currency="usd", hold_days=90)
     assert admin.change_program(tx, acme, "refer", terms, actor=TESTER) == 2
     [row] = admin.programs(tx, acme)
     assert (row.key, row.version, row.status, row.currency, row.hold_days, row.rule["kind"]) == (
         "refer",
         2,
         "active",
-        "eur",
+        "usd",
         90,
         "one_time",
     )
     assert admin.programs(tx, acme + 1) == []
+
+
+def test_a_program_keeps_its_currency_for_its_tiers_are_amounts(tx: Tx, acme: int) -> None:
+    volume = {"kind": "tiered", "by": "volume", "tiers": [{"from": 1, "basis_points": 100}]}
+    admin.change_program(tx, acme, "refer", Terms(volume, "usd"), actor=TESTER)
+    with pytest.raises(Invalid) as refused:
+        admin.change_program(tx, acme, "refer", Terms(volume, "eur"), actor=TESTER)
+    assert refused.value.field == "currency"
+    [row] = admin.programs(tx, acme)
+    assert (row.version, row.currency) == (2, "usd")
 
 
 def test_a_programs_key_is_taken_once_within_its_merchant(tx: Tx, acme: int) -> None:

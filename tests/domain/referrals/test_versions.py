@@ -128,9 +128,10 @@ def test_an_ended_program_stays_ended_and_a_paused_one_refuses_until_it_goes_on(
     become("paused")
     assert said(send(db, conversion("o1"))) == ["rejected:program_inactive"]
     become("active")
-    assert said(send(db, conversion("o1"))) == ["applied"]
+    assert said(send(db, conversion("o1"))) == ["duplicate"], "refused on purpose"
+    assert said(send(db, conversion("o2"))) == ["applied"]
     become("ended")
-    assert said(send(db, refund("o1"))) == ["applied"], "what was earned can still be taken back"
+    assert said(send(db, refund("o2"))) == ["applied"], "what was earned can still be taken back"
     with pytest.raises(Forbidden, match="stays so"):
         become("active")
     with pytest.raises(Forbidden, match="has ended"):

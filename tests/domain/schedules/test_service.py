@@ -12,7 +12,7 @@ from domain.db import transaction
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.schedules import service
 from domain.schedules.rules import Cron, Every
-from domain.schedules.service import Schedule
+from domain.schedules.service import AlreadyFired, Schedule
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MONTHLY = Schedule(
@@ -138,6 +138,8 @@ def test_a_fire_by_hand_is_as_of_business_time(engine: Engine, monthly: Schedule
     at(engine, datetime(2026, 1, 10, tzinfo=UTC))
     with transaction(engine) as tx:
         assert service.run_now(tx, monthly.name) == datetime(2026, 1, 10, tzinfo=UTC)
+    with transaction(engine) as tx, pytest.raises(AlreadyFired, match="as of 2026-01-10 00:00:00"):
+        service.run_now(tx, monthly.name)
     assert rows(engine, "SELECT manual FROM schedule_fires") == [(True,)]
 
 

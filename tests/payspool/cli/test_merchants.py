@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from domain.db import transaction
-from domain.errors import Invalid
+from domain.errors import Forbidden, Invalid, NotFound
 from domain.merchants import service
 from domain.merchants.service import PaysElsewhere
 from domain.secrets import SecretBox
@@ -121,3 +121,19 @@ def test_a_gateway_that_does_not_answer_is_told_within_its_time() -> None:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(GatewaySilent, match=r"127\.0\.0\.1"):
             platform_account("sk_test_x", address, mode="test", read_seconds=0.2)
+
+
+def test_a_payee_is_checked_at_the_gateway(
+    command: Command, engine: Engine, platform: Platform
+) -> None:
+    command("merchants", "add", "acme", "--stripe-key", "-", input=platform.key)
+    assert isinstance(command("payees", "check", "acme", "ada").exception, NotFound)
+    account = platform.account()
+    command("payees", "set", "acme", "ada", "--account", account)
+    said = command("payees", "check", "acme", "ada")
+    assert said.exit_code == 0, said
+    assert f"ada can be paid to {account}" in said.output
+    platform.set_state(account, "restricted")
+    refused = command("payees", "check", "acme", "ada")
+    assert isinstance(refused.exception, Forbidden)
+    assert account in str(refused.exception)
