@@ -102,6 +102,74 @@ class EventStatusOrPage(RootModel[EventStatus | EventPage]):
     """An event if it was asked for by name, else a page."""
 
 
+class AppliedEvent(BaseModel):
+    """An event that was applied at once."""
+
+    source: str
+    id: str
+    type: str
+    status: Literal["applied"]
+
+
+class CardTransaction(BaseModel):
+    """One row of a card's history. Points are signed; `balance` is the card's after it."""
+
+    id: int
+    type: str
+    points: int
+    balance: int
+    at: datetime = Field(description="When it happened.")
+
+
+class CardReply(BaseModel):
+    """What an event did to a card. A repeated request gets the same."""
+
+    event: AppliedEvent
+    card: str
+    transactions: list[CardTransaction]
+    balance: int = Field(description="Points on the card after it, pending ones included.")
+
+
+class RefusedEvent(BaseModel):
+    """An event that was refused, and is kept as that."""
+
+    source: str
+    id: str
+    type: str
+    status: Literal["rejected", "conflict", "unreadable"]
+
+
+class CardRefusal(ErrorBody):
+    """Why nothing was done. Without `event` the event broke the contract and was not kept."""
+
+    event: RefusedEvent | None = None
+
+
+class Points(BaseModel):
+    """Points of a card now. What has expired is not in them, whether or not that is booked yet."""
+
+    balance: int = Field(description="All that has not expired, less the debt.")
+    spendable: int
+    pending: int = Field(description="Earned, and not spendable yet.")
+    held: int = Field(description="Reserved for a redemption.")
+    debt: int = Field(description="Taken back after they were spent; later credits pay it first.")
+    next_expiry: datetime | None = Field(
+        description="When some of them expire if nothing happens until then."
+    )
+
+
+class Card(BaseModel):
+    """A card as it is now."""
+
+    card: str
+    customer_id: str
+    program: str
+    status: Literal["active", "inactive"]
+    points: Points
+    last_activity_at: datetime
+    created_at: datetime
+
+
 class WebhookReceipt(BaseModel):
     """A webhook event that is stored."""
 
