@@ -10,7 +10,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from web import documentation, errors, health, webhooks
-from web.api import event_status, events, loyalty
+from web.api import event_status, events, loyalty, people
 from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
 from web.documentation import DocumentedApp
@@ -78,6 +78,7 @@ def create_app(context: ApiContext) -> FastAPI:
         events.router,
         event_status.router,
         loyalty.router,
+        people.router,
         webhooks.router,
         health.router,
     )

@@ -77,23 +77,28 @@ def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
     )
 
 
-def totals_for_user(tx: Tx, merchant_id: int, user_id: str, as_of: Any) -> list[Any]:
-    """Per currency: total, held, pending, available, claimed and reversed; minor units."""
+def by_state(tx: Tx, merchant_id: int, user_id: str, as_of: datetime) -> list[Any]:
+    """A user's earnings per currency and state as of business time ``as_of``: count and sum.
+
+    States: due, pending (its hold is not over), held (for a person), voided; in a payout, that
+    payout's state. Each earning is in one of them; when a debit is due, see ``rules.is_due``.
+    """
     return list(
         tx.execute(
             text(
                 """
-                SELECT currency, count(*) AS earnings,
-                       coalesce(sum(amount) FILTER (WHERE voided_at IS NULL), 0)::bigint AS total,
-                       coalesce(sum(amount) FILTER (WHERE held_at IS NOT NULL AND voided_at IS NULL), 0)::bigint AS held,
-                       coalesce(sum(amount) FILTER (WHERE held_at IS NULL AND voided_at IS NULL AND payout_id IS NULL
-                                                     AND available_at > :as_of), 0)::bigint AS pending,
-                       coalesce(sum(amount) FILTER (WHERE held_at IS NULL AND voided_at IS NULL AND payout_id IS NULL
-                                                     AND available_at <= :as_of), 0)::bigint AS available,
-                       coalesce(sum(amount) FILTER (WHERE payout_id IS NOT NULL), 0)::bigint AS claimed,
-                       coalesce(-sum(amount) FILTER (WHERE kind IN ('clawback', 'referee_clawback')), 0)::bigint AS reversed
-                FROM earnings WHERE merchant_id = :merchant_id AND user_id = :user_id
-                GROUP BY currency ORDER BY currency
+                SELECT e.currency, count(*) AS earnings, sum(e.amount)::bigint AS amount,
+                       e.payout_id IS NOT NULL AS in_payout,
+                       CASE WHEN e.payout_id IS NOT NULL THEN p.state
+                            WHEN e.voided_at IS NOT NULL THEN 'voided'
+                            WHEN e.held_at IS NOT NULL THEN 'held'
+                            WHEN e.available_at <= :as_of OR r.payout_id IS NOT NULL THEN 'due'
+                            ELSE 'pending' END AS state
+                FROM earnings e
+                LEFT JOIN payouts p ON p.id = e.payout_id
+                LEFT JOIN earnings r ON r.id = e.reverses_id
+                WHERE e.merchant_id = :merchant_id AND e.user_id = :user_id
+                GROUP BY 1, 4, 5 ORDER BY 1, 4, 5
                 """
             ),
             {"merchant_id": merchant_id, "user_id": user_id, "as_of": as_of},

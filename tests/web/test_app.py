@@ -89,6 +89,8 @@ def test_every_operation_is_documented_with_its_answers_by_example(api: Api) -> 
         ("get", "/v1/loyalty/cards/{card}"),
         ("post", "/v1/loyalty/cards/{card}/earn"),
         ("post", "/v1/loyalty/cards/{card}/redeem"),
+        ("get", "/v1/users/{user}/earnings"),
+        ("get", "/v1/payees/{user}"),
         ("post", "/v1/webhooks/stripe/{merchant_key}"),
         ("get", "/healthz"),
         ("get", "/readyz"),

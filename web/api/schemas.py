@@ -170,6 +170,41 @@ class Card(BaseModel):
     created_at: datetime
 
 
+class CurrencyEarnings(BaseModel):
+    """Earnings in one currency, in minor units; each earning is in one of the parts."""
+
+    currency: str
+    earnings: int = Field(description="How many there are.")
+    owed: int = Field(
+        description="due + pending + held; below 0 where more was taken back than earned since."
+    )
+    due: int = Field(description="May be paid with the next run.")
+    pending: int = Field(description="Its hold is not over yet.")
+    held: int = Field(description="Waits for a person.")
+    voided: int
+    in_payouts: dict[str, int] = Field(
+        description="By the payout's state: approved, sending, unknown, paid, failed, …"
+    )
+
+
+class UserEarnings(BaseModel):
+    """What a user earned, and where that stands."""
+
+    user_id: str
+    as_of: datetime = Field(description="Business time of this answer.")
+    currencies: list[CurrencyEarnings]
+
+
+class Payee(BaseModel):
+    """How a user is paid. No account and no bank data is shown."""
+
+    user_id: str
+    method: Literal["stripe", "wise", "manual"]
+    ready: bool = Field(description="Whether a payout could be sent now.")
+    reason: Literal["payee_not_ready", "blocked"] | None = Field(description="Why it is not ready.")
+    message: str | None
+
+
 class WebhookReceipt(BaseModel):
     """A webhook event that is stored."""
 
