@@ -56,7 +56,12 @@ _EARNINGS: Final[Responses] = _ERRORS | {
                 }
             ],
         },
-    )
+    ),
+    404: error(
+        "`not_found`: the path holds what no user id can have, as a line break.",
+        "not_found",
+        "Not Found. /openapi.json lists the paths and their methods.",
+    ),
 }
 
 
