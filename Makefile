@@ -9,7 +9,7 @@ ONLY  ?=
 OUT   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check lint types imports fast faults bench lock clean
+.PHONY: help install install-dev demo up test check lint types imports fast faults bench openapi lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ types: install-dev
 	@$(PY) -m mypy
 imports: install-dev
 	@$(PY) -c "import sys; sys.path[:0] = ['.']; from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+openapi: install-dev ## write docs/reference/openapi.json anew
+	@$(PY) -m web.describe > docs/reference/openapi.json
 
 lock: install-dev ## pin the newest allowed versions again (needs uv on the PATH)
 	@sh .ci/lock

@@ -10,7 +10,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from web import documentation, errors, health, metrics, webhooks
-from web.api import event_status, events
+from web.api import event_status, events, loyalty, people
 from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
 from web.documentation import DocumentedApp
@@ -76,7 +76,14 @@ def create_app(context: ApiContext) -> FastAPI:
     errors.install(app, limits.retry_after_seconds)
     app.add_middleware(Crowd, most=limits.requests, retry_after_seconds=limits.retry_after_seconds)
     app.add_middleware(RequestIds)
-    app.documented = (events.router, event_status.router, webhooks.router, health.router)
+    app.documented = (
+        events.router,
+        event_status.router,
+        loyalty.router,
+        people.router,
+        webhooks.router,
+        health.router,
+    )
     for router in (*app.documented, documentation.router, metrics.router):
         app.include_router(router)
     return app

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from email.message import Message
 
 from fastapi import Request
 
 from web.errors import ApiError, BodyTooLarge
+
+
+def media_type(request: Request, taken: Sequence[str], what: str) -> str:
+    """The media type of the body, one of those that are `taken`.
+
+    Raises ApiError: 415, it is another one, or not in UTF-8.
+    """
+    header = request.headers.get("Content-Type", "")
+    parsed = Message()
+    parsed["Content-Type"] = header
+    kind = parsed.get_content_type() if header else ""
+    charset = str(parsed.get_param("charset", "utf-8")).lower()
+    if kind not in taken:
+        message = f"Send {what} as {', '.join(taken[:-1])} or {taken[-1]}."
+        raise ApiError(415, "unsupported_media_type", message, field="Content-Type")
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ApiError(415, "unsupported_charset", "Send UTF-8.", field="Content-Type")
+    return kind
 
 
 async def read_body(request: Request, *, limit: int, seconds: float, advice: str) -> bytes:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from web.errors import ApiError, error_response, log
 
@@ -53,6 +53,11 @@ class RequestIds:
                 if started:
                     raise
                 await error_response(_bug(request_id))(scope, receive, send_with_id)
+
+
+def current() -> str:
+    """The id of the request in hand."""
+    return str(get_contextvars().get("request_id", ""))
 
 
 def _bug(request_id: str) -> ApiError:

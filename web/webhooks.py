@@ -6,7 +6,7 @@ import json
 import time
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 
 from domain.db import Tx, transaction
 from domain.errors import Invalid
@@ -98,7 +98,7 @@ _RESPONSES: Final[Responses] = {
 )
 def receive_stripe(
     request: Request,
-    merchant_key: str,
+    merchant_key: Annotated[str, Path(description="The key of the merchant.", examples=["acme"])],
     body: Annotated[bytes, Depends(_webhook_body)],
     signature: Annotated[
         str,

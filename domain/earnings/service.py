@@ -1,6 +1,7 @@
 """Use cases of earnings: record what is owed, and check it against the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +37,44 @@ def check_invariants(tx: Tx) -> list[str]:
 def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
     """The earnings that the given sources gave, with their availability, hold and claim."""
     return store.by_source(tx, source_kind, source_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a user earned in one currency, in minor units. Every earning is in one of the parts.
+
+    ``due`` may be paid with the next run, ``pending`` waits until its hold is over, ``held`` for a
+    person; ``in_payouts`` is by the payout's state.
+    """
+
+    currency: str
+    earnings: int
+    due: int = 0
+    pending: int = 0
+    held: int = 0
+    voided: int = 0
+    in_payouts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def owed(self) -> int:
+        """What is in no payout yet; below 0 where more was taken back than earned since."""
+        return self.due + self.pending + self.held
+
+
+def summary(tx: Tx, merchant_id: int, user_id: str, now: datetime) -> list[Owed]:
+    """What a user of a merchant earned, per currency, as of business time ``now``."""
+    by_currency: dict[str, list[Any]] = {}
+    for row in store.by_state(tx, merchant_id, user_id, now):
+        by_currency.setdefault(row.currency, []).append(row)
+    return [
+        Owed(
+            currency,
+            sum(row.earnings for row in rows),
+            **{row.state: int(row.amount) for row in rows if not row.in_payout},
+            in_payouts={row.state: int(row.amount) for row in rows if row.in_payout},
+        )
+        for currency, rows in by_currency.items()
+    ]
 
 
 def accounts_with_unclaimed(tx: Tx, merchant_id: int, *, after: int, limit: int) -> list[int]:

@@ -77,6 +77,35 @@ def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
     )
 
 
+def by_state(tx: Tx, merchant_id: int, user_id: str, as_of: datetime) -> list[Any]:
+    """A user's earnings per currency and state as of business time ``as_of``: count and sum.
+
+    States: due, pending (its hold is not over), held (for a person), voided; in a payout, that
+    payout's state. Each earning is in one of them; a debit is due with what it reverses, if that is in a payout.
+    """
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT e.currency, count(*) AS earnings, sum(e.amount) AS amount,
+                       e.payout_id IS NOT NULL AS in_payout,
+                       CASE WHEN e.payout_id IS NOT NULL THEN p.state
+                            WHEN e.voided_at IS NOT NULL THEN 'voided'
+                            WHEN e.held_at IS NOT NULL THEN 'held'
+                            WHEN e.available_at <= :as_of OR r.payout_id IS NOT NULL THEN 'due'
+                            ELSE 'pending' END AS state
+                FROM earnings e
+                LEFT JOIN payouts p ON p.id = e.payout_id
+                LEFT JOIN earnings r ON r.id = e.reverses_id
+                WHERE e.merchant_id = :merchant_id AND e.user_id = :user_id
+                GROUP BY 1, 4, 5 ORDER BY 1, 4, 5
+                """
+            ),
+            {"merchant_id": merchant_id, "user_id": user_id, "as_of": as_of},
+        )
+    )
+
+
 def drifted_accounts(tx: Tx, limit: int) -> list[Any]:
     """Payable accounts whose balance is not the sum of their unclaimed, unvoided earnings."""
     return list(

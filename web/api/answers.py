@@ -108,3 +108,11 @@ def reading(scope: str, wrong_parameter: str, field: str) -> Responses:
         500: BUG,
         503: DATABASE_AWAY,
     }
+
+
+def no_card(merchant_key: str, card: str) -> str:
+    """The sentence about a card that is not there."""
+    return (
+        f"The merchant {merchant_key!r} has no card {card!r}. It appears with its enrolment, which may"
+        " still be queued."
+    )

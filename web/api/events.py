@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from email.message import Message
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -15,7 +14,7 @@ from web import event_texts
 from web.access import allowed_to
 from web.api import answers, publishing, schemas
 from web.api.answers import Responses, error, example
-from web.body import read_body
+from web.body import media_type, read_body
 from web.errors import ApiError
 from web.services import services
 
@@ -38,7 +37,7 @@ class EventsBody:
 
 
 async def _events_body(request: Request) -> EventsBody:
-    by_line = _content_type(request.headers.get("Content-Type", "")) == NDJSON
+    by_line = media_type(request, (*JSON_TYPES, NDJSON), "events") == NDJSON
     limits = services(request).context.limits
     content = await read_body(
         request,
@@ -47,19 +46,6 @@ async def _events_body(request: Request) -> EventsBody:
         advice="Send the events in several requests.",
     )
     return EventsBody(content, by_line)
-
-
-def _content_type(header: str) -> str:
-    parsed = Message()
-    parsed["Content-Type"] = header
-    kind = parsed.get_content_type() if header else ""
-    charset = str(parsed.get_param("charset", "utf-8")).lower()
-    if kind not in (*JSON_TYPES, NDJSON):
-        message = f"Send events as {', '.join(JSON_TYPES)} or {NDJSON}."
-        raise ApiError(415, "unsupported_media_type", message, field="Content-Type")
-    if charset not in ("utf-8", "utf8", "us-ascii"):
-        raise ApiError(415, "unsupported_charset", "Send UTF-8.", field="Content-Type")
-    return kind
 
 
 def _texts(body: EventsBody, most: int) -> list[bytes]:

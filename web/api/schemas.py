@@ -102,6 +102,109 @@ class EventStatusOrPage(RootModel[EventStatus | EventPage]):
     """An event if it was asked for by name, else a page."""
 
 
+class AppliedEvent(BaseModel):
+    """An event that was applied at once."""
+
+    source: str
+    id: str
+    type: str
+    status: Literal["applied"]
+
+
+class CardTransaction(BaseModel):
+    """One row of a card's history. Points are signed; `balance` is the card's after it."""
+
+    id: int
+    type: str
+    points: int
+    balance: int
+    at: datetime = Field(description="When it happened.")
+
+
+class CardReply(BaseModel):
+    """What an event did to a card. A repeated request gets the same."""
+
+    event: AppliedEvent
+    card: str
+    transactions: list[CardTransaction]
+    balance: int = Field(description="Points on the card after it, pending ones included.")
+
+
+class RefusedEvent(BaseModel):
+    """An event that was refused, and is kept as that."""
+
+    source: str
+    id: str
+    type: str
+    status: Literal["rejected", "conflict", "unreadable"]
+
+
+class CardRefusal(ErrorBody):
+    """Why nothing was done. Without `event` the event broke the contract and was not kept."""
+
+    event: RefusedEvent | None = None
+
+
+class Points(BaseModel):
+    """Points of a card now. What has expired is not in them, whether or not that is booked yet."""
+
+    balance: int = Field(description="All that has not expired, less the debt.")
+    spendable: int
+    pending: int = Field(description="Earned, and not spendable yet.")
+    held: int = Field(description="Reserved for a redemption.")
+    debt: int = Field(description="Taken back after they were spent; later credits pay it first.")
+    next_expiry: datetime | None = Field(
+        description="When some of them expire if nothing happens until then."
+    )
+
+
+class Card(BaseModel):
+    """A card as it is now."""
+
+    card: str
+    customer_id: str
+    program: str
+    status: Literal["active", "inactive"]
+    points: Points
+    last_activity_at: datetime
+    created_at: datetime
+
+
+class CurrencyEarnings(BaseModel):
+    """Earnings in one currency, in minor units; each earning is in one of the parts."""
+
+    currency: str
+    earnings: int = Field(description="How many there are.")
+    owed: int = Field(
+        description="due + pending + held; below 0 where more was taken back than earned since."
+    )
+    due: int = Field(description="May be paid with the next run.")
+    pending: int = Field(description="Its hold is not over yet.")
+    held: int = Field(description="Waits for a person.")
+    voided: int
+    in_payouts: dict[str, int] = Field(
+        description="By the payout's state: approved, sending, unknown, paid, failed, …"
+    )
+
+
+class UserEarnings(BaseModel):
+    """What a user earned, and where that stands."""
+
+    user_id: str
+    as_of: datetime = Field(description="Business time of this answer.")
+    currencies: list[CurrencyEarnings]
+
+
+class Payee(BaseModel):
+    """How a user is paid. No account and no bank data is shown."""
+
+    user_id: str
+    method: Literal["stripe", "wise", "manual"]
+    ready: bool = Field(description="Whether a payout could be sent now.")
+    reason: Literal["payee_not_ready", "blocked"] | None = Field(description="Why it is not ready.")
+    message: str | None
+
+
 class WebhookReceipt(BaseModel):
     """A webhook event that is stored."""
 

@@ -1,6 +1,7 @@
 """Use cases of loyalty: apply events, expire for inactivity, keep programs, and check the books."""
 
 from domain.loyalty.service.apply import TYPES, Applied, Done, LoyaltyEvent, Outcome, apply
+from domain.loyalty.service.cards import CardView, card, transactions_of
 from domain.loyalty.service.expiry import (
     ExpiryRange,
     ExpiryResult,
@@ -15,6 +16,7 @@ from domain.loyalty.service.reports import ProgramSummary, check_invariants, sum
 __all__ = [
     "TYPES",
     "Applied",
+    "CardView",
     "Done",
     "ExpiryRange",
     "ExpiryResult",
@@ -23,10 +25,12 @@ __all__ = [
     "ProgramSummary",
     "WouldExpire",
     "apply",
+    "card",
     "check_invariants",
     "create_program",
     "dry_run",
     "expire_range",
     "plan_expiry",
     "summary",
+    "transactions_of",
 ]

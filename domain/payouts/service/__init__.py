@@ -4,7 +4,7 @@ from domain.payouts.service.abandoning import agree_abandon, propose_abandon
 from domain.payouts.service.building import RunResult, build_run, run_result
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
-from domain.payouts.service.payees import apply_payees, block_payee, put_payees
+from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
 from domain.payouts.service.recording import Recorded, record_outcome
 from domain.payouts.service.resolving import (
     Resolution,
@@ -43,6 +43,7 @@ __all__ = [
     "build_run",
     "cancel",
     "check_invariants",
+    "find_payee",
     "preview",
     "propose_abandon",
     "put_payees",

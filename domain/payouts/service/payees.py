@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from domain.db import Tx
 from domain.errors import NotFound
+from domain.payouts.rules import PayeeView
 from domain.payouts.store import payees as store
+from domain.payouts.store import runs
 from domain.payouts.store.payees import PayeeUpdate
 
 
@@ -58,6 +60,11 @@ def put_payees(tx: Tx, updates: Sequence[PayeeUpdate]) -> list[bool]:
         for update in updates
         for key in [(update.merchant_id, update.user_id)]
     ]
+
+
+def find_payee(tx: Tx, merchant_id: int, user_id: str) -> PayeeView | None:
+    """How a user is paid, or None before anybody said it."""
+    return runs.payees_of(tx, merchant_id, [user_id]).get(user_id)
 
 
 def block_payee(tx: Tx, merchant_id: int, user_id: str, reason: str | None) -> None:

@@ -1,0 +1,221 @@
+"""What the operations on cards take and answer, for `/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from web.api import answers, schemas
+from web.api.answers import Responses, error, error_value, example
+
+_CARD: Final = "4006381333931"
+
+
+def _event_schema(data: dict[str, Any]) -> dict[str, Any]:
+    """An event whose envelope may leave out what the path and the key say."""
+    properties = schemas.EVENT_SCHEMA["properties"] | {"data": data}
+    needed = ["id", "source", "time", "data"]
+    about = "An event, at most 64 KiB. What the path and the key say may be left out."
+    return {"type": "object", "description": about, "required": needed, "properties": properties}
+
+
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 100}
+_COUNT: Final = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
+_AMOUNT: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
+_ORDER: Final = {"order_reference": _TEXT, "store_id": _TEXT}
+_PURCHASE: Final = {
+    "purchase_amount": _AMOUNT | {"description": "In minor units of `purchase_currency`."},
+    "purchase_currency": {"type": "string", "pattern": "^[A-Za-z]{3}$"},
+}
+
+
+def _body(about: str, data: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    schema = _event_schema(data)
+    content = {"application/json": {"schema": schema, "example": value}}
+    return {"requestBody": {"required": True, "description": about, "content": content}}
+
+
+ENROL_BODY: Final = _body(
+    "A `loyalty.card_created` event in UTF-8.",
+    {
+        "type": "object",
+        "required": ["card", "customer_id"],
+        "properties": {"card": _TEXT, "customer_id": _TEXT, "program": _TEXT, "store_id": _TEXT},
+    },
+    {
+        "id": "till-7/enrol/881",
+        "source": "till-7",
+        "time": "2026-11-20T09:30:00Z",
+        "data": {"card": _CARD, "customer_id": "u-42", "store_id": "berlin-1"},
+    },
+)
+EARN_BODY: Final = _body(
+    "A `loyalty.points_earned` event in UTF-8.",
+    {
+        "type": "object",
+        "description": "`points`, or a `purchase_amount` from which the program computes them.",
+        "anyOf": [{"required": ["points"]}, {"required": ["purchase_amount"]}],
+        "properties": {"points": _COUNT} | _PURCHASE | _ORDER,
+    },
+    {
+        "id": "till-7/sale/4711",
+        "source": "till-7",
+        "time": "2026-11-20T09:31:00Z",
+        "data": {"points": 129, "order_reference": "sale-4711", "store_id": "berlin-1"},
+    },
+)
+REDEEM_BODY: Final = _body(
+    "A `loyalty.points_redeemed` event in UTF-8.",
+    {
+        "type": "object",
+        "required": ["points"],
+        "properties": {
+            "points": _COUNT,
+            "reward_id": {"type": "string", "minLength": 1, "maxLength": 50},
+            "reward_description": {"type": "string", "maxLength": 255},
+        }
+        | _ORDER,
+    },
+    {
+        "id": "till-7/reward/17",
+        "source": "till-7",
+        "time": "2026-11-20T09:35:00Z",
+        "data": {"points": 100, "reward_id": "coffee", "store_id": "berlin-1"},
+    },
+)
+
+
+def _reply(request: dict[str, Any], kind: str, *rows: tuple[str, int, int]) -> dict[str, Any]:
+    body = request["requestBody"]["content"]["application/json"]["example"]
+    return {
+        "event": {
+            "source": body["source"],
+            "id": body["id"],
+            "type": kind,
+            "status": "applied",
+        },
+        "card": _CARD,
+        "transactions": [
+            {"id": 90 + n, "type": type_, "points": points, "balance": balance, "at": body["time"]}
+            for n, (type_, points, balance) in enumerate(rows)
+        ],
+        "balance": rows[-1][2],
+    }
+
+
+def _responses(reply: dict[str, Any], code: str, message: str, *, path: bool = True) -> Responses:
+    event = {**reply["event"], "status": "rejected"}
+    refused = (
+        "The rules refused the event (`event` is there: it is kept), or it breaks the contract"
+    )
+    mismatch = ", or contradicts the path (`mismatch`)" if path else ""
+    return {
+        200: example(
+            "It is applied, now or before (then with `Idempotent-Replayed: true`).",
+            schemas.CardReply,
+            reply,
+        )
+        | {"headers": {"Idempotent-Replayed": _REPEATED}},
+        400: error(
+            "The body is no JSON (`invalid_json`), or the request no HTTP (`invalid_http`).",
+            "invalid_json",
+            "The event is not JSON: Expecting value at character 0.",
+        ),
+        401: answers.NO_KEY,
+        403: error(
+            "`missing_scope`; `forbidden_merchant`, `merchant_retired`: the event's merchant is not"
+            " the key's, or takes no events.",
+            "missing_scope",
+            "The API key 'till' has no scope loyalty:write; make one that has it.",
+            "Authorization",
+        ),
+        408: answers.TOO_SLOW,
+        409: example(
+            "`conflict`: this (source, id) came before with other content, which stands.",
+            schemas.CardRefusal,
+            {
+                "error": error_value("conflict", _CONFLICT),
+                "event": {**event, "status": "conflict"},
+            },
+        ),
+        413: error(
+            "`body_too_large`.",
+            "body_too_large",
+            "The body may have at most 64 KiB (65536 bytes). Send one event.",
+        ),
+        415: error(
+            "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
+            "unsupported_media_type",
+            "Send the event as application/json or application/cloudevents+json.",
+            "Content-Type",
+        ),
+        422: example(
+            f"{refused}{mismatch}. docs/reference/events.md lists the reasons.",
+            schemas.CardRefusal,
+            {"error": error_value(code, message), "event": event},
+        ),
+        429: answers.TOO_MANY,
+        500: answers.BUG,
+        503: answers.DATABASE_AWAY,
+    }
+
+
+_REPEATED: Final = {
+    "description": "`true` if the event had come before, over whatever way in.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_CONFLICT: Final = (
+    "This (source, id) came before with other content, which stands. To correct a wrong amount send"
+    " conversion.refunded or an adjustment under a new id; never other content under the same id."
+)
+
+ENROL: Final = _responses(
+    _reply(
+        ENROL_BODY,
+        "loyalty.card_created",
+        ("card_created", 0, 0),
+        ("welcome_bonus", 50, 50),
+    ),
+    "customer_has_card",
+    "customer u-42 already has a card",
+    path=False,
+)
+EARN: Final = _responses(
+    _reply(EARN_BODY, "loyalty.points_earned", ("points_earned", 129, 179)),
+    "card_unknown",
+    f"there is no card {_CARD}",
+)
+REDEEM: Final = _responses(
+    _reply(REDEEM_BODY, "loyalty.points_redeemed", ("points_redeemed", -100, 79)),
+    "insufficient_points",
+    f"card {_CARD} has 79 spendable points, 100 were asked for",
+)
+CARD: Final[Responses] = answers.reading(
+    "loyalty:read", "card: String should match pattern '^[!-.0-~]{1,50}$'.", "card"
+) | {
+    200: example(
+        "The card.",
+        schemas.Card,
+        {
+            "card": _CARD,
+            "customer_id": "u-42",
+            "program": "points",
+            "status": "active",
+            "points": {
+                "balance": 79,
+                "spendable": 79,
+                "pending": 0,
+                "held": 0,
+                "debt": 0,
+                "next_expiry": "2027-11-21T00:00:00Z",
+            },
+            "last_activity_at": "2026-11-20T09:35:00Z",
+            "created_at": "2026-11-20T09:30:00.412Z",
+        },
+    ),
+    404: error(
+        "`card_not_found`.",
+        "card_not_found",
+        answers.no_card("acme", _CARD),
+        "card",
+    ),
+}
