@@ -14,7 +14,7 @@ from web import documentation, errors, health, metrics, webhooks
 from web.api import events
 from web.context import ApiContext, ApiLimits
 from web.documentation import DocumentedApp
-from web.probes import probes
+from web.probes import probes, sweeps
 from web.request_id import RequestIds
 from web.services import Services
 
@@ -55,7 +55,7 @@ def create_app(context: ApiContext) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = Services(context, publisher, probes(context))
+    app.state.services = Services(context, publisher, probes(context), sweeps(context))
     errors.install(app, context.limits.retry_after_seconds)
     app.add_middleware(RequestIds)
     app.documented = (events.router, webhooks.router, health.router)

@@ -14,11 +14,12 @@ from web.probes import Probe
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The context, and what all requests share: the publisher, and the looks at dependencies."""
+    """The context, and what all requests share: the publisher, the looks at dependencies and sweeps."""
 
     context: ApiContext
     publisher: Publisher
     probes: Sequence[Probe]
+    sweeps: Probe
 
 
 def services(request: Request) -> Services:
