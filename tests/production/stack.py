@@ -136,6 +136,27 @@ class Stack:
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def in_postgres(self, command: str) -> str:
+        """`docker compose exec -T postgres …` in a shell, whose redirections are files of the stack's folder."""
+        where = parse_qs(urlsplit(self.endpoints.admin_url).query)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=self.folder,
+            env={
+                "PATH": f"{installed_binaries().postgres.parent}:/usr/bin:/bin",
+                "PGHOST": where["host"][0],
+                "PGPORT": where["port"][0],
+                "POSTGRES_USER": "postgres",
+                **self.service("postgres")["environment"],
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
     def start(self, name: str) -> None:
         """Every replica of a service."""
         service = self.service(name)
@@ -211,24 +232,6 @@ def valkey(service: dict[str, Any], folder: Path, port: int) -> Iterator[subproc
         process.wait(10)
 
 
-def make_roles(stack: Stack) -> None:
-    """What PostgreSQL's image runs when it makes the data directory, with its environment."""
-    where = parse_qs(urlsplit(stack.endpoints.admin_url).query)
-    given = stack.service("postgres")["environment"]
-    subprocess.run(
-        [str(ROOT / "deploy" / "postgres" / "10-roles.sh")],
-        env={
-            "PATH": f"{installed_binaries().postgres.parent}:/usr/bin:/bin",
-            "PGHOST": where["host"][0],
-            "PGPORT": where["port"][0],
-            "POSTGRES_USER": "postgres",
-            **given,
-        },
-        check=True,
-        timeout=30,
-    )
-
-
 @contextmanager
 def stack() -> Iterator[Stack]:
     """The stack with its servers, its roles and its schema; nothing of ours runs yet."""
@@ -245,7 +248,8 @@ def stack() -> Iterator[Stack]:
         made = Stack(folder, endpoints, compose(passwords()), ports, app)
         closing.enter_context(valkey(made.service("valkey"), folder / "valkey", ports["valkey"]))
         closing.callback(made.kill)
-        make_roles(made)
+        # What PostgreSQL's image runs when it makes the data directory.
+        made.in_postgres(str(ROOT / "deploy" / "postgres" / "10-roles.sh"))
         yield made
 
 

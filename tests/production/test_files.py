@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import PurePosixPath
 from typing import Any
@@ -28,12 +29,14 @@ each_of_ours = pytest.mark.parametrize("name", OURS)
 
 
 def parsed(arguments: list[str]) -> str:
-    """The name of the command that takes these arguments; raises a UsageError if none does."""
-    group: Any = typer.main.get_command(app)
-    with group.make_context("payspool", list(arguments)) as context:
-        name, command, rest = group.resolve_command(context, list(arguments))
-        command.make_context(name, rest, parent=context).close()
-    return str(name)
+    """The first word of the command that takes these arguments; raises a UsageError if none does."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("payspool", list(arguments))
+    rest = list(arguments)
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, list(rest), parent=context)
+    return arguments[0]
 
 
 def seconds(text: str) -> float:
@@ -239,3 +242,45 @@ def test_the_image_is_built_of_hashed_wheels_and_runs_as_nobody_special() -> Non
     assert parsed(default) == "api"
     script = (ROOT / "deploy" / "payspool").read_text(encoding="utf-8").splitlines()
     assert script == ["#!/bin/sh", 'exec python -m payspool "$@"']
+
+
+def commands_of_the_guide() -> list[str]:
+    text = (ROOT / "docs" / "how-to" / "production.md").read_text(encoding="utf-8")
+    return re.findall(r"(docker (?:compose|build|run) [^#\n`]+)", text)
+
+
+def test_the_guide_names_services_commands_and_files_that_exist() -> None:
+    commands = commands_of_the_guide()
+    assert len(commands) > 15
+    for command in commands:
+        for verb in ("exec", "run", "restart", "stop"):
+            if words := re.match(rf"docker compose {verb} (?:(?:-e \S+|--rm|-T) )*(.+)", command):
+                service, *rest = shlex.split(words[1])
+                services = [service, *rest] if verb in ("restart", "stop") else [service]
+                assert set(services) <= SERVICES.keys(), command
+                if rest[:1] == ["payspool"]:
+                    assert parsed(rest[1:]) == rest[1], command
+        if scaled := re.search(r"--scale (\w+)=", command):
+            assert scaled[1] in SERVICES
+    text = (ROOT / "docs" / "how-to" / "production.md").read_text(encoding="utf-8")
+    for command in re.findall(r"`payspool ([^`]+)`", text):
+        assert parsed(shlex.split(command)), command
+    entry = "/docker-entrypoint-initdb.d/"
+    assert any(command.endswith(f"{entry}10-roles.sh") for command in commands)
+    assert (ROOT / "deploy" / "postgres" / "10-roles.sh").exists()
+
+
+def test_the_guide_tells_the_limits_that_are_set() -> None:
+    text = (ROOT / "docs" / "how-to" / "production.md").read_text(encoding="utf-8")
+    limits = sum(
+        mebibytes(one["deploy"]["resources"]["limits"]["memory"])
+        * int(one["deploy"].get("replicas", 1))
+        for name, one in SERVICES.items()
+        if name != "migrate"
+    )
+    assert f"all limits together are {round(limits / 1024)} GB" in text
+    options = SERVICES["postgres"]["command"]
+    connections = re.search(r"`max_connections`, (\d+) here", text)
+    assert connections is not None
+    assert f"max_connections={connections[1]}" in options
+    assert f"up to {SHUTDOWN_SECONDS * 0.8:.0f} s" in text
