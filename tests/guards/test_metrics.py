@@ -49,10 +49,13 @@ def scrape(address: str) -> Exported:
 
 def play(installation: Installation) -> None:
     """Events of each fate, a payout, and a check of the invariants."""
-    shop = open_shop(installation, "acme")
+    shop = open_shop(installation, "acme", "ada", "zoe")
     texts = [shop.purchase(f"o-{n}").to_json() for n in range(3)]
     texts.append(shop.purchase("o-0").to_json())
     texts.append(shop.purchase("o-9", referrer="nobody").to_json())
+    # Stripe knows no such account, so that one payout fails.
+    installation.ok("payees", "set", "acme", "zoe", "--account", "acct_0000000000000000")
+    texts.append(shop.purchase("o-7", referrer="zoe", user="cleo").to_json())
     answer = httpx.post(
         installation.instance()["api_url"] + "/v1/events",
         content="\n".join(text.replace("\n", " ") for text in texts),
@@ -67,11 +70,12 @@ def play(installation: Installation) -> None:
     def rows(statement: str) -> int:
         return len(installation.rows(statement))
 
-    wait_for("events are applied", lambda: rows("SELECT FROM inbox_events") == 4, SETTLED_SECONDS)
-    assert installation.json("payouts", "run", "acme")["created"] == 1
+    wait_for("events are applied", lambda: rows("SELECT FROM inbox_events") == 5, SETTLED_SECONDS)
+    assert installation.json("payouts", "run", "acme")["created"] == 2
     installation.ok("schedule", "run-now", "invariants.check")
     done = "SELECT FROM schedule_fires WHERE name = 'invariants.check' AND state = 'done'"
     wait_for("a payout is paid", lambda: rows("SELECT FROM payouts WHERE state = 'paid'"), 30)
+    wait_for("one fails", lambda: rows("SELECT FROM payouts WHERE state = 'failed'"), 30)
     wait_for("the invariants are checked", lambda: rows(done), 30)
 
 
@@ -113,7 +117,18 @@ def test_the_reference_names_every_metric_with_its_labels_and_no_other(exported:
 def test_no_label_is_a_merchant_a_person_or_an_id(exported: Exported) -> None:
     labels = set().union(*(exported[name] for name in exported if name.startswith("payspool_")))
     assert labels == {
-        *("actor", "call", "le", "method", "outcome", "part", "process", "python", "queue"),
+        *(
+            "actor",
+            "call",
+            "currency",
+            "le",
+            "method",
+            "outcome",
+            "part",
+            "process",
+            "python",
+            "queue",
+        ),
         *("result", "server", "state", "status", "type", "version"),
     }
 
