@@ -28,6 +28,13 @@ class SecretBox:
         """A token that only these keys open."""
         return self._fernet.encrypt(secret.encode())
 
+    def renew(self, token: bytes, what: str) -> bytes:
+        """The same secret under the newest key. Raises CannotDecrypt, naming ``what`` it was."""
+        try:
+            return self._fernet.rotate(bytes(token))
+        except InvalidToken:
+            raise CannotDecrypt(what) from None
+
     def decrypt(self, token: bytes, what: str) -> str:
         """The plain text of ``token``. Raises CannotDecrypt, naming ``what`` it was."""
         try:

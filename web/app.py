@@ -15,7 +15,7 @@ from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
 from web.documentation import DocumentedApp
 from web.keys import KeyCache
-from web.probes import probes
+from web.probes import probes, sweeps
 from web.queueing import EventQueue
 from web.rate import RateLimit
 from web.request_id import RequestIds
@@ -72,7 +72,9 @@ def create_app(context: ApiContext) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = Services(context, queue, KeyCache(context.engine), rate, probes(context))
+    app.state.services = Services(
+        context, queue, KeyCache(context.engine), rate, probes(context), sweeps(context)
+    )
     errors.install(app, limits.retry_after_seconds)
     app.add_middleware(Crowd, most=limits.requests, retry_after_seconds=limits.retry_after_seconds)
     app.add_middleware(RequestIds)

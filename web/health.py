@@ -21,6 +21,7 @@ _AWAY: Final = {
     "detail": "It did not answer within 2 s.",
     "milliseconds": 2000.0,
 }
+_LATE: Final = "Sweeps are late: payouts.sweep by 184 s. Do a scheduler and a sweep worker run?"
 _NOT_READY: Final = "These do not serve: {}. See each one's detail."
 
 
@@ -43,7 +44,11 @@ async def healthz() -> dict[str, str]:
         200: example(
             "Everything is there.",
             Readiness,
-            {"status": "ready", "dependencies": {"database": _OK, "redis": _OK}},
+            {
+                "status": "ready",
+                "dependencies": {"database": _OK, "redis": _OK},
+                "warnings": [_LATE],
+            },
         ),
         503: example(
             "Something is missing.",
@@ -52,17 +57,21 @@ async def healthz() -> dict[str, str]:
                 "error": error_value("not_ready", _NOT_READY.format("redis")),
                 "status": "not_ready",
                 "dependencies": {"database": _OK, "redis": _AWAY},
+                "warnings": [],
             },
         ),
     },
 )
 async def readyz(request: Request) -> JSONResponse:
     """Whether events can be taken: the database is reachable and migrated, Redis reachable and
-    writable. Each is given 2 seconds, side by side."""
+    writable. Each is given 2 seconds, side by side. A sweep that is late is a warning: requests are
+    served without it."""
     held = services(request)
     seconds = held.context.limits.ready_seconds
     found = await asyncio.gather(*(probe.look(seconds) for probe in held.probes))
-    body: dict[str, Any] = {"status": "ready", "dependencies": {}}
+    late = await held.sweeps.look(seconds) if not found[0].detail else None
+    warnings = [late.detail] if late is not None and late.detail else []
+    body: dict[str, Any] = {"status": "ready", "dependencies": {}, "warnings": warnings}
     body["dependencies"] = {
         probe.name: one.model_dump() for probe, one in zip(held.probes, found, strict=True)
     }

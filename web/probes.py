@@ -6,15 +6,21 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from redis import RedisError
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
+from domain import clock
+from domain.schedules import store as schedules
 from queues.connection import connect
 from web.api.schemas import Dependency
 from web.context import ApiContext
 from web.errors import log
+
+LATE_SECONDS: Final = 120.0
+"""A sweep that begins later than that is told: several times the interval of the frequent ones."""
 
 Check = Callable[[], str | None]
 """Looks at one dependency, in a thread: None if it is well, else what is wrong."""
@@ -76,13 +82,36 @@ def probes(context: ApiContext) -> list[Probe]:
     ]
 
 
+def sweeps(context: ApiContext) -> Probe:
+    """Looks whether sweeps are late. That is for people to know; requests are served without them."""
+    return Probe("sweeps", lambda: _sweeps(context.engine, context.limits.ready_seconds))
+
+
+def _sweeps(engine: Engine, seconds: float) -> str | None:
+    with engine.begin() as tx:
+        _bounded(tx, seconds)
+        lags = schedules.lags(tx, clock.business_now(tx))
+    late = [
+        f"{row.actor} by {row.late_seconds:.0f} s"
+        for row in lags
+        if row.late_seconds > LATE_SECONDS
+    ]
+    if not late:
+        return None
+    return f"Sweeps are late: {', '.join(late)}. Do a scheduler and a sweep worker run?"
+
+
+def _bounded(connection: Connection, seconds: float) -> None:
+    connection.execute(
+        text("SELECT set_config('statement_timeout', :milliseconds, true)"),
+        {"milliseconds": str(int(seconds * 1000))},
+    )
+
+
 def _database(engine: Engine, needed: str, seconds: float) -> str | None:
     """Revisions are numbered, and newer ones serve older processes while a deploy is under way."""
     with engine.connect() as connection:
-        connection.execute(
-            text("SELECT set_config('statement_timeout', :milliseconds, true)"),
-            {"milliseconds": str(int(seconds * 1000))},
-        )
+        _bounded(connection, seconds)
         try:
             found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         except ProgrammingError:

@@ -17,13 +17,14 @@ from web.rate import RateLimit
 @dataclass(frozen=True, slots=True)
 class Services:
     """The context, and what all requests share: the queue, the keys that were found good, their rate
-    limit, and the looks at dependencies."""
+    limit, and the looks at dependencies and sweeps."""
 
     context: ApiContext
     queue: EventQueue
     keys: KeyCache
     rate: RateLimit
     probes: Sequence[Probe]
+    sweeps: Probe
 
 
 def services(request: Request) -> Services:

@@ -209,3 +209,27 @@ def learn_platform_account(
     row = store.lock_gateway_account(tx, merchant_id, method)
     if row is not None and box.decrypt(row.api_key_encrypted, f"{method} key") == api_key:
         store.learn_platform_account(tx, row.id, account)
+
+
+def reseal(tx: Tx, *, box: SecretBox, actor: Actor) -> int:
+    """Encrypt every gateway account's secrets under the newest key; returns how many accounts.
+
+    After it the older keys open nothing that is stored. Raises CannotDecrypt, and changes nothing, if one
+    of them was written under a key that is not configured.
+    """
+    accounts = store.lock_gateway_accounts(tx)
+    for row in accounts:
+        api_key = box.renew(row.api_key_encrypted, f"{row.method} key")
+        secret = row.webhook_secret_encrypted
+        webhook_secret = box.renew(secret, "webhook secret") if secret else None
+        store.set_secrets(tx, row.id, api_key, webhook_secret)
+    audit.record(
+        tx,
+        actor,
+        "secrets.resealed",
+        merchant_id=None,
+        subject_kind="secrets",
+        subject_id="gateway_accounts",
+        after={"accounts": len(accounts)},
+    )
+    return len(accounts)

@@ -116,3 +116,30 @@ def learn_platform_account(tx: Tx, account_id: int, account: str) -> None:
         ),
         {"id": account_id, "account": account},
     )
+
+
+def lock_gateway_accounts(tx: Tx) -> list[Any]:
+    """Every gateway account, retired ones included, with its secrets; locked in id order."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT id, method, api_key_encrypted, webhook_secret_encrypted
+                FROM gateway_accounts ORDER BY id FOR UPDATE
+                """
+            )
+        )
+    )
+
+
+def set_secrets(tx: Tx, account_id: int, api_key: bytes, webhook_secret: bytes | None) -> None:
+    """Write a gateway account's secrets, encrypted again."""
+    tx.execute(
+        text(
+            """
+            UPDATE gateway_accounts SET api_key_encrypted = :api_key,
+                   webhook_secret_encrypted = :webhook_secret WHERE id = :id
+            """
+        ),
+        {"id": account_id, "api_key": api_key, "webhook_secret": webhook_secret},
+    )

@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from domain.access import service
+from domain.db import transaction
+from domain.merchants import service as merchants
 from domain.secrets import new_key
+from payspool import runtime
 from payspool.cli import session
 from payspool.cli.session import AsJson, MerchantKey
 
@@ -97,3 +100,12 @@ def revoke(
 def secret() -> None:
     """Make a key for PAYSPOOL_SECRET_KEYS (secrets at rest)."""
     session.console.print(new_key(), highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: payspool keys reseal")
+def reseal() -> None:
+    """Encrypt stored secrets under the first of PAYSPOOL_SECRET_KEYS, so that older ones can go."""
+    settings, rt = session.build()
+    with transaction(rt.engine) as tx:
+        count = merchants.reseal(tx, box=runtime.secret_box(settings), actor=session.me())
+    session.say(f"Encrypted {session.count(count, 'gateway account')} under the newest key.")

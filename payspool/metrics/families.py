@@ -103,12 +103,19 @@ def _of_outbox(pending: Any) -> Iterable[Metric]:
 
 def _of_payouts(rows: Sequence[Any]) -> Iterable[Metric]:
     counts = {state: 0 for state in PAYOUT.states if state not in SETTLED}
-    counts |= {row.state: row.payouts for row in rows}
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + row.payouts
     yield _gauge(
         "payspool_payouts_unsettled",
         "Payouts by state, those that are paid, canceled or reversed left out; up to 100,000 in all.",
         [([state], count) for state, count in counts.items()],
         ["state"],
+    )
+    yield _gauge(
+        "payspool_payouts_unsettled_minor_units",
+        "What these payouts amount to, in minor units of the currency.",
+        [([row.state, row.currency], row.amount) for row in rows],
+        ["state", "currency"],
     )
     yield _single(
         "payspool_payouts_frozen",

@@ -1,7 +1,7 @@
 """A histogram that takes many observations at once: a batch of five hundred costs one lock."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from threading import Lock
@@ -22,9 +22,9 @@ class Histogram(Collector):
     """Counts of values by upper bounds (the last one, +Inf, is added); ``labels`` name its series.
 
     >>> sizes = Histogram("sizes", "How large", [1, 10], CollectorRegistry())
-    >>> sizes.observe([1, 2, 30])
+    >>> sizes.observe({1: 1, 2: 1, 30: 1})
     >>> [sample.value for family in sizes.collect() for sample in family.samples]
-    [1.0, 2.0, 3.0, 3.0, 33.0]
+    [1, 2, 3, 3, 33.0]
     """
 
     name: str
@@ -41,14 +41,14 @@ class Histogram(Collector):
             self._series[()] = self._empty()
         self.registry.register(self)
 
-    def observe(self, values: Iterable[float], *labels: str) -> None:
-        """Add values to the series of ``labels``."""
+    def observe(self, values: Mapping[float, int], *labels: str) -> None:
+        """Add values, each as often as it says, to the series of ``labels``."""
         assert len(labels) == len(self.labels), f"{self.name} has the labels {self.labels}"
         counts = self._empty().counts
         total = 0.0
-        for value in values:
-            counts[bisect_left(self.bounds, value)] += 1
-            total += value
+        for value, times in values.items():
+            counts[bisect_left(self.bounds, value)] += times
+            total += value * times
         with self._lock:
             series = self._series.setdefault(labels, self._empty())
             series.total += total

@@ -5,6 +5,7 @@ import time
 import tomllib
 from collections import Counter as Tally
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 
 from prometheus_client import (
@@ -27,6 +28,8 @@ CALL_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 """Upper bounds; a gateway call with all its tries ends within its lease of 120 s."""
 STUCK_SECONDS: Final = 60.0
 """A loop that did not come round for so long is stuck; without its servers it still does."""
+
+_FATE: Final = attrgetter("type", "status")
 
 
 def build_registry(process: str) -> CollectorRegistry:
@@ -118,13 +121,17 @@ class WorkMetrics:
     def batch_committed(self, *, events: int, seconds: float, published_ms: Sequence[int]) -> None:
         """See ``Watch``. A producer's clock that is ahead counts as no delay."""
         now = time.time()
-        self._batch_events.observe([events])
-        self._batch_seconds.observe([seconds])
-        self._publish_to_commit.observe(max(0.0, now - at / 1000) for at in published_ms)
+        self._batch_events.observe({events: 1})
+        self._batch_seconds.observe({seconds: 1})
+        # Messages of one moment are counted together: this runs after every batch.
+        waited: Tally[float] = Tally()
+        for at, times in Tally(published_ms).items():
+            waited[max(0.0, now - at / 1000)] += times
+        self._publish_to_commit.observe(waited)
 
     def events_decided(self, outcomes: Sequence[Outcome]) -> None:
         """See ``Watch``. A type that is none of the contract counts as ``other``."""
-        for (type_, status), count in Tally((one.type, one.status) for one in outcomes).items():
+        for (type_, status), count in Tally(map(_FATE, outcomes)).items():
             named = type_ if type_ in EVENT_TYPES else "other"
             self._events.labels(named, status).inc(count)
 
@@ -134,11 +141,11 @@ class WorkMetrics:
 
     def gateway_called(self, method: str, call: str, outcome: str, seconds: float) -> None:
         """See ``Watch``."""
-        self._gateway.observe([seconds], method, call, outcome)
+        self._gateway.observe({seconds: 1}, method, call, outcome)
 
     def message_processed(self, actor: str, *, ok: bool, seconds: float) -> None:
         """See ``Watch``."""
-        self._messages.observe([seconds], actor, "ok" if ok else "failed")
+        self._messages.observe({seconds: 1}, actor, "ok" if ok else "failed")
 
     def relayed(self, rows: int) -> None:
         """See ``Watch``."""

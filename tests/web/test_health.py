@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -11,9 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
-from domain.db import connect
+from domain.db import connect, transaction
+from domain.schedules import service as schedules
+from domain.schedules.rules import Every
+from domain.schedules.service import Schedule
 from tests.web.conftest import MakeContext
 from tests.web.support import Api, Valkey, event, serve
 from web.app import ApiLimits
@@ -136,3 +140,19 @@ def test_while_all_work_is_stuck_the_process_still_says_that_it_lives(
         os.kill(own_valkey.process.pid, signal.SIGCONT)
         assert [one.result(10).status_code for one in stuck] == [202, 202]
     assert len(own_valkey.queued()) == 2
+
+
+def test_a_late_sweep_is_a_warning_and_no_reason_to_serve_nobody(own_api: Api) -> None:
+    assert own_api.http.get("/readyz").json()["warnings"] == []
+    with transaction(own_api.engine) as tx:
+        for name, actor in (("a", "payouts.sweep"), ("b", "inbox.recheck_waiting")):
+            schedules.register(tx, Schedule(name, "sweeps", actor, Every(5)))
+        tx.execute(
+            text(
+                "UPDATE schedules SET next_fire_at = clock_timestamp() - interval '300 s' WHERE name = 'a'"
+            )
+        )
+    answer = own_api.http.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    (warning,) = answer.json()["warnings"]
+    assert re.fullmatch(r"Sweeps are late: payouts\.sweep by 30\d s\. Do a .* run\?", warning)

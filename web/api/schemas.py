@@ -231,6 +231,9 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "not_ready"]
     dependencies: dict[str, Dependency]
+    warnings: list[str] = Field(
+        description="What is wrong, but keeps no request from being served."
+    )
 
 
 class NotReady(Readiness):

@@ -8,7 +8,9 @@ from domain.db import Tx
 
 
 def unsettled(tx: Tx, at_most: int) -> list[Any]:
-    """(state, payouts, frozen) of payouts that are not paid, canceled or reversed.
+    """(state, currency, payouts, frozen, amount) of payouts that are not paid, canceled or reversed.
+
+    ``amount`` is their sum in minor units of the currency.
 
     At most ``at_most`` of them are looked at, over an index that holds no others.
     """
@@ -17,10 +19,10 @@ def unsettled(tx: Tx, at_most: int) -> list[Any]:
 
 _UNSETTLED = text(
     """
-    SELECT state, count(*) AS payouts, count(frozen_reason) AS frozen
-    FROM (SELECT state, frozen_reason FROM payouts
+    SELECT state, currency, count(*) AS payouts, count(frozen_reason) AS frozen, sum(amount)::bigint AS amount
+    FROM (SELECT state, currency, frozen_reason, amount FROM payouts
           WHERE state NOT IN ('paid', 'canceled', 'reversed') LIMIT :at_most) open
-    GROUP BY state
+    GROUP BY state, currency
     """
 )
 

@@ -183,3 +183,29 @@ def test_the_database_keeps_live_accounts_from_test_merchants(tx: Tx) -> None:
             ),
             {"id": merchant.id},
         )
+
+
+def test_after_resealing_the_old_key_is_not_needed_any_more(tx: Tx) -> None:
+    old, new = new_key(), new_key()
+    merchant = service.add(tx, "acme", "Acme", mode="test", actor=ANN)
+    service.set_stripe_account(
+        tx,
+        merchant,
+        api_key=TEST_KEY,
+        base_url=STRIPE,
+        webhook_secret="whsec_1",
+        box=SecretBox([old]),
+        actor=ANN,
+    )
+    assert service.reseal(tx, box=SecretBox([new, old]), actor=ANN) == 1
+    account = service.gateway_account(tx, merchant.id, "stripe", box=SecretBox([new]))
+    assert account is not None
+    assert (account.api_key, account.webhook_secret) == (TEST_KEY, "whsec_1")
+    with pytest.raises(CannotDecrypt):
+        service.gateway_account(tx, merchant.id, "stripe", box=SecretBox([old]))
+    with pytest.raises(CannotDecrypt, match="stripe key"):
+        service.reseal(tx, box=SecretBox([new_key()]), actor=ANN)
+    (entry,) = tx.execute(
+        text("SELECT after FROM audit_entries WHERE action = 'secrets.resealed'")
+    ).all()
+    assert entry.after == {"accounts": 1}

@@ -22,6 +22,7 @@ from domain.schedules.service import Schedule
 from payspool.metrics.state import READ_SECONDS, StateCollector
 from queues.connection import connect as connect_redis
 from queues.send import Outgoing, enqueue_many
+from tests.domain.payouts import house
 from tests.payspool.metrics.scraped import Samples, samples
 
 QUEUES = ("events", "payouts", "sweeps")
@@ -180,3 +181,39 @@ def test_scrapes_at_once_share_one_reading(collector: StateCollector) -> None:
         thread.join(10)
     assert len(found) == 8
     assert all(state is found[0] for state in found)
+
+
+def test_unsettled_payouts_and_their_money_are_told_and_settled_ones_are_not(
+    collector: StateCollector, engine: Engine
+) -> None:
+    with transaction(engine) as tx:
+        acme = house.merchant(tx)
+        for user, amount in (("ada", 1_000), ("zoe", 250)):
+            house.payee(tx, acme, user)
+            house.earn(tx, acme, amount, user)
+    house.run(engine, acme)
+    failed, paid = (id_ for (id_,) in house.rows(engine, "SELECT id FROM payouts ORDER BY amount"))
+    house.record(engine, house.begin(engine, paid), house.SUCCESS)
+    house.record(engine, house.begin(engine, failed), house.CLOSED)
+    seen = scrape(collector)
+    assert seen["payspool_payouts_unsettled", ("failed",)] == 1
+    assert seen["payspool_payouts_unsettled_minor_units", ("usd", "failed")] == 250
+    assert sum(v for (name, _), v in seen.items() if name == "payspool_payouts_unsettled") == 1
+    assert seen["payspool_payouts_frozen", ()] == 0
+    assert seen["payspool_payout_attempts_unknown_oldest_seconds", ()] == 0
+
+
+def test_an_unknown_attempt_is_told_with_its_age(
+    engine: Engine, redis_url: str, namespace: str
+) -> None:
+    def look() -> Samples:  # a new one each time: one would show the figures of the same second
+        return scrape(StateCollector(engine, redis_url, namespace, QUEUES))
+
+    attempt = house.begin(engine, house.one_payout(engine))
+    assert look()["payspool_payout_attempts_open", ("sending",)] == 1
+    house.record(engine, attempt, house.SILENCE)
+    seen = look()
+    assert seen["payspool_payout_attempts_open", ("unknown",)] == 1
+    assert seen["payspool_payout_attempts_open", ("sending",)] == 0
+    assert 0 < seen["payspool_payout_attempts_unknown_oldest_seconds", ()] < 60
+    assert seen["payspool_payouts_unsettled", ("unknown",)] == 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import threading
 import time
 
+import pytest
 from dramatiq import Message, MessageProxy
 from prometheus_client import CollectorRegistry
 
@@ -43,11 +46,13 @@ def test_events_are_counted_by_type_and_outcome_and_a_made_up_type_adds_no_serie
 def test_publish_to_commit_is_by_the_message_and_never_negative() -> None:
     metrics = WorkMetrics("worker")
     now = int(time.time() * 1000)
-    metrics.batch_committed(events=7, seconds=0.02, published_ms=[now - 2_000, now + 60_000])
+    metrics.batch_committed(
+        events=7, seconds=0.02, published_ms=[now - 2_000, now + 60_000, now + 70_000]
+    )
     seen = samples(metrics.registry)
     name = "payspool_publish_to_commit_seconds"
-    assert seen[f"{name}_count", ()] == 2
-    assert seen[f"{name}_bucket", ("0.005",)] == 1
+    assert seen[f"{name}_count", ()] == 3
+    assert seen[f"{name}_bucket", ("0.005",)] == 2
     assert 2 <= seen[f"{name}_sum", ()] < 12
     assert seen["payspool_batch_events_sum", ()] == 7
     assert seen["payspool_batch_seconds_bucket", ("0.025",)] == 1
@@ -60,7 +65,7 @@ def test_a_histogram_counts_each_value_once_below_every_bound_above_it() -> None
 
     def work() -> None:
         for _ in range(500):
-            histogram.observe([0.5, 1.0, 1.5, 99.0], "a")
+            histogram.observe({0.5: 1, 1.0: 1, 1.5: 1, 99.0: 1}, "a")
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -120,3 +125,12 @@ def test_messages_are_timed_by_actor_and_result() -> None:
     seen = samples(metrics.registry)
     for result in ("ok", "failed"):
         assert seen["payspool_message_seconds_count", ("payouts.send", result)] == 1
+
+
+@pytest.mark.parametrize(
+    "module", ["payspool.metrics.histogram", "payspool.metrics.gateways", "web.scraping"]
+)
+def test_the_examples_in_the_documentation_are_true(module: str) -> None:
+    tried = doctest.testmod(importlib.import_module(module))
+    assert tried.attempted > 0
+    assert tried.failed == 0
