@@ -290,12 +290,18 @@ class Storm:
         finally:
             outage.end()
         before, acknowledged = self.applied(), self.flood.acknowledged
-        seen.queued = acknowledged - before
+        seen.queued = max(0, acknowledged - before)
         if before < events:
             seen.returned = self.wait_until_applied(before + 1)
         seen.caught_up = seen.returned + self.wait_until_applied(acknowledged)
         self.seen.append(seen)
         return seen
+
+    def wait_until_sent(self, events: int) -> None:
+        """Let the flood go to the end, and return once so many events were acknowledged."""
+        self.flood.allow(len(self.events))
+        sent = lambda: self.flood.acknowledged >= events  # noqa: E731
+        wait_for(f"{events} events are sent", sent, PATIENCE_SECONDS)
 
     def wait_until_quiet(self) -> None:
         """Nothing more is applied: what workers still hold is in no set of a server that was emptied."""

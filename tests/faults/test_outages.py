@@ -15,6 +15,7 @@ from tests.e2e.shop import Shop, open_shop
 from tests.faults.campaign import (
     CARDS,
     EVENTS_PER_ROUND,
+    NAMESPACE,
     REFERRERS,
     Reaper,
     all_events,
@@ -70,10 +71,14 @@ def test_after_flushall_only_what_was_not_ingested_is_missing_and_a_replay_compl
     events = all_events(shop, max(1, EVENTS // EVENTS_PER_ROUND // 4))
     slow_transfers(pipeline)
     with storm(pipeline, shop, events) as flood:
-        flood.go_to(len(events) // 2)
-        build_run(pipeline, shop)
-        flood.go_to(len(events))
+        for share in (4, 2):
+            flood.go_to(len(events) // share)
+            build_run(pipeline, shop)
         with redis.Redis.from_url(pipeline.endpoints().redis_url) as client:
+            flood.go_to(len(events) * 3 // 4)
+            # A pause, which is emptied as well: so that there is something to lose, however fast we are.
+            client.hset(f"{NAMESPACE}:paused", "events", "so that it fills")
+            flood.wait_until_sent(len(events) * 7 // 8)
             client.flushall()
         build_run(pipeline, shop)
         flood.flood.close()
@@ -82,7 +87,7 @@ def test_after_flushall_only_what_was_not_ingested_is_missing_and_a_replay_compl
     there = {row.event_id for row in pipeline.rows("SELECT event_id FROM inbox_events")}
     counted = [event for event in events if event.id in there]
     assert len(counted) < flood.flood.acknowledged, "something was lost"
-    print(f"\n{flood.flood.acknowledged} acknowledged, {len(counted)} ingested before FLUSHALL")  # noqa: T201
+    print(f"\n{flood.flood.acknowledged} acknowledged, {len(counted)} ingested without a replay")  # noqa: T201
     assert_each_counts_once(pipeline, counted)
     assert_each_is_paid_once(pipeline, shop, counted)
 
