@@ -9,7 +9,7 @@ ONLY  ?=
 OUT   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check lint types imports fast faults bench openapi lock clean
+.PHONY: help install install-dev demo up test check lint types imports fast faults outages bench openapi lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_P
 
 bench: install-dev ## the figures beside their peers (ONLY=ingest,publish,latency OUT=file.jsonl; ARGS=--help for sizes)
 	@$(PY) -m bench --only "$(ONLY)" $(if $(OUT),--out $(OUT),) $(ARGS)
+
+outages: install-dev ## servers stopped for 30 s, killed, filled and emptied amid 200,000 events (OUTAGES_EVENTS, OUTAGES_SECONDS)
+	@OUTAGES_EVENTS=$${OUTAGES_EVENTS:-200000} OUTAGES_SECONDS=$${OUTAGES_SECONDS:-30} $(PY) -m pytest -q -s tests/faults/test_outages.py $(ARGS)
 
 check: lint types imports
 

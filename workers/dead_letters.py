@@ -1,5 +1,6 @@
 """Dead letters in SQL: the sink that queues write to first, and the sweep for what passed it by."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,9 +8,13 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from domain.db import transaction
+from domain.db import Tx, transaction
 from domain.dead_letters import service
-from domain.dead_letters.service import Known, Letter
+from domain.dead_letters.models import REASON_CHARACTERS_MAX
+from domain.dead_letters.service import Known, Letter, PutBack
+from domain.errors import Forbidden
+from domain.payouts import service as payouts
+from domain.schedules import service as schedules
 from queues.dead import DeadLetter, DeadSet, known_queues
 from workers.context import Runtime
 
@@ -32,7 +37,11 @@ class SqlDeadLetters:
         self._engine = engine
 
     def record(self, letter: DeadLetter) -> None:
-        """Keep a letter. Raises what SQLAlchemy raises; the letter is then not kept."""
+        """Keep a letter, and mark the row that its message was about as needing a person: the sweeps
+        would ask again, and again it would die.
+
+        Raises what SQLAlchemy raises; the letter is then not kept.
+        """
         with transaction(self._engine) as tx:
             service.record(
                 tx,
@@ -49,6 +58,76 @@ class SqlDeadLetters:
                     died_at=letter.died,
                 ),
             )
+            _set_aside(tx, letter)
+
+
+def put_back(rt: Runtime, tx: Tx) -> PutBack:
+    """How `domain.dead_letters.service.retry`, in ``tx``, puts a message on its queue again. The row that
+    it is about is taken up with it. Raises Forbidden if the message is nowhere any more."""
+
+    def put(queue: str, redis_message_id: str, raw: bytes | None) -> str:
+        dead = DeadSet(rt.redis, rt.namespace, queue)
+        message = raw if raw is not None else dead.raw(redis_message_id)
+        if message is None:
+            raise Forbidden(
+                f"The message of {redis_message_id} was too large to keep, and is not in Valkey any"
+                " more. Publish it again at its source, and discard this letter."
+            )
+        letter = DeadLetter.of(
+            queue, redis_message_id, bytes(message), "retried", attempts=0, deaths=0
+        )
+        _take_up(tx, letter)
+        return dead.put_back(redis_message_id, letter.raw)
+
+    return put
+
+
+def _set_aside(tx: Tx, letter: DeadLetter) -> None:
+    about = _about(letter)
+    if isinstance(about, Fire):
+        schedules.give_up(tx, about.name, about.fire_at, letter.reason[:REASON_CHARACTERS_MAX])
+    elif about is not None:
+        payouts.set_aside(tx, payout_id=about.payout_id, attempt_id=about.attempt_id)
+
+
+def _take_up(tx: Tx, letter: DeadLetter) -> None:
+    about = _about(letter)
+    if isinstance(about, Fire):
+        schedules.take_up(tx, about.name, about.fire_at)
+    elif about is not None:
+        payouts.take_up(tx, payout_id=about.payout_id, attempt_id=about.attempt_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A message about a fire."""
+
+    name: str
+    fire_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A message about a payout, or about an attempt of one."""
+
+    payout_id: int | None
+    attempt_id: int | None
+
+
+def _about(letter: DeadLetter) -> Fire | Payout | None:
+    """The row that a message was emitted for; None if it has none, or does not say it as we do."""
+    args = json.loads(letter.args)["kwargs"] if letter.args else {}
+    if not isinstance(args, dict):
+        return None
+    if letter.actor in ("payouts.send", "payouts.resolve"):
+        ids = [args.get("payout_id"), args.get("attempt_id")]
+        return Payout(*(one if isinstance(one, int) and 0 < one < 2**63 else None for one in ids))
+    if isinstance(args.get("name"), str) and isinstance(args.get("fire_at"), str):
+        try:
+            return Fire(args["name"].replace("\0", ""), datetime.fromisoformat(args["fire_at"]))
+        except ValueError:
+            return None
+    return None
 
 
 def mirror(rt: Runtime) -> Mirrored:

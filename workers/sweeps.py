@@ -17,6 +17,7 @@ from domain.ledger import service as ledger
 from domain.loyalty import service as loyalty
 from domain.payouts import service as payouts
 from domain.schedules import service as schedules
+from queues.pause import Pauses
 from workers import dead_letters
 from workers.context import Runtime
 from workers.registry import actor
@@ -66,10 +67,11 @@ def recheck_waiting(rt: Runtime, name: str, fire_at: str) -> None:
 @actor("schedules.re_emit", queue="sweeps")
 def re_emit(rt: Runtime, name: str, fire_at: str) -> None:
     """Emit messages of fires again that were lost."""
+    paused = list(Pauses(rt.redis, rt.namespace).all())
 
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         with transaction(rt.engine) as tx:
-            return {"emitted": schedules.re_emit_stale(tx)}
+            return {"emitted": schedules.re_emit_stale(tx, paused)}
 
     sweep(rt, name, fire_at, body)
 

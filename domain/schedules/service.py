@@ -1,6 +1,6 @@
 """Use cases of the scheduler: register schedules, fire what is due exactly once, follow each fire."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -132,9 +132,22 @@ def finish(tx: Tx, name: str, fire_at: datetime, progress: Mapping[str, Any]) ->
     store.update_fire(tx, name, fire_at, "done", progress, None)
 
 
-def re_emit_stale(tx: Tx) -> int:
-    """Emit the messages of fires again that wait too long; returns how many. Prunes old fires too."""
-    rows = store.take_stale_fires(tx, STALE_SECONDS, DUE_PER_TICK)
+def give_up(tx: Tx, name: str, fire_at: datetime, why: str) -> None:
+    """An open fire's message is a dead letter: it is emitted no more until a person takes it up."""
+    fire = store.lock_fire(tx, name, fire_at)
+    if fire is not None and fire.state in ("emitted", "running"):
+        store.update_fire(tx, name, fire_at, "failed", {}, why)
+
+
+def take_up(tx: Tx, name: str, fire_at: datetime) -> None:
+    """Let a fire that was given up run again, from where it stopped."""
+    store.reopen_fire(tx, name, fire_at)
+
+
+def re_emit_stale(tx: Tx, paused: Collection[str] = ()) -> int:
+    """Emit the messages of fires again that wait too long, but none for ``paused`` queues; returns how
+    many. Prunes old fires too."""
+    rows = store.take_stale_fires(tx, STALE_SECONDS, DUE_PER_TICK, paused)
     outbox.emit(tx, [_message(row, row.fire_at) for row in rows])
     store.prune_fires(tx, KEEP_INTERVAL_FIRES_SECONDS)
     return len(rows)

@@ -1,7 +1,7 @@
 """All SQL of schedules and their fires."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -111,7 +111,23 @@ def update_fire(
     )
 
 
-def take_stale_fires(tx: Tx, older_than_seconds: float, limit: int) -> list[Any]:
+def reopen_fire(tx: Tx, name: str, fire_at: datetime) -> None:
+    """Let a failed fire be taken up; its next emission is due after the first back-off."""
+    tx.execute(
+        text(
+            """
+            UPDATE schedule_fires SET state = 'emitted', error = NULL, finished_at = NULL,
+                   emitted_at = clock_timestamp(), emit_count = 1
+            WHERE name = :name AND fire_at = :fire_at AND state = 'failed'
+            """
+        ),
+        {"name": name, "fire_at": fire_at},
+    )
+
+
+def take_stale_fires(
+    tx: Tx, older_than_seconds: float, limit: int, paused: Collection[str]
+) -> list[Any]:
     """Open fires whose message is older than the back-off (doubling with each emission, at most 1 h)."""
     return list(
         tx.execute(
@@ -119,17 +135,18 @@ def take_stale_fires(tx: Tx, older_than_seconds: float, limit: int) -> list[Any]
                 """
                 UPDATE schedule_fires f SET emitted_at = clock_timestamp(), emit_count = emit_count + 1
                 FROM (
-                    SELECT name, fire_at FROM schedule_fires
-                    WHERE state IN ('emitted', 'running')
+                    SELECT f.name, f.fire_at FROM schedule_fires f JOIN schedules USING (name)
+                    WHERE f.state IN ('emitted', 'running')
+                      AND queue <> ALL (CAST(:paused AS text[]))
                       AND emitted_at < clock_timestamp() - least(
                           interval '1 hour', :seconds * interval '1 second' * power(2, least(emit_count - 1, 10)))
-                    ORDER BY name, fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+                    ORDER BY f.name, f.fire_at LIMIT :limit FOR UPDATE OF f SKIP LOCKED
                 ) due, schedules s
                 WHERE f.name = due.name AND f.fire_at = due.fire_at AND s.name = f.name
                 RETURNING f.name, f.fire_at, s.queue, s.actor, s.args, s.merchant_id
                 """
             ),
-            {"seconds": older_than_seconds, "limit": limit},
+            {"seconds": older_than_seconds, "limit": limit, "paused": list(paused)},
         )
     )
 

@@ -8,11 +8,11 @@ import typer
 
 from domain.db import transaction
 from domain.dead_letters import service, store
-from domain.errors import Forbidden, NotFound
+from domain.errors import NotFound
 from payspool.cli import session
 from payspool.cli.session import AsJson
 from queues.dead import DeadSet
-from workers.context import Runtime
+from workers.dead_letters import put_back
 
 app = typer.Typer(help="Dead letters.", no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def retry(
     with session.working() as rt:
         for letter_id in ids:
             with transaction(rt.engine) as tx:
-                service.retry(tx, letter_id, session.me(), _put_back(rt), reason)
+                service.retry(tx, letter_id, session.me(), put_back(rt, tx), reason)
             session.say(f"Retried {letter_id}.")
 
 
@@ -92,20 +92,6 @@ def discard(
             # Should this fail, the sweep removes it: the decision is committed.
             DeadSet(rt.redis, rt.namespace, queue).remove([redis_message_id])
             session.say(f"Discarded {letter_id}.")
-
-
-def _put_back(rt: Runtime) -> service.PutBack:
-    def put_back(queue: str, redis_message_id: str, raw: bytes | None) -> str:
-        dead = DeadSet(rt.redis, rt.namespace, queue)
-        message = raw if raw is not None else dead.raw(redis_message_id)
-        if message is None:
-            raise Forbidden(
-                f"The message of {redis_message_id} was too large to keep, and is not in Valkey any"
-                " more. Publish it again at its source, and discard this letter."
-            )
-        return dead.put_back(redis_message_id, bytes(message))
-
-    return put_back
 
 
 def _printable(value: object) -> str:

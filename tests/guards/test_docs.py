@@ -23,6 +23,14 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert missing == []
 
 
+def test_every_test_that_is_named_exists() -> None:
+    for page in PAGES:
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8")):
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+            assert name in defined, f"{page.name}: {path} has no {name}"
+
+
 def test_the_tour_names_functions_that_exist() -> None:
     text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
     named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", text)

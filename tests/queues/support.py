@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +119,40 @@ def publish_singly(client: redis.Redis, events: Iterable[dict[str, Any]]) -> Non
         pipeline.hset(wire.messages_key(wire.NAMESPACE), message_id, raw)
         pipeline.rpush(wire.list_key(wire.NAMESPACE), message_id)
     pipeline.execute()
+
+
+@contextmanager
+def losing_answers(valkey: Valkey, word: bytes, times: int) -> Iterator[str]:
+    """An address of the server at which answers to requests with this word are lost, so many times,
+    after the server ran them."""
+    path = valkey.folder / "l.sock"
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    left = iter(range(times))
+
+    def relay(near: socket.socket) -> None:
+        with near, socket.socket(socket.AF_UNIX) as far:
+            far.connect(str(valkey.socket))
+            while request := near.recv(65536):
+                far.sendall(request)
+                answer = far.recv(65536)
+                if word in request and next(left, None) is not None:
+                    return
+                near.sendall(answer)
+
+    def serve() -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=relay, args=[near], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"unix://{path}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -13,41 +10,15 @@ from dramatiq.errors import ConnectionClosed
 from payspool_client import Publisher, QueueUnavailable
 from queues import enqueue
 from queues.connection import connect
-from tests.queues.support import Valkey, event
+from tests.queues.support import Valkey, event, losing_answers
 
 
 @pytest.fixture
-def losing_url(shared_valkey: Valkey, client: redis.Redis, tmp_path: Path) -> Iterator[str]:
+def losing_url(shared_valkey: Valkey, client: redis.Redis) -> Iterator[str]:
     """A way to the server on which answers to RPUSH are lost after the server ran it. The address
     asks for a retry, as a deployment's may."""
-    path = f"{shared_valkey.folder}/l.sock"
-    Path(path).unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-
-    def relay(near: socket.socket) -> None:
-        with near, socket.socket(socket.AF_UNIX) as far:
-            far.connect(str(shared_valkey.socket))
-            while request := near.recv(65536):
-                far.sendall(request)
-                answer = far.recv(65536)
-                if b"RPUSH" in request:
-                    return
-                near.sendall(answer)
-
-    def serve() -> None:
-        while True:
-            try:
-                near, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=relay, args=[near], daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"unix://{path}?retry_on_timeout=yes"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    with losing_answers(shared_valkey, b"RPUSH", times=100) as url:
+        yield f"{url}?retry_on_timeout=yes"
 
 
 def test_a_command_whose_answer_was_lost_is_not_repeated(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from domain.db import transaction
+from domain.audit.service import Actor
+from domain.db import Tx, transaction
+from domain.dead_letters import service as dead_letters
 from domain.earnings import service as earnings
+from domain.payouts.store import sending
 from domain.schedules import service as schedules
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
-from queues import Pause, Pauses
+from queues import DeadLetter, Outgoing, Pause, Pauses, enqueue_many
 from tests.domain.payouts.house import JUNE, earning, merchant, payee
 from workers import payout_actors, payouts
 from workers.context import Runtime
+from workers.dead_letters import SqlDeadLetters, put_back
 
 NAME = "payouts.sweep"
 
@@ -55,15 +60,81 @@ def stuck(rt: Runtime) -> None:
         tx.execute(text("UPDATE payouts SET look_at = now()"))
 
 
+def attempt_of(tx: Tx, payout_id: int) -> int:
+    """An attempt that was turned away and waits."""
+    row = tx.execute(text("SELECT merchant_id FROM payouts")).one()
+    made = sending.insert_attempt(
+        tx,
+        merchant_id=row.merchant_id,
+        payout_id=payout_id,
+        leg="transfer",
+        n=1,
+        key="key",
+        params={},
+        params_hash=b"",
+        api_version="v1",
+        lease=timedelta(0),
+    )
+    return int(made.id)
+
+
 def asked_by_a_sweep(rt: Runtime) -> int:
     with transaction(rt.engine) as tx:
         fire_at = schedules.run_now(tx, NAME)
         tx.execute(text("DELETE FROM outbox"))
     payout_actors.sweep_stuck(rt, NAME, fire_at.isoformat())
     with transaction(rt.engine) as tx:
-        return tx.execute(
-            text("SELECT count(*) FROM outbox WHERE actor = 'payouts.send'")
-        ).scalar_one()
+        return tx.execute(text("SELECT count(*) FROM outbox WHERE queue = 'payouts'")).scalar_one()
+
+
+def look_now(rt: Runtime) -> None:
+    """As if the backoff were over."""
+    with transaction(rt.engine) as tx:
+        tx.execute(text("UPDATE payouts SET look_at = now() WHERE look_at IS NOT NULL"))
+
+
+def parked(rt: Runtime) -> str | None:
+    with transaction(rt.engine) as tx:
+        found: str | None = tx.execute(text("SELECT parked_reason FROM payouts")).scalar_one()
+        return found
+
+
+def test_the_sweep_asks_once_per_backoff_which_doubles(rt: Runtime, stuck: None) -> None:
+    waits = []
+    for _ in range(3):
+        assert asked_by_a_sweep(rt) == 1
+        assert asked_by_a_sweep(rt) == 0, "it was asked just now"
+        with transaction(rt.engine) as tx:
+            waits.append(tx.execute(text("SELECT look_at - emitted_at FROM payouts")).scalar_one())
+        look_now(rt)
+    assert [round(wait.total_seconds() / 60) for wait in waits] == [5, 10, 20]
+
+
+@pytest.mark.parametrize("actor", ["payouts.send", "payouts.resolve"])
+def test_nobody_asks_for_a_payout_whose_message_died_until_a_person_retries_it(
+    rt: Runtime, stuck: None, actor: str
+) -> None:
+    with transaction(rt.engine) as tx:
+        payout_id = tx.execute(text("SELECT id FROM payouts")).scalar_one()
+        args = {"payout_id": payout_id}
+        if actor == "payouts.resolve":
+            args = {"attempt_id": attempt_of(tx, payout_id)}
+    message = Outgoing("payouts", actor, kwargs=args)
+    (redis_id,) = enqueue_many(rt.redis, [message], namespace=rt.namespace)
+    (raw,) = rt.redis.hvals(f"{rt.namespace}:payouts.msgs")
+    letter = DeadLetter.of("payouts", redis_id, raw, "killed its worker", attempts=3, deaths=3)
+    SqlDeadLetters(rt.engine).record(letter)
+    assert asked_by_a_sweep(rt) == 0
+    look_now(rt)
+    assert asked_by_a_sweep(rt) == 0
+    assert "payspool dead list" in (parked(rt) or "")
+
+    with transaction(rt.engine) as tx:
+        dead_letters.retry(tx, 1, Actor("person", "ada"), put_back(rt, tx))
+    assert parked(rt) is None
+    assert asked_by_a_sweep(rt) == 0, "its message is on the queue"
+    look_now(rt)
+    assert asked_by_a_sweep(rt) == 1, "should that be lost, too"
 
 
 def test_the_sweep_asks_for_nothing_while_payouts_are_paused(rt: Runtime, stuck: None) -> None:

@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
+from domain.audit.service import Actor
 from domain.db import transaction
+from domain.dead_letters import service as dead_letters
 from domain.schedules import service as schedules
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
+from queues import DeadLetter, Outgoing, enqueue_many
 from tests.domain.inbox.shop import (
     PERCENTAGE,
     balance,
@@ -26,13 +30,15 @@ from tests.domain.inbox.shop import (
 )
 from workers import sweeps
 from workers.context import Runtime
+from workers.dead_letters import SqlDeadLetters, put_back
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def rt(engine: Engine) -> Runtime:
-    return Runtime(engine, None, "test", None, None, sandbox=True)  # type: ignore[arg-type]
+def rt(engine: Engine, redis_url: str, namespace: str) -> Iterator[Runtime]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield Runtime(engine, client, namespace, None, None, sandbox=True)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +124,76 @@ def test_a_lost_message_is_emitted_again_by_its_sweep(rt: Runtime) -> None:
         ("schedules.re_emit",),
         ("some.sweep",),
     ]
+
+
+def test_a_lost_message_is_emitted_again_once_per_backoff_which_doubles(rt: Runtime) -> None:
+    fire(rt.engine, "some.sweep")
+    age = "UPDATE schedule_fires SET emitted_at = emitted_at - :seconds * interval '1 second'"
+    emitted = []
+    for seconds in (29, 2, 0, 58, 3, 0):
+        with transaction(rt.engine) as tx:
+            tx.execute(text(age), {"seconds": seconds})
+            emitted.append(schedules.re_emit_stale(tx))
+    assert emitted == [0, 1, 0, 0, 1, 0]
+
+
+def test_nothing_is_emitted_for_a_paused_queue(rt: Runtime) -> None:
+    fire(rt.engine, "some.sweep")
+    old = text("UPDATE schedule_fires SET emitted_at = emitted_at - interval '1 minute'")
+    with transaction(rt.engine) as tx:
+        tx.execute(text("UPDATE schedules SET queue = 'slow' WHERE name = 'some.sweep'"))
+        tx.execute(text("DELETE FROM outbox"))
+        tx.execute(old)
+    rt.redis.hset(f"{rt.namespace}:paused", "slow", "by hand")
+    sweeps.re_emit(rt, "schedules.re_emit", fire(rt.engine, "schedules.re_emit"))
+    assert rows(rt.engine, "SELECT actor FROM outbox") == [("schedules.re_emit",)]
+    rt.redis.hdel(f"{rt.namespace}:paused", "slow")
+    sweeps.re_emit(rt, "schedules.re_emit", fire(rt.engine, "schedules.re_emit"))
+    assert ("some.sweep",) in rows(rt.engine, "SELECT actor FROM outbox")
+
+
+def test_a_fire_whose_message_died_is_emitted_no_more_until_a_person_retries_it(
+    rt: Runtime,
+) -> None:
+    fire_at = fire(rt.engine, "some.sweep")
+    with transaction(rt.engine) as tx:
+        tx.execute(text("DELETE FROM outbox"))
+    said = Outgoing("sweeps", "some.sweep", kwargs={"name": "some.sweep", "fire_at": fire_at})
+    enqueue_many(rt.redis, [said], namespace=rt.namespace)
+    ((redis_id, raw),) = rt.redis.hgetall(f"{rt.namespace}:sweeps.msgs").items()
+    why = "Traceback\nValueError: no"
+    letter = DeadLetter.of("sweeps", redis_id.decode(), raw, why, attempts=21, deaths=0)
+    SqlDeadLetters(rt.engine).record(letter)
+    assert rows(rt.engine, "SELECT state, error FROM schedule_fires") == [
+        ("failed", "ValueError: no")
+    ]
+    sweeps.sweep(rt, "some.sweep", fire_at, lambda _at, _progress: {"did": 1})
+    assert rows(rt.engine, "SELECT state FROM schedule_fires") == [("failed",)]
+
+    with transaction(rt.engine) as tx:
+        dead_letters.retry(tx, 1, Actor("person", "ada"), put_back(rt, tx))
+    assert rows(rt.engine, "SELECT state, error FROM schedule_fires") == [("emitted", None)]
+    sweeps.sweep(rt, "some.sweep", fire_at, lambda _at, _progress: {"did": 1})
+    assert rows(rt.engine, "SELECT state, progress FROM schedule_fires") == [("done", {"did": 1})]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Outgoing("sweeps", "some.sweep", kwargs={"name": "\0", "fire_at": NOON.isoformat()}),
+        Outgoing("sweeps", "some.sweep", kwargs={"name": "x", "fire_at": "never"}),
+        Outgoing("sweeps", "some.sweep", ({"name": "x"},)),
+        Outgoing("payouts", "payouts.send", kwargs={"payout_id": 2**70}),
+        Outgoing("payouts", "payouts.send", kwargs={"payout_id": "1"}),
+        Outgoing("payouts", "payouts.resolve", kwargs={"attempt_id": 12345}),
+    ],
+)
+def test_a_letter_about_no_row_is_kept_all_the_same(rt: Runtime, said: Outgoing) -> None:
+    enqueue_many(rt.redis, [said], namespace=rt.namespace)
+    (raw,) = rt.redis.hvals(f"{rt.namespace}:{said.queue}.msgs")
+    letter = DeadLetter.of(said.queue, "id", raw, "no", attempts=1, deaths=0)
+    SqlDeadLetters(rt.engine).record(letter)
+    assert rows(rt.engine, "SELECT actor FROM dead_letters") == [(said.actor,)]
 
 
 def test_a_broken_invariant_is_logged_and_audited_by_name(rt: Runtime, logged: list[Any]) -> None:

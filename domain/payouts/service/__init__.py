@@ -20,7 +20,7 @@ from domain.payouts.service.sending import (
     route,
     route_of_attempt,
 )
-from domain.payouts.service.sweeping import settle_runs, sweep_stuck
+from domain.payouts.service.sweeping import set_aside, settle_runs, sweep_stuck, take_up
 from domain.payouts.store.payees import PayeeUpdate
 
 __all__ = [
@@ -53,7 +53,9 @@ __all__ = [
     "route",
     "route_of_attempt",
     "run_result",
+    "set_aside",
     "settle_runs",
     "summary",
     "sweep_stuck",
+    "take_up",
 ]

@@ -5,12 +5,13 @@ from typing import Any, Final
 from domain.db import Tx
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
-from domain.payouts.rules.attempts import re_emit_wait
+from domain.payouts.rules.attempts import LOST_AFTER, re_emit_wait
 from domain.payouts.store import runs as run_store
 from domain.payouts.store import sending as store
 
 SWEEP_LIMIT: Final = 1_000
 """Payouts that one sweep asks for again; the next one takes the rest."""
+MESSAGE_DIED: Final = "its message is a dead letter: a person decides (`payspool dead list`)"
 
 
 def sweep_stuck(tx: Tx, *, limit: int = SWEEP_LIMIT) -> int:
@@ -25,9 +26,31 @@ def sweep_stuck(tx: Tx, *, limit: int = SWEEP_LIMIT) -> int:
     return len(rows)
 
 
+def set_aside(tx: Tx, *, payout_id: int | None = None, attempt_id: int | None = None) -> None:
+    """A message about this payout, or this attempt of one, is a dead letter: nobody asks again until a
+    person decided about it. Asking would only make the next dead letter."""
+    found = _payout_of(tx, payout_id, attempt_id)
+    if found is not None:
+        store.set_aside(tx, found, MESSAGE_DIED)
+
+
+def take_up(tx: Tx, *, payout_id: int | None = None, attempt_id: int | None = None) -> None:
+    """A person put the dead letter back on the queue: should it be lost there, the sweep asks again."""
+    found = _payout_of(tx, payout_id, attempt_id)
+    if found is not None:
+        store.take_up(tx, found, MESSAGE_DIED, LOST_AFTER)
+
+
 def settle_runs(tx: Tx) -> list[int]:
     """Settle runs all of whose payouts are paid, canceled or reversed; returns their ids."""
     return run_store.settle_runs(tx, None)
+
+
+def _payout_of(tx: Tx, payout_id: int | None, attempt_id: int | None) -> int | None:
+    if attempt_id is None:
+        return payout_id
+    row = store.attempt(tx, attempt_id)
+    return None if row is None else row.payout_id
 
 
 def _message(row: Any) -> OutboxMessage:

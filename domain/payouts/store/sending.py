@@ -292,3 +292,30 @@ def emitted(tx: Tx, waits: Sequence[tuple[int, timedelta]]) -> None:
         ),
         {"ids": [payout_id for payout_id, _ in waits], "waits": [wait for _, wait in waits]},
     )
+
+
+def set_aside(tx: Tx, payout_id: int, reason: str) -> None:
+    """Let the sweep pass a payout by, if it would look at it at all, until somebody takes it up."""
+    tx.execute(
+        text(
+            """
+            UPDATE payouts SET look_at = NULL, parked_reason = :reason
+            WHERE id = :id AND look_at IS NOT NULL
+            """
+        ),
+        {"id": payout_id, "reason": reason},
+    )
+
+
+def take_up(tx: Tx, payout_id: int, reason: str, wait: timedelta) -> None:
+    """Let the sweep look again, after ``wait``, at a payout that was set aside for this reason."""
+    tx.execute(
+        text(
+            """
+            UPDATE payouts SET look_at = clock_timestamp() + CAST(:wait AS interval),
+                   parked_reason = NULL, emit_count = 0
+            WHERE id = :id AND look_at IS NULL AND parked_reason = :reason
+            """
+        ),
+        {"id": payout_id, "reason": reason, "wait": wait},
+    )

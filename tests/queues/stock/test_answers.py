@@ -23,7 +23,7 @@ from queues.messages import MessageConsumer
 from queues.scripts import Scripts
 from queues.send import Outgoing, enqueue_many
 from tests.queues.stock.sending import put
-from tests.queues.support import wait_until
+from tests.queues.support import Valkey, losing_answers, wait_until
 
 PATIENCE = 0.2
 """Seconds that a client waits for an answer here, so that the tests are short."""
@@ -131,6 +131,48 @@ def test_ours_drains_it(client: redis.Redis, ours: MessageConsumer) -> None:
             assert message.args == (number,)
             ours.ack(message)
     assert client.hlen("payspool:payouts.msgs") == 0
+
+
+def test_stock_sends_twice_what_it_was_told_to_send_once(
+    shared_valkey: Valkey, client: redis.Redis
+) -> None:
+    with losing_answers(shared_valkey, b"payouts.send", times=1) as url:
+        # Made of an address's parts; made of a URL its client does not repeat anything.
+        broker = RedisBroker(unix_socket_path=url.removeprefix("unix://"))
+        broker.declare_queue("payouts")
+        put(broker, 1)
+        broker.client.connection_pool.disconnect()
+    assert client.llen("dramatiq:payouts") == 2, "its client repeated the script"
+
+
+def test_ours_sends_it_once_and_says_that_it_does_not_know(
+    shared_valkey: Valkey, client: redis.Redis
+) -> None:
+    message = Outgoing("payouts", "payouts.send", (1,))
+    with (
+        losing_answers(shared_valkey, b"payouts.send", times=1) as url,
+        connect(url) as losing,
+        pytest.raises(ConnectionClosed),
+    ):
+        enqueue_many(losing, [message])
+    assert client.llen("payspool:payouts") == 1
+
+
+def test_stock_forgets_a_dead_letter_after_seven_days(client: redis.Redis, url: str) -> None:
+    broker = RedisBroker(url=url, maintenance_chance=1_000_000)  # as it happens, sooner or later
+    broker.declare_queue("payouts")
+    put(broker, 1)
+    consumer = broker.consume("payouts")
+    consumer.nack(next(consumer))
+    assert client.zcard("dramatiq:payouts.XQ") == 1
+    (name,) = client.zrange("dramatiq:payouts.XQ", 0, -1)
+    client.zincrby("dramatiq:payouts.XQ", -(7 * 24 * 3600 * 1000 + 1000), name)
+    next(consumer)
+    assert client.zcard("dramatiq:payouts.XQ") == client.hlen("dramatiq:payouts.XQ.msgs") == 0
+    broker.client.connection_pool.disconnect()
+
+
+# Ours: tests/workers/test_dead_letters.py, where SQL has it first and keeps it.
 
 
 def poisoned(client: redis.Redis, namespace: str) -> None:
