@@ -307,18 +307,24 @@ def _apply_fresh(
     tx: Tx, fresh: Sequence[Incoming], retried: set[int], now: datetime
 ) -> list[Decided]:
     correlations = {
-        (e.merchant_id, c) for e in fresh if (c := correlation_of(e.type, e.data)) is not None
+        (e.merchant_id, c)
+        for e in fresh
+        if (c := correlation_of(e.type, e.data, e.source)) is not None
     }
     advisory_lock(tx, (lock_key(*key) for key in correlations))
     stored, refused = _stored(tx, correlations, {e.inbox_id for e in fresh})
-    decided = _decide(tx, [*stored, *fresh], refused, now)
+    decided, wakes = _decide(tx, [*stored, *fresh], refused, now)
     _write_outcomes(tx, [*stored, *fresh], decided, {e.inbox_id for e in stored}, retried)
-    return decided[len(stored) :]
+    # What waited for an event of this batch follows it here; one of the batch itself may be among it.
+    woken = dict(_apply_stored(tx, wakes)) if wakes else {}
+    return [
+        woken.get(e.inbox_id, one) for e, one in zip(fresh, decided[len(stored) :], strict=True)
+    ]
 
 
 def _apply_stored(tx: Tx, correlations: set[tuple[int, str]]) -> list[tuple[int, Decided]]:
     stored, refused = _stored(tx, correlations, set())
-    decided = _decide(tx, stored, refused, clock.business_now(tx))
+    decided, _ = _decide(tx, stored, refused, clock.business_now(tx))
     _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
     return [(e.inbox_id, one) for e, one in zip(stored, decided, strict=True)]
 
@@ -353,10 +359,10 @@ def _stored(
 
 def _decide(
     tx: Tx, events: Sequence[Incoming], refused: set[tuple[int, str]], now: datetime
-) -> list[Decided]:
+) -> tuple[list[Decided], set[tuple[int, str]]]:
     applied = apply_subjects(tx, events, refused, now)
     earnings.record(tx, applied.earnings, beside=applied.transfers)
-    return applied.decided
+    return applied.decided, applied.wakes
 
 
 def _write_outcomes(

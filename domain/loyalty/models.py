@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -77,6 +78,10 @@ loyalty_program_versions = Table(
     Column("backdating_days", Integer, nullable=False),
     # NULL: points never expire for lack of activity.
     Column("inactivity_days", Integer, nullable=True),
+    # Whether a card may owe points.
+    Column("allow_debt", Boolean, nullable=False, server_default=text("true")),
+    # Days that points live which a voided redemption gives back after their lot expired.
+    Column("restore_days", Integer, nullable=False, server_default=text("30")),
     # Transaction types that count as activity.
     Column("qualifying_types", ARRAY(Text), nullable=False),
     created_at(),
@@ -89,6 +94,7 @@ loyalty_program_versions = Table(
     CheckConstraint("pending_days >= 0", name="pending_days"),
     CheckConstraint("backdating_days >= 0", name="backdating_days"),
     CheckConstraint("inactivity_days IS NULL OR inactivity_days > 0", name="inactivity_days"),
+    CheckConstraint("restore_days > 0", name="restore_days"),
     CheckConstraint(
         f"qualifying_types <@ ARRAY[{_listed(QUALIFYING_TYPES)}]", name="qualifying_types"
     ),
@@ -118,6 +124,9 @@ cards = Table(
     # Lazy timer of the sweep: never later than the deadline of a card that holds points. Activity
     # moves the deadline and leaves this; the sweep looks, and expires or re-arms.
     at_column("expire_check_on", nullable=True),
+    # Events that a correction waits for, as `event:shop/ord-1` or `order:ord-1`: who applies one of them
+    # sees it here, under the lock that it holds anyway.
+    Column("awaits", ARRAY(Text), nullable=True),
     created_at(),
     ForeignKeyConstraint(
         ["program_id", "merchant_id"], ["loyalty_programs.id", "loyalty_programs.merchant_id"]
@@ -181,6 +190,8 @@ loyalty_transactions = Table(
     Column("user_agent", String(500), nullable=True),
     Column("notes", String(500), nullable=True),
     Column("reason", String(500), nullable=True),
+    # What a correction could not take, because the program forbids debt; it counts as taken.
+    Column("points_not_taken", BigInteger, nullable=True),
     # Why: the rule and the inputs that gave the points, and the time that the rules went by.
     Column("explanation", JSONB, nullable=False),
     # When it happened; created_at is when it was written.
@@ -194,7 +205,8 @@ loyalty_transactions = Table(
         CASE
             WHEN type IN ('points_earned', 'welcome_bonus') THEN points_delta > 0 AND stamps_delta = 0
             WHEN type IN ('points_redeemed', 'points_expired') THEN points_delta < 0 AND stamps_delta = 0
-            WHEN type IN ('points_voided', 'points_adjustment') THEN points_delta <> 0 AND stamps_delta = 0
+            WHEN type IN ('points_voided', 'points_adjustment')
+                THEN (points_delta <> 0 OR points_not_taken IS NOT NULL) AND stamps_delta = 0
             WHEN type = 'stamp_earned' THEN stamps_delta > 0 AND points_delta = 0
             WHEN type IN ('stamp_redeemed', 'stamp_voided') THEN stamps_delta < 0 AND points_delta = 0
             WHEN type = 'stamp_adjustment' THEN stamps_delta <> 0 AND points_delta = 0
@@ -202,6 +214,11 @@ loyalty_transactions = Table(
         END
         """,
         name="sign_by_type",
+    ),
+    CheckConstraint(
+        "points_not_taken IS NULL"
+        " OR (points_not_taken > 0 AND points_delta <= 0 AND type IN ('points_voided', 'points_adjustment'))",
+        name="points_not_taken",
     ),
     CheckConstraint(
         "type NOT IN ('points_voided', 'stamp_voided') OR related_transaction_id IS NOT NULL",
@@ -217,12 +234,14 @@ loyalty_transactions = Table(
         " staff_name, terminal_device_id, principal_kind, principal_id, ip_address, user_agent) = 0",
         name="expiry_has_no_actor",
     ),
-    # Exactly once: an event makes at most one transaction of a type.
+    # Exactly once: an event makes at most one transaction of a type (a refund one for each earn).
     Index(
         "uq_loyalty_transactions_inbox",
         "inbox_id",
         "type",
+        "related_transaction_id",
         unique=True,
+        postgresql_nulls_not_distinct=True,
         postgresql_where=text("inbox_id IS NOT NULL"),
     ),
     Index("ix_loyalty_transactions_merchant", "merchant_id", "transaction_at"),
@@ -293,4 +312,72 @@ lot_allocations = Table(
     PrimaryKeyConstraint("debit_transaction_id", "lot_id"),
     CheckConstraint("points > 0", name="points_positive"),
     Index("ix_lot_allocations_lot", "lot_id"),
+)
+
+# What a debit took beyond the card's lots; only `remaining` ever changes.
+point_debts = Table(
+    "point_debts",
+    metadata,
+    Column("transaction_id", BigInteger, nullable=False),
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("card_id", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    created_at(),
+    PrimaryKeyConstraint("transaction_id"),
+    CheckConstraint("points > 0", name="points_positive"),
+    CheckConstraint("remaining BETWEEN 0 AND points", name="remaining"),
+    Index(
+        "ix_point_debts_open", "card_id", "transaction_id", postgresql_where=text("remaining > 0")
+    ),
+)
+
+# Append-only: which debts a credit paid, and from which lot.
+debt_repayments = Table(
+    "debt_repayments",
+    metadata,
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("credit_transaction_id", BigInteger, nullable=False),
+    Column("debit_transaction_id", BigInteger, nullable=False),
+    Column("lot_id", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    created_at(),
+    PrimaryKeyConstraint("credit_transaction_id", "debit_transaction_id", "lot_id"),
+    CheckConstraint("points > 0", name="points_positive"),
+    Index("ix_debt_repayments_debit", "debit_transaction_id"),
+    Index("ix_debt_repayments_lot", "lot_id"),
+)
+
+# Append-only: what a credit gave back to the lots that a debit had taken from.
+lot_restorations = Table(
+    "lot_restorations",
+    metadata,
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("credit_transaction_id", BigInteger, nullable=False),
+    Column("debit_transaction_id", BigInteger, nullable=False),
+    Column("lot_id", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    created_at(),
+    PrimaryKeyConstraint("credit_transaction_id", "lot_id"),
+    CheckConstraint("points > 0", name="points_positive"),
+    Index("ix_lot_restorations_debit", "debit_transaction_id", "lot_id"),
+    Index("ix_lot_restorations_lot", "lot_id"),
+)
+
+# Append-only: each refund of an order, once, so that ten refunds of a tenth take all.
+loyalty_refunds = Table(
+    "loyalty_refunds",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("card_id", BigInteger, nullable=False),
+    Column("order_reference", String(100), nullable=False),
+    Column("refund_id", String(255), nullable=False),
+    # Minor units of the purchase's currency.
+    Column("amount", BigInteger, nullable=False),
+    Column("inbox_id", BigInteger, ForeignKey("inbox_events.id"), nullable=False),
+    created_at(),
+    UniqueConstraint("card_id", "order_reference", "refund_id"),
+    CheckConstraint("amount > 0", name="amount_positive"),
+    Index("ix_loyalty_refunds_inbox", "inbox_id", unique=True),
 )

@@ -40,6 +40,10 @@ class Program:
     qualifying_types: frozenset[str] = field(
         default=frozenset({"points_earned", "points_redeemed"})
     )
+    # Whether a card may owe points; else a correction takes what is there and records the rest.
+    allow_debt: bool = True
+    # Days that points live which a voided redemption gives back after their lot expired.
+    restore_days: int = 30
     status: str = "active"
     version: int = 1
 

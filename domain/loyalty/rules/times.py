@@ -37,7 +37,12 @@ def inactivity_deadline(last_activity_at: datetime, days: int, zone: ZoneInfo) -
     is the start of the day after it. Where a clock change removes midnight, that is the first instant
     of the day; where it repeats midnight, the first of the two.
     """
-    return _start_of_day(last_activity_at.astimezone(zone).date() + timedelta(days + 1), zone)
+    return start_of_day_after(last_activity_at, days, zone)
+
+
+def start_of_day_after(at: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """The end of the day that is ``days`` calendar days after ``at``'s in ``zone``: UTC, exclusive."""
+    return _start_of_day(at.astimezone(zone).date() + timedelta(days + 1), zone)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,7 @@
 """Use cases of loyalty: apply events, expire for inactivity, keep programs, and check the books."""
 
-from domain.loyalty.service.apply import TYPES, Applied, Done, LoyaltyEvent, Outcome, apply
+from domain.loyalty.service.apply import TYPES, Applied, apply
+from domain.loyalty.service.batch import Done, LoyaltyEvent, Outcome, Waits, correlation_of
 from domain.loyalty.service.expiry import (
     ExpiryRange,
     ExpiryResult,
@@ -21,9 +22,11 @@ __all__ = [
     "LoyaltyEvent",
     "Outcome",
     "ProgramSummary",
+    "Waits",
     "WouldExpire",
     "apply",
     "check_invariants",
+    "correlation_of",
     "create_program",
     "dry_run",
     "expire_range",

@@ -11,7 +11,7 @@ from domain.loyalty.store import cards as store
 from domain.loyalty.store.cards import NewCard
 
 if TYPE_CHECKING:
-    from domain.loyalty.service.apply import LoyaltyEvent
+    from domain.loyalty.service.batch import LoyaltyEvent
 
 
 LOOKS_SPARE: Final = 8

@@ -40,6 +40,8 @@ def create_program(
     backdating_days: int = 30,
     inactivity_days: int | None = None,
     qualifying_types: Collection[str] = ("points_earned", "points_redeemed"),
+    allow_debt: bool = True,
+    restore_days: int = 30,
 ) -> Program:
     """Create an active program with its first version.
 
@@ -55,6 +57,7 @@ def create_program(
     _check_range("min_redemption", min_redemption, 1, MAX_AMOUNT)
     _check_range("pending_days", pending_days, 0, MAX_DAYS)
     _check_range("backdating_days", backdating_days, 0, MAX_DAYS)
+    _check_range("restore_days", restore_days, 1, MAX_DAYS)
     if inactivity_days is not None:
         _check_range("inactivity_days", inactivity_days, 1, MAX_DAYS)
     unknown = sorted(set(qualifying_types) - set(QUALIFYING_TYPES))
@@ -79,6 +82,8 @@ def create_program(
         "backdating_days": backdating_days,
         "inactivity_days": inactivity_days,
         "qualifying_types": sorted(set(qualifying_types)),
+        "allow_debt": allow_debt,
+        "restore_days": restore_days,
     }
     program_id = store.insert(tx, merchant_id, key, name, zone, terms)
     if program_id is None:

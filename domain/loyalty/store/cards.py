@@ -41,7 +41,7 @@ _LOCK = text(
     """
     SELECT id, merchant_id, program_id, number, customer_id, status = 'active' AS active,
            points_balance, stamps_balance, last_seq, last_activity_at, inactivity_deadline,
-           expired_through, expire_check_on
+           expired_through, expire_check_on, points_debt, awaits
     FROM cards
     WHERE id = ANY (ARRAY(
         SELECT c.id FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
@@ -146,6 +146,8 @@ def lock(
             deadline,
             expired_through,
             check_on,
+            debt,
+            awaits=frozenset(awaits or ()),
         )
         for (
             card_id,
@@ -161,29 +163,37 @@ def lock(
             deadline,
             expired_through,
             check_on,
+            debt,
+            awaits,
         ) in rows
     }
 
 
-def load_lots(tx: Tx, asked: Sequence[tuple[Card, int | None]], oldest: datetime) -> None:
+def load_lots(
+    tx: Tx, asked: Sequence[tuple[Card, int | None]], oldest: datetime, now: datetime
+) -> None:
     """Give cards their open lots in order of consumption. The cards are locked, so the lots stay as read.
 
     With each card, the points that are asked of it in all, or None for all its lots. Of a card whose
     first lots surely hold what is asked, only those are loaded: no redemption of the batch reaches
-    further. ``oldest`` is the earliest time that an event of the batch can count at.
+    further. ``oldest`` and ``now`` are the earliest and latest time that an event of the batch can count at.
     """
     some = {card.id: card for card, points in asked if points is not None}
     _read_lots(tx, _FIRST_LOTS, some, first=FIRST_LOTS)
     everything = {
         card.id: card
         for card, points in asked
-        if points is None or not _suffice(card.lots or [], points, oldest)
+        if points is None or not _suffice(card.lots or [], points, oldest, now)
     }
     _read_lots(tx, _OPEN_LOTS, everything)
 
 
-def _suffice(first: Sequence[Lot], points: int, oldest: datetime) -> bool:
-    sure = sum(lot.free for lot in first if lot.available_at <= oldest and lot.expires_at is None)
+def _suffice(first: Sequence[Lot], points: int, oldest: datetime, now: datetime) -> bool:
+    sure = sum(
+        lot.free
+        for lot in first
+        if lot.available_at <= oldest and (lot.expires_at is None or now < lot.expires_at)
+    )
     return len(first) < FIRST_LOTS or sure >= points
 
 

@@ -12,7 +12,7 @@ _LOAD = text(
     """
     SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, v.currency, v.earn_points,
            v.earn_per_amount, v.minimum_purchase, v.welcome_bonus, v.min_redemption, v.pending_days,
-           v.backdating_days, v.inactivity_days, v.qualifying_types
+           v.backdating_days, v.inactivity_days, v.qualifying_types, v.allow_debt, v.restore_days
     FROM loyalty_programs p
     JOIN loyalty_program_versions v ON v.program_id = p.id AND v.version = p.version
     WHERE p.merchant_id = ANY(:merchants)
@@ -32,9 +32,10 @@ _INSERT_VERSION = text(
     """
     INSERT INTO loyalty_program_versions (program_id, version, earn_points, earn_per_amount, currency,
         minimum_purchase, welcome_bonus, min_redemption, pending_days, backdating_days, inactivity_days,
-        qualifying_types)
+        qualifying_types, allow_debt, restore_days)
     VALUES (:program_id, 1, :earn_points, :earn_per_amount, :currency, :minimum_purchase, :welcome_bonus,
-        :min_redemption, :pending_days, :backdating_days, :inactivity_days, :qualifying_types)
+        :min_redemption, :pending_days, :backdating_days, :inactivity_days, :qualifying_types,
+        :allow_debt, :restore_days)
     """
 )
 
