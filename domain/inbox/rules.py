@@ -52,6 +52,13 @@ STANDING_REASONS: Final = frozenset(
         "not_voidable",
         "other_card",
         "order_ambiguous",
+        "too_soon",
+        "daily_limit_reached",
+        "daily_cap_reached",
+        "insufficient_stamps",
+        "reward_cost_changed",
+        "program_without_points",
+        "program_without_stamps",
     ]
 )
 """Refusals that were decisions: a replay of the same event leaves them as they are.

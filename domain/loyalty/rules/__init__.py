@@ -43,13 +43,13 @@ from domain.loyalty.rules.cards import (
     redeem,
 )
 from domain.loyalty.rules.corrections import adjust, set_active, take_back, void
+from domain.loyalty.rules.earning import limited, multiplier_of, points_for_purchase, tier_of
 from domain.loyalty.rules.lots import Lot, consume, spendable
 from domain.loyalty.rules.numbers import card_number, is_card_number, luhn_digit
 from domain.loyalty.rules.programs import (
     Program,
     Refusal,
     choose_program,
-    points_for_purchase,
 )
 from domain.loyalty.rules.times import effective_time, inactivity_deadline
 from domain.loyalty.rules.types import QUALIFYING_TYPES, TRANSACTION_TYPES
@@ -72,11 +72,14 @@ __all__ = [
     "enrol",
     "inactivity_deadline",
     "is_card_number",
+    "limited",
     "luhn_digit",
+    "multiplier_of",
     "points_for_purchase",
     "redeem",
     "set_active",
     "spendable",
     "take_back",
+    "tier_of",
     "void",
 ]

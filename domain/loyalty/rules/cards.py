@@ -12,8 +12,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.loyalty.rules.lots import Debt, Lot, consume, spendable
+from domain.loyalty.rules.policies import deadline_of
 from domain.loyalty.rules.programs import MAX_BALANCE, Program, Refusal, inactive
 from domain.loyalty.rules.times import effective_time, inactivity_deadline
+
+
+@dataclass(slots=True, eq=False)
+class Recent:
+    """An earn or a stamp of late, less what was voided of it. ``row`` is its entry, or its stored id."""
+
+    at: datetime
+    points: int
+    stamps: int
+    row: Entry | int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +50,8 @@ class Card:
     check_on: datetime | None = None
     debt: int = 0
     debts: list[Debt] = field(default_factory=list)
+    # Earns and stamps that limits and tiers look at; None where the program has neither.
+    recent: list[Recent] | None = None
     awaits: frozenset[str] = frozenset()
     # Whether more than its points, timers and sequence changed.
     reshaped: bool = False
@@ -72,6 +85,15 @@ class Original:
         """Its row's id, once that is stored."""
         return self.entry.id if self.entry else self.stored_id
 
+    def undo(self, card: Card, amount: int) -> None:
+        """Note that a correction undid ``amount`` of it, which limits and tiers then do not count."""
+        self.undone += amount
+        row = self.entry or self.stored_id
+        for recent in card.recent or ():
+            if recent.row == row:
+                recent.points -= amount if recent.points else 0
+                recent.stamps -= amount if recent.stamps else 0
+
 
 @dataclass(slots=True, eq=False)
 class Entry:
@@ -101,6 +123,8 @@ class Entry:
     debt: Debt | None = None
     restored: Sequence[tuple[Lot, int]] = ()
     repaid: Sequence[tuple[Debt, Lot, int]] = ()
+    # What was redeemed, as the catalogue or the program had it then: id, cost, description.
+    reward: tuple[str | None, int, str | None] | None = None
 
 
 def enrol(card: Card, *, happened_at: datetime, at: datetime) -> list[Entry]:
@@ -161,6 +185,7 @@ def credit(
         return balance_limit()
     pending = timedelta(card.program.pending_days if type_ == "points_earned" else 0)
     lot = Lot(points, points, occurred_at=at, available_at=at + pending)
+    lot.expires_at = deadline_of(card.program.expiration, at, card.program.tz)
     entry = book(card, type_, points, happened_at, at, explanation)
     entry.lot = lot
     if card.lots is not None:
@@ -169,6 +194,8 @@ def credit(
         entry.repaid = pay_debts(card, [lot])
     note_activity(card, type_, at)
     arm(card, [lot])
+    if card.recent is not None and type_ == "points_earned":
+        card.recent.append(Recent(happened_at, points, 0, entry))
     return entry
 
 

@@ -156,7 +156,7 @@ def take_back(
         card.debt += owed
         card.reshaped = True
     if original is not None:
-        original.undone += points
+        original.undo(card, points)
     return entry
 
 

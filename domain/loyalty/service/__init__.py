@@ -10,7 +10,7 @@ from domain.loyalty.service.expiry import (
     expire_range,
     plan_expiry,
 )
-from domain.loyalty.service.programs import create_program
+from domain.loyalty.service.programs import change_program, create_program, set_status, terms_of
 from domain.loyalty.service.reports import ProgramSummary, check_invariants, summary
 
 __all__ = [
@@ -25,11 +25,14 @@ __all__ = [
     "Waits",
     "WouldExpire",
     "apply",
+    "change_program",
     "check_invariants",
     "correlation_of",
     "create_program",
     "dry_run",
     "expire_range",
     "plan_expiry",
+    "set_status",
     "summary",
+    "terms_of",
 ]

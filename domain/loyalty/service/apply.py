@@ -7,14 +7,15 @@ what is booked. What waited for an event of a batch is applied after the batch, 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from domain.db import Tx
 from domain.ledger.rules import Transfer, points_account
 from domain.loyalty import rules
 from domain.loyalty.rules import Card, Entry, Refusal
 from domain.loyalty.rules.cards import usable
-from domain.loyalty.service import corrections
+from domain.loyalty.rules.earning import ONE
+from domain.loyalty.service import corrections, stamps
 from domain.loyalty.service.batch import Batch, LoyaltyEvent, Outcome, keep, outcome_of, turn
 from domain.loyalty.service.corrections import Decision
 from domain.loyalty.service.loading import load
@@ -107,27 +108,53 @@ def _points_earned(batch: Batch, event: LoyaltyEvent) -> Decision:
     if isinstance(found, Refusal):
         return found
     card, at = found
-    data, program = event.data, card.program
-    points = data.points
-    if points is not None:
-        explained = {"rule": "given", "points": points}
-    elif data.purchase_amount is None:
-        return Refusal("missing_amount", "an earn needs `points` or a `purchase_amount`")
-    else:
-        points = rules.points_for_purchase(program, data.purchase_amount, data.purchase_currency)
-        if isinstance(points, Refusal):
-            return points
-        explained = {
-            "rule": "purchase",
-            "purchase_amount": data.purchase_amount,
-            "earn_points": program.earn_points,
-            "earn_per_amount": program.earn_per_amount,
-            "points": points,
-        }
+    earned = _earned(card, event)
+    if isinstance(earned, Refusal):
+        return earned
+    points, explained = earned
+    limited = rules.limited(card, points, event.time)
+    if isinstance(limited, Refusal):
+        return limited
+    if limited < points:
+        explained |= {"capped_from": points, "points": limited}
     booked = rules.credit(
-        card, "points_earned", points, happened_at=event.time, at=at, explanation=explained
+        card, "points_earned", limited, happened_at=event.time, at=at, explanation=explained
     )
     return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
+
+
+def _earned(card: Card, event: LoyaltyEvent) -> tuple[int, dict[str, Any]] | Refusal:
+    """Points before the limits of a day, and why so many."""
+    data, program = event.data, card.program
+    if data.points is not None:
+        return data.points, {"rule": "given", "points": data.points}
+    if data.purchase_amount is None:
+        return Refusal("missing_amount", "an earn needs `points` or a `purchase_amount`")
+    times = rules.multiplier_of(
+        program, event.time, store=data.store_id, categories=data.category_ids or ()
+    )
+    tier = rules.tier_of(card, event.time) if program.tiers else None
+    points = rules.points_for_purchase(
+        program,
+        data.purchase_amount,
+        data.purchase_currency,
+        basis_points=times,
+        tier_basis_points=tier.basis_points if tier else ONE,
+    )
+    if isinstance(points, Refusal):
+        return points
+    explained: dict[str, Any] = {
+        "rule": "purchase",
+        "purchase_amount": data.purchase_amount,
+        "earn_points": program.earn_points,
+        "earn_per_amount": program.earn_per_amount,
+        "points": points,
+    }
+    if times != ONE:
+        explained["basis_points"] = times
+    if tier:
+        explained |= {"tier": tier.key, "tier_basis_points": tier.basis_points}
+    return points, explained
 
 
 def _points_redeemed(batch: Batch, event: LoyaltyEvent) -> Decision:
@@ -135,19 +162,40 @@ def _points_redeemed(batch: Batch, event: LoyaltyEvent) -> Decision:
     if isinstance(found, Refusal):
         return found
     card, at = found
-    points = event.data.points
+    data = event.data
+    reward = card.program.reward(data.reward_id) if data.reward_id is not None else None
+    points = data.points
+    if reward is not None:
+        if reward.points is None:
+            return Refusal("reward_not_for_points", f"reward {reward.id} is for stamps")
+        if points is not None and points != reward.points:
+            return Refusal(
+                "reward_cost_changed", f"reward {reward.id} costs {reward.points} points"
+            )
+        points = reward.points
     if points is None:
+        if card.program.rewards:
+            return Refusal("reward_unknown", f"the catalogue has no reward {data.reward_id}")
         return Refusal("missing_points", "a redemption needs `points`: what the reward costs")
-    explained = {"rule": "given", "points": points, "reward_id": event.data.reward_id}
+    explained = {
+        "rule": "reward" if reward else "given",
+        "points": points,
+        "reward_id": data.reward_id,
+    }
     booked = rules.redeem(card, points, happened_at=event.time, at=at, explanation=explained)
-    return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
+    if isinstance(booked, Refusal):
+        return booked
+    if reward is not None:
+        booked.reward = (reward.id, points, reward.description)
+    return keep(batch, event, [booked])
 
 
 def _turn_to_use(batch: Batch, event: LoyaltyEvent) -> tuple[Card, datetime] | Refusal:
     found = turn(batch, event)
     if isinstance(found, Refusal):
         return found
-    return usable(found[0]) or found
+    card = found[0]
+    return usable(card) or card.program.lacks("points") or found
 
 
 _HANDLERS: Final[Mapping[str, Callable[[Batch, LoyaltyEvent], Decision]]] = {
@@ -159,6 +207,10 @@ _HANDLERS: Final[Mapping[str, Callable[[Batch, LoyaltyEvent], Decision]]] = {
     "loyalty.points_redeemed": _points_redeemed,
     "loyalty.points_voided": corrections.points_voided,
     "loyalty.purchase_refunded": corrections.purchase_refunded,
+    "loyalty.stamp_adjusted": stamps.stamp_adjusted,
+    "loyalty.stamp_earned": stamps.stamp_earned,
+    "loyalty.stamp_redeemed": stamps.stamp_redeemed,
+    "loyalty.stamp_voided": stamps.stamp_voided,
 }
 
 TYPES: Final = frozenset(_HANDLERS)

@@ -203,16 +203,20 @@ def _provenance(event: LoyaltyEvent, entry: Entry) -> tuple[Any, ...]:
     if entry.type in _LIFECYCLE:
         return (*where, *_NO_PROVENANCE[len(where) :])
     amount = data.purchase_amount
-    spent = entry.type in ("points_redeemed", "stamp_redeemed")
+    reward: tuple[str | None, int | None, str | None]
+    reward = (data.reward_id, None, data.reward_description)
+    if entry.reward is not None:
+        reward_id, cost, description = entry.reward
+        reward = (reward_id, cost, data.reward_description or description)
+    elif entry.type == "points_redeemed" and data.reward_id is not None:
+        reward = (data.reward_id, -entry.points, data.reward_description)
     return (
         *where,
         None if data.category_ids is None else json.dumps(data.category_ids),
         amount,
         None if amount is None else data.purchase_currency or entry.card.program.currency,
         data.order_reference,
-        data.reward_id,
-        -(entry.points or entry.stamps) if data.reward_id is not None and spent else None,
-        data.reward_description,
+        *reward,
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from domain.db import Tx
 from domain.loyalty.rules import Card
+from domain.loyalty.rules.policies import deadline_of
 from domain.loyalty.rules.programs import MAX_BALANCE
+from domain.loyalty.rules.terms import MAX_MINUTES
 from domain.loyalty.service.batch import Batch, Corrections, Done, LoyaltyEvent
 from domain.loyalty.service.enrolment import open_cards
 from domain.loyalty.store import cards as card_store
@@ -17,6 +19,9 @@ VOIDS: Final = frozenset({"loyalty.points_voided", "loyalty.stamp_voided"})
 REFUND: Final = "loyalty.purchase_refunded"
 NEEDS_ALL_LOTS: Final = frozenset({"loyalty.points_voided", "loyalty.points_adjusted", REFUND})
 """Events that may take from any lot of their card."""
+
+AROUND: Final = timedelta(minutes=MAX_MINUTES) + timedelta(days=1)
+"""How far from an event its cooldown and its day reach at most."""
 
 
 def load(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Batch:
@@ -37,6 +42,7 @@ def load(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Batch:
     oldest = min(now, *(event.time for event in events))
     card_store.load_lots(tx, _lots_needed(cards, events, named_by_order, oldest, now), oldest, now)
     store.load_debts(tx, [card for card in cards.values() if card.debt])
+    _load_recent(tx, events, cards)
     corrections = _corrections(tx, corrects, cards) if corrects else None
     return Batch(now, cards, opened, corrections)
 
@@ -65,7 +71,8 @@ def _lots_needed(
     for event in events:
         if event.type == "loyalty.points_redeemed":
             key = (event.merchant_id, event.data.card)
-            asked[key] = asked.get(key, 0) + max(event.data.points or 0, 0)
+            cost = _cost(cards.get(key), event.data)
+            asked[key] = asked.get(key, 0) + max(cost or 0, 0)
         elif event.type in NEEDS_ALL_LOTS:
             whole.add((event.merchant_id, event.data.card))
     if by_order:
@@ -82,15 +89,45 @@ def _lots_needed(
     return needed
 
 
+def _cost(card: Card | None, data: Any) -> int | None:
+    reward = card.program.reward(data.reward_id) if card is not None and data.reward_id else None
+    points: int | None = data.points if reward is None else reward.points
+    return points
+
+
 def _may_expire(card: Card, oldest: datetime, now: datetime) -> bool:
     days = card.program.inactivity_days
+    # A lot that an event of this batch credits expires no sooner than one of the oldest event.
+    lot = deadline_of(card.program.expiration, oldest, card.program.tz)
     return (
         (card.deadline is not None and card.deadline <= now)
         # Never later than the deadline of any of its lots.
         or (card.check_on is not None and card.check_on <= now)
         # A deadline that an event of this batch sets is at least this far from that event.
         or (days is not None and oldest + timedelta(days) <= now)
+        or (lot is not None and lot <= now)
     )
+
+
+def _load_recent(
+    tx: Tx, events: Sequence[LoyaltyEvent], cards: Mapping[tuple[int, str], Card]
+) -> None:
+    """Earlier earns and stamps of cards on which an event of this batch is limited by them."""
+    needed: dict[int, Card] = {}
+    before = AROUND
+    for event in events:
+        card = cards.get((event.merchant_id, event.data.card)) if event.data.card else None
+        if card is None:
+            continue
+        program = card.program
+        if event.type == "loyalty.stamp_earned":
+            needed[card.id] = card
+        elif event.type == "loyalty.points_earned" and (program.limits_earning or program.tiers):
+            needed[card.id] = card
+            before = max(before, timedelta(program.tier_days if program.tiers else 0))
+    if needed:
+        times = [event.time for event in events]
+        card_store.load_recent(tx, needed, min(times) - before, max(times) + AROUND)
 
 
 def _corrections(

@@ -9,6 +9,7 @@ from sqlalchemy import TextClause, text
 
 from domain.db import Tx, next_ids
 from domain.loyalty.rules import Card, Lot, Program
+from domain.loyalty.rules.cards import Recent
 
 _FIND = text(
     """
@@ -71,6 +72,21 @@ _OPEN_LOTS = text(
     SELECT card_id, id, points, remaining, held, occurred_at, available_at, expires_at
     FROM point_lots WHERE card_id = ANY(:cards) AND remaining > 0
     ORDER BY card_id, expires_at, occurred_at, id
+    """
+)
+
+_RECENT = text(
+    """
+    SELECT t.card_id, t.id, t.transaction_at,
+           (t.points_delta - coalesce(v.undone * sign(t.points_delta), 0))::bigint AS points,
+           (t.stamps_delta - coalesce(v.undone * sign(t.stamps_delta), 0))::bigint AS stamps
+    FROM loyalty_transactions t
+    LEFT JOIN LATERAL (
+        SELECT sum(abs(points_delta) + coalesce(points_not_taken, 0) + abs(stamps_delta)) AS undone
+        FROM loyalty_transactions WHERE related_transaction_id = t.id
+    ) v ON true
+    WHERE t.card_id = ANY(:cards) AND t.type IN ('points_earned', 'stamp_earned')
+      AND t.transaction_at BETWEEN :since AND :until
     """
 )
 
@@ -208,3 +224,13 @@ def _read_lots(tx: Tx, statement: TextClause, cards: Mapping[int, Card], **limit
         by_id[card_id].append(
             Lot(points, remaining, occurred_at, available_at, expires_at, held, lot_id)
         )
+
+
+def load_recent(tx: Tx, cards: Mapping[int, Card], since: datetime, until: datetime) -> None:
+    """Give locked cards (by id) their earns and stamps of a time, less what was voided of them."""
+    recent: dict[int, list[Recent]] = {}
+    for card_id, card in cards.items():
+        card.recent = recent[card_id] = []
+    rows = tx.execute(_RECENT, {"cards": list(cards), "since": since, "until": until})
+    for card_id, row_id, at, points, stamps in rows:
+        recent[card_id].append(Recent(at, points, stamps, row_id))

@@ -442,6 +442,21 @@ CREATE TABLE loyalty_program_versions (
     inactivity_days INTEGER,
     allow_debt BOOLEAN DEFAULT true NOT NULL,
     restore_days INTEGER DEFAULT 30 NOT NULL,
+    kind TEXT DEFAULT 'points' NOT NULL,
+    stamp_target INTEGER,
+    stamp_reward VARCHAR(255),
+    stamp_cooldown_minutes INTEGER DEFAULT 15 NOT NULL,
+    stamp_daily_limit INTEGER DEFAULT 5,
+    rounding TEXT DEFAULT 'down' NOT NULL,
+    multipliers JSONB DEFAULT '[]' NOT NULL,
+    tiers JSONB DEFAULT '[]' NOT NULL,
+    rewards JSONB DEFAULT '[]' NOT NULL,
+    expiration JSONB DEFAULT '[]' NOT NULL,
+    tier_days INTEGER DEFAULT 365 NOT NULL,
+    notice_days INTEGER DEFAULT 14 NOT NULL,
+    earn_cooldown_minutes INTEGER DEFAULT 0 NOT NULL,
+    daily_earn_limit INTEGER,
+    daily_points_cap BIGINT,
     qualifying_types TEXT[] NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT pk_loyalty_program_versions PRIMARY KEY (program_id, version),
@@ -454,6 +469,12 @@ CREATE TABLE loyalty_program_versions (
     CONSTRAINT ck_loyalty_program_versions_backdating_days CHECK (backdating_days >= 0),
     CONSTRAINT ck_loyalty_program_versions_inactivity_days CHECK (inactivity_days IS NULL OR inactivity_days > 0),
     CONSTRAINT ck_loyalty_program_versions_restore_days CHECK (restore_days > 0),
+    CONSTRAINT ck_loyalty_program_versions_kind CHECK (kind IN ('points', 'stamps', 'hybrid')),
+    CONSTRAINT ck_loyalty_program_versions_rounding CHECK (rounding IN ('down', 'half_even', 'up')),
+    CONSTRAINT ck_loyalty_program_versions_stamp_limits CHECK (stamp_target > 0 AND stamp_daily_limit > 0),
+    CONSTRAINT ck_loyalty_program_versions_cooldowns CHECK (least(stamp_cooldown_minutes, earn_cooldown_minutes, notice_days) >= 0),
+    CONSTRAINT ck_loyalty_program_versions_daily_limits CHECK (daily_earn_limit > 0 AND daily_points_cap > 0),
+    CONSTRAINT ck_loyalty_program_versions_tier_days CHECK (tier_days > 0),
     CONSTRAINT ck_loyalty_program_versions_qualifying_types CHECK (qualifying_types <@ ARRAY['stamp_earned', 'stamp_redeemed', 'points_earned', 'points_redeemed', 'welcome_bonus']),
     CONSTRAINT fk_loyalty_program_versions_program_id FOREIGN KEY(program_id) REFERENCES loyalty_programs (id)
 );
@@ -538,6 +559,7 @@ CREATE TABLE loyalty_transactions (
 CREATE INDEX ix_loyalty_transactions_merchant ON loyalty_transactions (merchant_id, transaction_at);
 CREATE INDEX ix_loyalty_transactions_order ON loyalty_transactions (merchant_id, order_reference) WHERE order_reference IS NOT NULL;
 CREATE INDEX ix_loyalty_transactions_related ON loyalty_transactions (related_transaction_id) WHERE related_transaction_id IS NOT NULL;
+CREATE INDEX ix_loyalty_transactions_stamps ON loyalty_transactions (card_id, transaction_at) WHERE type = 'stamp_earned';
 CREATE INDEX ix_loyalty_transactions_store ON loyalty_transactions (store_id, transaction_at) WHERE store_id IS NOT NULL;
 CREATE UNIQUE INDEX uq_loyalty_transactions_inbox ON loyalty_transactions (inbox_id, type, related_transaction_id) NULLS NOT DISTINCT WHERE inbox_id IS NOT NULL;
 

@@ -98,6 +98,9 @@ class Shop:
         """Claim, apply and post, as the inbox does."""
         return self.applied(tx, events, now).outcomes
 
+    def stamp(self, card: str, stamps: int = 1, time: datetime = NOON, **data: Any) -> Event:
+        return self.event("stamp_earned", time, card=card, stamps=stamps, **data)
+
     def applied(self, tx: Tx, events: Sequence[Event], now: datetime = NOON) -> Applied:
         """The same, with what it wakes."""
         claim(tx, events)

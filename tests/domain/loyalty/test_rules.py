@@ -52,8 +52,12 @@ def card(**state: object) -> Card:
         for part in (
             "",
             ".corrections",
+            ".earning",
             ".numbers",
+            ".policies",
             ".refunds",
+            ".stamps",
+            ".terms",
             ".times",
         )
     ],
