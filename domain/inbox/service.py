@@ -323,10 +323,14 @@ def _apply_fresh(
 
 
 def _apply_stored(tx: Tx, correlations: set[tuple[int, str]]) -> list[tuple[int, Decided]]:
-    stored, refused = _stored(tx, correlations, set())
-    decided, _ = _decide(tx, stored, refused, clock.business_now(tx))
-    _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
-    return [(e.inbox_id, one) for e, one in zip(stored, decided, strict=True)]
+    """Apply what waits under ``correlations``, and what waited for that in turn."""
+    settled: list[tuple[int, Decided]] = []
+    while correlations:
+        stored, refused = _stored(tx, correlations, set())
+        decided, correlations = _decide(tx, stored, refused, clock.business_now(tx))
+        _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
+        settled += [(e.inbox_id, one) for e, one in zip(stored, decided, strict=True)]
+    return settled
 
 
 def _stored(

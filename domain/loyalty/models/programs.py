@@ -77,7 +77,6 @@ loyalty_program_versions = Table(
     Column("rewards", JSONB, nullable=False, server_default=text("'[]'")),
     Column("expiration", JSONB, nullable=False, server_default=text("'[]'")),
     Column("tier_days", Integer, nullable=False, server_default=text("365")),
-    Column("notice_days", Integer, nullable=False, server_default=text("14")),
     Column("earn_cooldown_minutes", Integer, nullable=False, server_default=text("0")),
     Column("daily_earn_limit", Integer, nullable=True),
     Column("daily_points_cap", BigInteger, nullable=True),
@@ -97,9 +96,7 @@ loyalty_program_versions = Table(
     CheckConstraint("kind IN ('points', 'stamps', 'hybrid')", name="kind"),
     CheckConstraint("rounding IN ('down', 'half_even', 'up')", name="rounding"),
     CheckConstraint("stamp_target > 0 AND stamp_daily_limit > 0", name="stamp_limits"),
-    CheckConstraint(
-        "least(stamp_cooldown_minutes, earn_cooldown_minutes, notice_days) >= 0", name="cooldowns"
-    ),
+    CheckConstraint("least(stamp_cooldown_minutes, earn_cooldown_minutes) >= 0", name="cooldowns"),
     CheckConstraint("daily_earn_limit > 0 AND daily_points_cap > 0", name="daily_limits"),
     CheckConstraint("tier_days > 0", name="tier_days"),
     CheckConstraint(

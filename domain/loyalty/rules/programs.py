@@ -100,7 +100,6 @@ class Program:
     rewards: tuple[Reward, ...] = ()
     # Deadlines of lots; the earliest counts.
     expiration: tuple[LotPolicy, ...] = ()
-    notice_days: int = 14
     status: str = "active"
     version: int = 1
 

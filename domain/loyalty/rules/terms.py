@@ -52,7 +52,6 @@ class Terms(TypedDict, total=False):
     inactivity_days: int | None
     qualifying_types: Collection[str]
     expiration: Sequence[Mapping[str, Any]]
-    notice_days: int
     allow_debt: bool
     restore_days: int
 
@@ -81,7 +80,6 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "inactivity_days": None,
     "qualifying_types": ("points_earned", "points_redeemed"),
     "expiration": [],
-    "notice_days": 14,
     "allow_debt": True,
     "restore_days": 30,
 }
@@ -103,7 +101,6 @@ _RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "daily_earn_limit": (1, MAX_EARN_POINTS),
     "daily_points_cap": (1, MAX_AMOUNT),
     "tier_days": (1, MAX_DAYS),
-    "notice_days": (0, 365),
 }
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "kind": ("points", "stamps", "hybrid"),

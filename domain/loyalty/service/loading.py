@@ -76,10 +76,8 @@ def _lots_needed(
         elif event.type in NEEDS_ALL_LOTS:
             whole.add((event.merchant_id, event.data.card))
     if by_order:
-        named = {
-            (event.merchant_id, event.data.card) for event in events if hasattr(event.data, "card")
-        }
-        whole |= cards.keys() - named
+        # Any card of the batch may be the one that earned for it, even in this batch.
+        whole |= cards.keys()
     needed: list[tuple[Card, int | None]] = []
     for key, card in cards.items():
         if key in whole or _may_expire(card, oldest, now):
