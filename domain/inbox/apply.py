@@ -35,6 +35,8 @@ class SubjectsApplied:
     decided: list[Decided]
     earnings: list[NewEarning] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    # (merchant, correlation) under which events wait that can be applied now.
+    wakes: set[tuple[int, str]] = field(default_factory=set)
 
 
 APPLIED: Final = Decided("applied")
@@ -58,9 +60,14 @@ def apply_subjects(
     positions = by_subject.get("loyalty", [])
     cards = loyalty.apply(tx, [events[i] for i in positions], now)
     result.transfers += cards.transfers
+    result.wakes |= cards.wakes
     for i, done in zip(positions, cards.outcomes, strict=True):
-        if not isinstance(done, loyalty.Done):
+        if isinstance(done, loyalty.Waits):
+            result.decided[i] = Decided("waiting", "waits_for_original", None, done.correlation)
+        elif not isinstance(done, loyalty.Done):
             result.decided[i] = Decided("rejected", done.reason, done.sentence)
+        elif done.noted:
+            result.decided[i] = Decided("applied", done.noted)
 
     positions = by_subject.get("payees", [])
     payouts.apply_payees(tx, [events[i] for i in positions])

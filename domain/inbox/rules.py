@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
+from domain.loyalty.service import batch as loyalty
 from domain.referrals.state import transaction_correlation
 from payspool_client import Event, InvalidEvent, parse_event
 
@@ -46,6 +47,20 @@ STANDING_REASONS: Final = frozenset(
         "card_exists",
         "customer_has_card",
         "card_inactive",
+        "card_active",
+        "already_voided",
+        "nothing_to_void",
+        "void_exceeds_original",
+        "not_voidable",
+        "other_card",
+        "order_ambiguous",
+        "too_soon",
+        "daily_limit_reached",
+        "daily_cap_reached",
+        "insufficient_stamps",
+        "reward_cost_changed",
+        "program_without_points",
+        "program_without_stamps",
     ]
 )
 """Refusals that were decisions: a replay of the same event leaves them as they are.
@@ -118,8 +133,10 @@ def parse(deliveries: Iterable[Delivery]) -> list[Parsed]:
     return parsed
 
 
-def correlation_of(event_type: str, data: Any) -> str | None:
+def correlation_of(event_type: str, data: Any, source: str = "") -> str | None:
     """What ties an event to those that must be seen together with it, or None."""
+    if event_type.startswith("loyalty."):
+        return loyalty.correlation_of(event_type, data, source)
     if event_type in ("conversion.recorded", "conversion.refunded", "conversion.disputed"):
         transaction = data.transaction_id
         return None if transaction is None else transaction_correlation(transaction)

@@ -1,13 +1,15 @@
 """`payspool loyalty`: points programs, and expiry by hand with a dry run."""
 
+import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from domain import clock
 from domain.audit import service as audit
 from domain.db import transaction
+from domain.errors import Invalid
 from domain.loyalty import service
 from domain.merchants import service as merchants
 from payspool.cli import session
@@ -15,6 +17,11 @@ from payspool.cli.session import AsJson, MerchantKey
 from workers.sweeps import expire_due
 
 app = typer.Typer(help="Loyalty programs and points.", no_args_is_help=True)
+
+TermsJson = Annotated[
+    str,
+    typer.Option("--terms", metavar="JSON", help="further terms: see docs/reference/loyalty.md"),
+]
 
 
 @app.command(
@@ -34,25 +41,30 @@ def create_program(
     inactivity_days: Annotated[
         int | None, typer.Option(help="days without activity until all points expire; none: never")
     ] = None,
+    terms: TermsJson = "{}",
 ) -> None:
     """Create a points program, with a nightly expiry sweep if its points can expire."""
     from payspool.installing import expiry_schedule
 
+    more = _read(terms)
     with session.for_merchant(merchant) as (tx, found):
-        service.create_program(
+        made = service.create_program(
             tx,
             found.id,
             program,
             name=name or program,
             currency=currency.lower(),
             zone=zone,
-            earn_points=earn_points,
-            earn_per_amount=earn_per_amount,
-            welcome_bonus=welcome_bonus,
-            min_redemption=min_redemption,
-            inactivity_days=inactivity_days,
+            **{
+                "earn_points": earn_points,
+                "earn_per_amount": earn_per_amount,
+                "welcome_bonus": welcome_bonus,
+                "min_redemption": min_redemption,
+                "inactivity_days": inactivity_days,
+                **more,
+            },
         )
-        if inactivity_days is not None:
+        if made.expires:
             expiry_schedule(tx, found)
         audit.record(
             tx,
@@ -63,6 +75,67 @@ def create_program(
             subject_id=program,
         )
     session.say(f"Created the points program {program!r}.")
+
+
+@app.command(
+    "change-program",
+    epilog="""Example: payspool loyalty change-program acme points '{"daily_points_cap": 500}'""",
+)
+def change_program(
+    merchant: MerchantKey,
+    program: Annotated[str, typer.Argument(metavar="PROGRAM")],
+    terms: Annotated[str, typer.Argument(metavar="TERMS", help="JSON of the terms that change")],
+) -> None:
+    """Make a new version of a program. Nothing that was earned changes or expires because of it."""
+    from payspool.installing import expiry_schedule
+
+    changes = _read(terms)
+    with session.for_merchant(merchant) as (tx, found):
+        before = service.terms_of(tx, found.id, program)
+        made = service.change_program(tx, found.id, program, clock.business_now(tx), **changes)
+        if made.expires:
+            expiry_schedule(tx, found)
+        audit.record(
+            tx,
+            session.me(),
+            "loyalty_program.changed",
+            merchant_id=found.id,
+            subject_kind="loyalty_program",
+            subject_id=program,
+            before={name: before[name] for name in changes},
+            after=changes,
+        )
+    session.say(f"The program {program!r} is at version {made.version}.")
+
+
+@app.command("set-status", epilog="Example: payspool loyalty set-status acme points paused")
+def set_status(
+    merchant: MerchantKey,
+    program: Annotated[str, typer.Argument(metavar="PROGRAM")],
+    status: Annotated[str, typer.Argument(metavar="STATUS", help="active, paused or ended")],
+) -> None:
+    """Pause, resume or end a program: only an active one earns and redeems."""
+    with session.for_merchant(merchant) as (tx, found):
+        service.set_status(tx, found.id, program, status)
+        audit.record(
+            tx,
+            session.me(),
+            f"loyalty_program.{status}",
+            merchant_id=found.id,
+            subject_kind="loyalty_program",
+            subject_id=program,
+        )
+    session.say(f"The program {program!r} is {status}.")
+
+
+def _read(terms: str) -> dict[str, Any]:
+    try:
+        read = json.loads(terms)
+    except ValueError as error:
+        raise Invalid("terms", f"this is not JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise Invalid("terms", 'give a JSON object such as {"daily_points_cap": 500}')
+    return read
 
 
 @app.command(epilog="Example: payspool loyalty expire acme --dry-run")

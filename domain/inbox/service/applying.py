@@ -57,7 +57,8 @@ def recheck_waiting(tx: Tx, after_id: int = 0) -> tuple[int, int | None]:
     if not rows:
         return 0, None
     advisory_lock(tx, (lock_key(row.merchant_id, row.correlation) for row in rows))
-    still = _apply_stored(tx, {(row.merchant_id, row.correlation) for row in rows})
+    settled = _apply_stored(tx, {(row.merchant_id, row.correlation) for row in rows})
+    still = {inbox_id for inbox_id, one in settled.items() if one.status == "waiting"}
     left = sum(1 for row in rows if row.id not in still)
     return left, rows[-1].id if len(rows) == RECHECK_BATCH else None
 
@@ -89,22 +90,30 @@ def apply_fresh(
     ``left`` are (merchant, correlation) that an edited event belonged to: who waits there is looked at too.
     """
     correlations = {
-        (e.merchant_id, c) for e in fresh if (c := correlation_of(e.type, e.data)) is not None
+        (e.merchant_id, c)
+        for e in fresh
+        if (c := correlation_of(e.type, e.data, e.source)) is not None
     } | set(left)
     advisory_lock(tx, (lock_key(*key) for key in correlations))
     stored, refused = _stored(tx, correlations, {e.inbox_id for e in fresh})
-    decided = _decide(tx, [*stored, *fresh], refused, now)
+    decided, wakes = _decide(tx, [*stored, *fresh], refused, now)
     _write_outcomes(tx, [*stored, *fresh], decided, {e.inbox_id for e in stored}, retried)
-    return decided[len(stored) :]
+    # What waited for an event of this batch follows it here; one of the batch itself may be among it.
+    woken = _apply_stored(tx, wakes) if wakes else {}
+    return [
+        woken.get(e.inbox_id, one) for e, one in zip(fresh, decided[len(stored) :], strict=True)
+    ]
 
 
-def _apply_stored(tx: Tx, correlations: set[tuple[int, str]]) -> set[int]:
-    """Look again at what stands under some correlations; returns the ids of what still waits."""
-    stored, refused = _stored(tx, correlations, set())
-    decided = _decide(tx, stored, refused, clock.business_now(tx))
-    _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
-    pairs = zip(stored, decided, strict=True)
-    return {event.inbox_id for event, one in pairs if one.status == "waiting"}
+def _apply_stored(tx: Tx, correlations: set[tuple[int, str]]) -> dict[int, Decided]:
+    """Apply what waits under some correlations, and what waited for that in turn; decisions by inbox id."""
+    settled: dict[int, Decided] = {}
+    while correlations:
+        stored, refused = _stored(tx, correlations, set())
+        decided, correlations = _decide(tx, stored, refused, clock.business_now(tx))
+        _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
+        settled |= {e.inbox_id: one for e, one in zip(stored, decided, strict=True)}
+    return settled
 
 
 def _stored(
@@ -164,10 +173,10 @@ def _read(row: Any) -> Incoming | str:
 
 def _decide(
     tx: Tx, events: Sequence[Incoming], refused: set[tuple[int, str]], now: datetime
-) -> list[Decided]:
+) -> tuple[list[Decided], set[tuple[int, str]]]:
     applied = apply_subjects(tx, events, refused, now)
     earnings.record(tx, applied.earnings, beside=applied.transfers)
-    return applied.decided
+    return applied.decided, applied.wakes
 
 
 def _write_outcomes(

@@ -27,7 +27,7 @@ of 2 April in Berlin (which is 22:00 on 1 April in UTC), whenever somebody looks
 >>> card.deadline.isoformat()
 '2027-04-01T22:00:00+00:00'
 >>> late = datetime(2027, 5, 17, tzinfo=UTC)
->>> expired = book_due_expiry(card, late)
+>>> (expired,) = book_due_expiry(card, late)
 >>> expired.points, expired.happened_at.isoformat(), card.balance
 (-29, '2027-04-01T22:00:00+00:00', 0)
 >>> redeem(card, 10, happened_at=late, at=late, explanation={}).reason
@@ -42,13 +42,14 @@ from domain.loyalty.rules.cards import (
     enrol,
     redeem,
 )
+from domain.loyalty.rules.corrections import adjust, set_active, take_back, void
+from domain.loyalty.rules.earning import limited, multiplier_of, points_for_purchase, tier_of
 from domain.loyalty.rules.lots import Lot, consume, spendable
 from domain.loyalty.rules.numbers import card_number, is_card_number, luhn_digit
 from domain.loyalty.rules.programs import (
     Program,
     Refusal,
     choose_program,
-    points_for_purchase,
 )
 from domain.loyalty.rules.times import effective_time, inactivity_deadline
 from domain.loyalty.rules.types import QUALIFYING_TYPES, TRANSACTION_TYPES
@@ -61,6 +62,7 @@ __all__ = [
     "Lot",
     "Program",
     "Refusal",
+    "adjust",
     "book_due_expiry",
     "card_number",
     "choose_program",
@@ -70,8 +72,14 @@ __all__ = [
     "enrol",
     "inactivity_deadline",
     "is_card_number",
+    "limited",
     "luhn_digit",
+    "multiplier_of",
     "points_for_purchase",
     "redeem",
+    "set_active",
     "spendable",
+    "take_back",
+    "tier_of",
+    "void",
 ]

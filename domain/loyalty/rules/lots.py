@@ -20,6 +20,8 @@ class Lot:
     expires_at: datetime | None = None
     held: int = 0
     id: int = 0
+    # Points of it that expired: known where a correction looks at the lot, and counted within a batch.
+    expired: int = 0
 
     @property
     def free(self) -> int:
@@ -29,6 +31,15 @@ class Lot:
     def is_open(self, at: datetime) -> bool:
         """Whether its points can be spent at ``at``: available, and before its own deadline."""
         return self.available_at <= at and (self.expires_at is None or at < self.expires_at)
+
+
+@dataclass(slots=True, eq=False)
+class Debt:
+    """What a debit took beyond the card's lots. ``debit_id`` is 0 until its row is stored."""
+
+    points: int
+    remaining: int
+    debit_id: int = 0
 
 
 def spendable(lots: Iterable[Lot], at: datetime) -> int:

@@ -1,12 +1,14 @@
-"""Programs: the terms of one version, what a purchase earns under them, and which one a card joins."""
+"""Programs: the terms of one version, and which one a card joins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, time
 from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from domain.money import MAX_AMOUNT, format_minor
+from domain.loyalty.rules.policies import LotPolicy
+from domain.money import MAX_AMOUNT
 
 MAX_BALANCE: Final = MAX_AMOUNT
 """Most points on a card: what every JSON reader holds exactly."""
@@ -18,6 +20,42 @@ class Refusal:
 
     reason: str
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """Multiplies what fits all that it names; a window is of days and times in the program's zone.
+
+    ``weekdays`` are 1 (Monday) to 7; equal times are the whole day, and a window may span midnight.
+    """
+
+    basis_points: int
+    categories: frozenset[str] = frozenset()
+    stores: frozenset[str] = frozenset()
+    weekdays: frozenset[int] = frozenset()
+    from_time: time = time(0)
+    to_time: time = time(0)
+    starts: datetime | None = None
+    ends: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What a card gets that earned ``threshold`` points in the program's period."""
+
+    key: str
+    threshold: int
+    basis_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """An entry of the catalogue, for points or for stamps."""
+
+    id: str
+    description: str
+    points: int | None = None
+    stamps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +78,28 @@ class Program:
     qualifying_types: frozenset[str] = field(
         default=frozenset({"points_earned", "points_redeemed"})
     )
+    # Whether a card may owe points; else a correction takes what is there and records the rest.
+    allow_debt: bool = True
+    # Days that points live which a voided redemption gives back after their lot expired.
+    restore_days: int = 30
+    # points, stamps, or hybrid: both.
+    kind: str = "points"
+    # Stamps of a full card, and what it is worth in words.
+    stamp_target: int | None = None
+    stamp_reward: str | None = None
+    stamp_cooldown_minutes: int = 15
+    stamp_daily_limit: int | None = 5
+    # down, half_even or up: once for each purchase.
+    rounding: str = "down"
+    multipliers: tuple[Multiplier, ...] = ()
+    earn_cooldown_minutes: int = 0
+    daily_earn_limit: int | None = None
+    daily_points_cap: int | None = None
+    tiers: tuple[Tier, ...] = ()
+    tier_days: int = 365
+    rewards: tuple[Reward, ...] = ()
+    # Deadlines of lots; the earliest counts.
+    expiration: tuple[LotPolicy, ...] = ()
     status: str = "active"
     version: int = 1
 
@@ -48,32 +108,29 @@ class Program:
         """The program's time zone."""
         return ZoneInfo(self.zone)
 
+    @property
+    def expires(self) -> bool:
+        """Whether its points can expire, so that a sweep is due."""
+        return self.inactivity_days is not None or bool(self.expiration)
 
-def points_for_purchase(program: Program, amount: int, currency: str | None) -> int | Refusal:
-    """Points that a purchase of ``amount`` (minor units) earns, rounded down to whole points.
+    @property
+    def limits_earning(self) -> bool:
+        """Whether an earn depends on those before it."""
+        return bool(
+            self.earn_cooldown_minutes
+            or self.daily_earn_limit is not None
+            or self.daily_points_cap is not None
+        )
 
-    A purchase without a currency is taken to be in the program's.
-    """
-    if currency is not None and currency != program.currency:
-        return Refusal(
-            "currency_mismatch",
-            f"program {program.key} counts purchases in {program.currency.upper()}, this one is in"
-            f" {currency.upper()}",
-        )
-    if amount < 0:
-        return Refusal("negative_amount", "a purchase amount cannot be negative")
-    if amount < program.minimum_purchase:
-        return Refusal(
-            "below_minimum_purchase",
-            f"{format_minor(amount, program.currency)} is below the minimum purchase of"
-            f" {format_minor(program.minimum_purchase, program.currency)}",
-        )
-    points = amount * program.earn_points // program.earn_per_amount
-    if points == 0:
-        return Refusal(
-            "no_points", f"{format_minor(amount, program.currency)} earn less than one point"
-        )
-    return points
+    def lacks(self, kind: str) -> Refusal | None:
+        """The refusal of points in a program of stamps, or of stamps in one of points, else None."""
+        if self.kind in (kind, "hybrid"):
+            return None
+        return Refusal(f"program_without_{kind}", f"program {self.key} counts {self.kind} only")
+
+    def reward(self, reward_id: str | None) -> Reward | None:
+        """The entry of the catalogue, if there is one."""
+        return next((r for r in self.rewards if r.id == reward_id), None)
 
 
 def choose_program(programs: Sequence[Program], key: str | None) -> Program | Refusal:

@@ -37,10 +37,16 @@ def inactivity_deadline(last_activity_at: datetime, days: int, zone: ZoneInfo) -
     is the start of the day after it. Where a clock change removes midnight, that is the first instant
     of the day; where it repeats midnight, the first of the two.
     """
-    return _start_of_day(last_activity_at.astimezone(zone).date() + timedelta(days + 1), zone)
+    return start_of_day_after(last_activity_at, days, zone)
+
+
+def start_of_day_after(at: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """The end of the day that is ``days`` calendar days after ``at``'s in ``zone``: UTC, exclusive."""
+    return start_of_day(at.astimezone(zone).date() + timedelta(days + 1), zone)
 
 
 @lru_cache(maxsize=4096)
-def _start_of_day(day: date, zone: ZoneInfo) -> datetime:
+def start_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of ``day`` in ``zone``, in UTC."""
     # fold=0: before a gap's transition, which is its first instant; the first of two midnights.
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)

@@ -1,6 +1,7 @@
 """Use cases of loyalty: apply events, expire for inactivity, keep programs, and check the books."""
 
-from domain.loyalty.service.apply import TYPES, Applied, Done, LoyaltyEvent, Outcome, apply
+from domain.loyalty.service.apply import TYPES, Applied, apply
+from domain.loyalty.service.batch import Done, LoyaltyEvent, Outcome, Waits, correlation_of
 from domain.loyalty.service.cards import CardView, card, transactions_of
 from domain.loyalty.service.expiry import (
     ExpiryRange,
@@ -10,7 +11,7 @@ from domain.loyalty.service.expiry import (
     expire_range,
     plan_expiry,
 )
-from domain.loyalty.service.programs import create_program
+from domain.loyalty.service.programs import change_program, create_program, set_status, terms_of
 from domain.loyalty.service.reports import ProgramSummary, check_invariants, summary
 
 __all__ = [
@@ -23,14 +24,19 @@ __all__ = [
     "LoyaltyEvent",
     "Outcome",
     "ProgramSummary",
+    "Waits",
     "WouldExpire",
     "apply",
     "card",
+    "change_program",
     "check_invariants",
+    "correlation_of",
     "create_program",
     "dry_run",
     "expire_range",
     "plan_expiry",
+    "set_status",
     "summary",
+    "terms_of",
     "transactions_of",
 ]

@@ -1,25 +1,26 @@
 """Apply a batch of loyalty events: load what they touch, decide in memory in order, write at once.
 
 One event and five hundred take the same road, and how events are cut into batches changes nothing in
-what is booked.
+what is booked. What waited for an event of a batch is applied after the batch, in its transaction.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 
 from domain.db import Tx
 from domain.ledger.rules import Transfer, points_account
 from domain.loyalty import rules
 from domain.loyalty.rules import Card, Entry, Refusal
-from domain.loyalty.rules.cards import turn_to, usable
-from domain.loyalty.rules.programs import MAX_BALANCE
-from domain.loyalty.service.enrolment import open_cards
-from domain.loyalty.store import cards as card_store
+from domain.loyalty.rules.cards import usable
+from domain.loyalty.rules.earning import ONE
+from domain.loyalty.service import corrections, stamps
+from domain.loyalty.service.batch import Batch, LoyaltyEvent, Outcome, keep, outcome_of, turn
+from domain.loyalty.service.corrections import Decision
+from domain.loyalty.service.loading import load
+from domain.loyalty.store import corrections as correction_store
 from domain.loyalty.store import history
-from domain.loyalty.store import programs as program_store
 
 SOURCE_KIND: Final = "loyalty_transaction"
 """What ledger transfers of points name as their source, with the transaction's id."""
@@ -29,55 +30,21 @@ _COUNTERPART: Final = {
     "welcome_bonus": "points_issued",
     "points_redeemed": "points_redeemed",
     "points_expired": "points_breakage",
+    "points_adjustment": "points_issued",
 }
-
-
-class LoyaltyEvent(Protocol):
-    """A claimed event. ``data`` has the attributes of ``payspool_client.events.loyalty``'s models."""
-
-    @property
-    def inbox_id(self) -> int: ...
-    @property
-    def merchant_id(self) -> int: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def time(self) -> datetime: ...
-    @property
-    def data(self) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An applied event: the rows that it made, its points (signed), and the card's balance after it."""
-
-    card_id: int
-    card: str
-    transaction_ids: tuple[int, ...]
-    points: int
-    balance: int
-
-
-Outcome = Done | Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of each event, in order, and the transfers of points that the caller posts last."""
+    """What became of each event, in order, and the transfers of points that the caller posts last.
+
+    Under ``wakes`` (merchant, correlation) events wait whose original this batch applied: the caller
+    applies them next, in the same transaction.
+    """
 
     outcomes: list[Outcome]
     transfers: list[Transfer]
-
-
-@dataclass(slots=True)
-class _Batch:
-    now: datetime
-    cards: dict[tuple[int, str], Card]
-    # By inbox id, what became of each enrolment.
-    opened: Mapping[int, Card | Refusal]
-    # What is written: (entry, inbox id, provenance), in order.
-    entries: list[tuple[Entry, int | None, tuple[Any, ...]]]
-    changed: dict[int, Card]
+    wakes: set[tuple[int, str]] = field(default_factory=set)
 
 
 def apply(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Applied:
@@ -89,189 +56,162 @@ def apply(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Applied:
     """
     if not events:
         return Applied([], [])
-    batch = _load(tx, events, now)
+    batch = load(tx, events, now)
     decided = [_HANDLERS[event.type](batch, event) for event in events]
     history.write(tx, batch.entries, list(batch.changed.values()))
+    if batch.refunds:
+        correction_store.add_refunds(
+            tx,
+            [
+                (
+                    card.merchant_id,
+                    card.id,
+                    event.data.order_reference,
+                    event.data.refund_id,
+                    event.data.amount,
+                    event.inbox_id,
+                )
+                for card, event in batch.refunds
+            ],
+        )
     return Applied(
-        [_outcome(entries) for entries in decided],
+        [outcome_of(one) for one in decided],
         [transfer_for(entry) for entry, _, _ in batch.entries if entry.points],
+        batch.wakes,
     )
 
 
 def transfer_for(entry: Entry) -> Transfer:
-    """The movement of points that ``entry`` is, in the currency ``points:<program>``."""
+    """The movement of points that ``entry`` is, in the currency ``points:<program>``.
+
+    A void moves back what its original moved.
+    """
     program = entry.card.program
+    type_ = entry.original.type if entry.original else entry.type
     liability = points_account(program.merchant_id, "points_liability", program.key)
-    other = points_account(program.merchant_id, _COUNTERPART[entry.type], program.key)
+    other = points_account(program.merchant_id, _COUNTERPART[type_], program.key)
     debit, credit = (other, liability) if entry.points > 0 else (liability, other)
     return Transfer(debit, credit, abs(entry.points), entry.type, SOURCE_KIND, entry.id, entry.at)
 
 
-def _load(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> _Batch:
-    programs = program_store.of_merchants(tx, (event.merchant_id for event in events))
-    opened = open_cards(tx, events, programs, now)
-    fresh = {(c.merchant_id, c.number) for c in opened.values() if isinstance(c, Card)}
-    wanted = {
-        (event.merchant_id, event.data.card)
-        for event in events
-        if event.type != "loyalty.card_created"
-    }
-    cards = card_store.lock(tx, wanted - fresh, {program.id: program for program in programs})
-    oldest = min(now, *(event.time for event in events))
-    card_store.load_lots(tx, _lots_needed(cards, events, oldest, now), oldest)
-    return _Batch(now, cards, opened, [], {})
-
-
-def _lots_needed(
-    cards: Mapping[tuple[int, str], Card],
-    events: Sequence[LoyaltyEvent],
-    oldest: datetime,
-    now: datetime,
-) -> list[tuple[Card, int | None]]:
-    """Cards whose lots a rule may look at, with the points asked of them, or None where all may go.
-
-    Earning alone needs no lots.
-    """
-    asked: dict[tuple[int, str], int] = {}
-    for event in events:
-        if event.type == "loyalty.points_redeemed":
-            key = (event.merchant_id, event.data.card)
-            asked[key] = asked.get(key, 0) + max(event.data.points or 0, 0)
-    needed: list[tuple[Card, int | None]] = []
-    for key, card in cards.items():
-        if _may_expire(card, oldest, now):
-            needed.append((card, None))
-        elif key in asked:
-            needed.append((card, min(asked[key], MAX_BALANCE)))
-    return needed
-
-
-def _may_expire(card: Card, oldest: datetime, now: datetime) -> bool:
-    days = card.program.inactivity_days
-    return (card.deadline is not None and card.deadline <= now) or (
-        # A deadline that an event of this batch sets is at least this far from that event.
-        days is not None and oldest + timedelta(days) <= now
-    )
-
-
-def _card_created(batch: _Batch, event: LoyaltyEvent) -> list[Entry] | Refusal:
+def _card_created(batch: Batch, event: LoyaltyEvent) -> Decision:
     card = batch.opened[event.inbox_id]
     if isinstance(card, Refusal):
         return card
     batch.cards[card.merchant_id, card.number] = card
     at = card.last_activity_at
-    return _keep(batch, event, rules.enrol(card, happened_at=event.time, at=at))
+    return keep(batch, event, rules.enrol(card, happened_at=event.time, at=at))
 
 
-def _points_earned(batch: _Batch, event: LoyaltyEvent) -> list[Entry] | Refusal:
-    found = _turn(batch, event)
+def _points_earned(batch: Batch, event: LoyaltyEvent) -> Decision:
+    found = _turn_to_use(batch, event)
     if isinstance(found, Refusal):
         return found
     card, at = found
-    data, program = event.data, card.program
-    points = data.points
-    if points is not None:
-        explained = {"rule": "given", "points": points}
-    elif data.purchase_amount is None:
-        return Refusal("missing_amount", "an earn needs `points` or a `purchase_amount`")
-    else:
-        points = rules.points_for_purchase(program, data.purchase_amount, data.purchase_currency)
-        if isinstance(points, Refusal):
-            return points
-        explained = {
-            "rule": "purchase",
-            "purchase_amount": data.purchase_amount,
-            "earn_points": program.earn_points,
-            "earn_per_amount": program.earn_per_amount,
-            "points": points,
-        }
+    earned = _earned(card, event)
+    if isinstance(earned, Refusal):
+        return earned
+    points, explained = earned
+    limited = rules.limited(card, points, event.time)
+    if isinstance(limited, Refusal):
+        return limited
+    if limited < points:
+        explained |= {"capped_from": points, "points": limited}
     booked = rules.credit(
-        card, "points_earned", points, happened_at=event.time, at=at, explanation=explained
+        card, "points_earned", limited, happened_at=event.time, at=at, explanation=explained
     )
-    return booked if isinstance(booked, Refusal) else _keep(batch, event, [booked])
+    return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
 
 
-def _points_redeemed(batch: _Batch, event: LoyaltyEvent) -> list[Entry] | Refusal:
-    found = _turn(batch, event)
+def _earned(card: Card, event: LoyaltyEvent) -> tuple[int, dict[str, Any]] | Refusal:
+    """Points before the limits of a day, and why so many."""
+    data, program = event.data, card.program
+    if data.points is not None:
+        return data.points, {"rule": "given", "points": data.points}
+    if data.purchase_amount is None:
+        return Refusal("missing_amount", "an earn needs `points` or a `purchase_amount`")
+    times = rules.multiplier_of(
+        program, event.time, store=data.store_id, categories=data.category_ids or ()
+    )
+    tier = rules.tier_of(card, event.time) if program.tiers else None
+    points = rules.points_for_purchase(
+        program,
+        data.purchase_amount,
+        data.purchase_currency,
+        basis_points=times,
+        tier_basis_points=tier.basis_points if tier else ONE,
+    )
+    if isinstance(points, Refusal):
+        return points
+    explained: dict[str, Any] = {
+        "rule": "purchase",
+        "purchase_amount": data.purchase_amount,
+        "earn_points": program.earn_points,
+        "earn_per_amount": program.earn_per_amount,
+        "points": points,
+    }
+    if times != ONE:
+        explained["basis_points"] = times
+    if tier:
+        explained |= {"tier": tier.key, "tier_basis_points": tier.basis_points}
+    return points, explained
+
+
+def _points_redeemed(batch: Batch, event: LoyaltyEvent) -> Decision:
+    found = _turn_to_use(batch, event)
     if isinstance(found, Refusal):
         return found
     card, at = found
-    points = event.data.points
+    data = event.data
+    reward = card.program.reward(data.reward_id) if data.reward_id is not None else None
+    points = data.points
+    if reward is not None:
+        if reward.points is None:
+            return Refusal("reward_not_for_points", f"reward {reward.id} is for stamps")
+        if points is not None and points != reward.points:
+            return Refusal(
+                "reward_cost_changed", f"reward {reward.id} costs {reward.points} points"
+            )
+        points = reward.points
     if points is None:
+        if card.program.rewards:
+            return Refusal("reward_unknown", f"the catalogue has no reward {data.reward_id}")
         return Refusal("missing_points", "a redemption needs `points`: what the reward costs")
-    explained = {"rule": "given", "points": points, "reward_id": event.data.reward_id}
+    explained = {
+        "rule": "reward" if reward else "given",
+        "points": points,
+        "reward_id": data.reward_id,
+    }
     booked = rules.redeem(card, points, happened_at=event.time, at=at, explanation=explained)
-    return booked if isinstance(booked, Refusal) else _keep(batch, event, [booked])
+    if isinstance(booked, Refusal):
+        return booked
+    if reward is not None:
+        booked.reward = (reward.id, points, reward.description)
+    return keep(batch, event, [booked])
 
 
-_HANDLERS: Final[Mapping[str, Callable[[_Batch, LoyaltyEvent], list[Entry] | Refusal]]] = {
+def _turn_to_use(batch: Batch, event: LoyaltyEvent) -> tuple[Card, datetime] | Refusal:
+    found = turn(batch, event)
+    if isinstance(found, Refusal):
+        return found
+    card = found[0]
+    return usable(card) or card.program.lacks("points") or found
+
+
+_HANDLERS: Final[Mapping[str, Callable[[Batch, LoyaltyEvent], Decision]]] = {
     "loyalty.card_created": _card_created,
+    "loyalty.card_deactivated": corrections.card_deactivated,
+    "loyalty.card_reactivated": corrections.card_reactivated,
+    "loyalty.points_adjusted": corrections.points_adjusted,
     "loyalty.points_earned": _points_earned,
     "loyalty.points_redeemed": _points_redeemed,
+    "loyalty.points_voided": corrections.points_voided,
+    "loyalty.purchase_refunded": corrections.purchase_refunded,
+    "loyalty.stamp_adjusted": stamps.stamp_adjusted,
+    "loyalty.stamp_earned": stamps.stamp_earned,
+    "loyalty.stamp_redeemed": stamps.stamp_redeemed,
+    "loyalty.stamp_voided": stamps.stamp_voided,
 }
 
 TYPES: Final = frozenset(_HANDLERS)
 """Event types that ``apply`` takes."""
-
-
-def _turn(batch: _Batch, event: LoyaltyEvent) -> tuple[Card, datetime] | Refusal:
-    """Find the event's card, book the expiry that is due on it, and see that it can be used."""
-    card = batch.cards.get((event.merchant_id, event.data.card))
-    if card is None:
-        return Refusal("card_unknown", f"there is no card {event.data.card}")
-    due = card.deadline
-    at, expired = turn_to(card, event.time, batch.now)
-    if expired is not None:
-        batch.entries.append((expired, None, _NO_PROVENANCE))
-    if card.deadline != due:
-        batch.changed[card.id] = card
-    return usable(card, event.data.customer_id) or (card, at)
-
-
-def _keep(batch: _Batch, event: LoyaltyEvent, entries: list[Entry]) -> list[Entry]:
-    about = _provenance(event, entries[0])
-    batch.entries.extend((entry, event.inbox_id, about) for entry in entries)
-    batch.changed[entries[0].card.id] = entries[0].card
-    return entries
-
-
-_NO_PROVENANCE: Final[tuple[Any, ...]] = (None,) * len(history.PROVENANCE_COLUMNS)
-
-
-def _provenance(event: LoyaltyEvent, entry: Entry) -> tuple[Any, ...]:
-    """Values of history.PROVENANCE_COLUMNS: what the event says about where and why."""
-    data = event.data
-    where = (
-        data.store_id,
-        data.staff_pin_id,
-        data.terminal_device_id,
-        data.ip_address,
-        data.user_agent,
-        data.notes,
-    )
-    if entry.type == "card_created":
-        return (*where, *_NO_PROVENANCE[len(where) :])
-    amount = data.purchase_amount
-    return (
-        *where,
-        None if data.category_ids is None else json.dumps(data.category_ids),
-        amount,
-        None if amount is None else data.purchase_currency or entry.card.program.currency,
-        data.order_reference,
-        data.reward_id,
-        -entry.points if data.reward_id is not None and entry.points < 0 else None,
-        data.reward_description,
-    )
-
-
-def _outcome(entries: list[Entry] | Refusal) -> Outcome:
-    if isinstance(entries, Refusal):
-        return entries
-    last = entries[-1]
-    return Done(
-        last.card.id,
-        last.card.number,
-        tuple(entry.id for entry in entries),
-        sum(entry.points for entry in entries),
-        last.balance_after,
-    )

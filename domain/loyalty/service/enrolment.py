@@ -11,7 +11,7 @@ from domain.loyalty.store import cards as store
 from domain.loyalty.store.cards import NewCard
 
 if TYPE_CHECKING:
-    from domain.loyalty.service.apply import LoyaltyEvent
+    from domain.loyalty.service.batch import LoyaltyEvent
 
 
 LOOKS_SPARE: Final = 8
@@ -103,6 +103,13 @@ def _add(
     for inbox_id, (card_id, number, new) in zip(free, named, strict=True):
         if card_id in added:
             opened[inbox_id] = Card(
-                card_id, new.merchant_id, new.program, number, new.customer_id, new.at, []
+                card_id,
+                new.merchant_id,
+                new.program,
+                number,
+                new.customer_id,
+                new.at,
+                [],
+                recent=[],
             )
     return {inbox_id: new for inbox_id, new in waiting.items() if inbox_id not in opened}

@@ -88,7 +88,8 @@ def expire_range(
             for row in booked
         ],
     )
-    return ExpiryResult(len(booked), sum(row.points for row in booked), rearmed, skipped)
+    cards = len({row.card_id for row in booked})
+    return ExpiryResult(cards, sum(row.points for row in booked), rearmed, skipped)
 
 
 def dry_run(tx: Tx, merchant_id: int, as_of: datetime) -> list[WouldExpire]:

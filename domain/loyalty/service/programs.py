@@ -1,24 +1,21 @@
-"""Use cases of loyalty programs: create one, with its first version."""
+"""Use cases of loyalty programs: create one, change its terms by a new version, pause and resume it."""
 
 import re
-from collections.abc import Collection
-from typing import Final
+from datetime import datetime
+from typing import Any, Final, Unpack
 from zoneinfo import ZoneInfo
 
 from domain.db import Tx
-from domain.errors import AlreadyExists, Invalid
-from domain.loyalty.rules import QUALIFYING_TYPES, Program
+from domain.errors import AlreadyExists, Invalid, NotFound
+from domain.loyalty.rules import Program
+from domain.loyalty.rules.terms import Terms, checked
 from domain.loyalty.store import programs as store
-from domain.money import MAX_AMOUNT, is_currency
 
 KEY_MAX: Final = 100
 NAME_MAX: Final = 255
-MAX_EARN_POINTS: Final = 1_000_000
-"""Most points for one `earn_per_amount`."""
-MAX_DAYS: Final = 3_660
-"""Longest pending, backdating or inactivity period: ten years."""
 MAX_PROGRAMS: Final = 100
 """Most programs of a merchant: every batch reads them all."""
+STATUSES: Final = ("active", "paused", "ended")
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -31,62 +28,68 @@ def create_program(
     name: str,
     currency: str,
     zone: str = "UTC",
-    earn_points: int = 1,
-    earn_per_amount: int = 100,
-    minimum_purchase: int = 0,
-    welcome_bonus: int = 0,
-    min_redemption: int = 1,
-    pending_days: int = 0,
-    backdating_days: int = 30,
-    inactivity_days: int | None = None,
-    qualifying_types: Collection[str] = ("points_earned", "points_redeemed"),
+    **terms: Unpack[Terms],
 ) -> Program:
     """Create an active program with its first version.
 
     A purchase earns ``earn_points`` for each ``earn_per_amount`` minor units of ``currency``, in
-    proportion and rounded down. ``inactivity_days`` None: points never expire. ``zone`` is an IANA name.
-    Raises Invalid (naming the field) and AlreadyExists.
+    proportion and rounded down. ``inactivity_days`` None: points never expire for lack of activity.
+    ``zone`` is an IANA name. Raises Invalid (naming the field) and AlreadyExists.
     """
-    _check_names(key, name, zone, currency)
-    _check_range("earn_points", earn_points, 0, MAX_EARN_POINTS)
-    _check_range("earn_per_amount", earn_per_amount, 1, MAX_AMOUNT)
-    _check_range("minimum_purchase", minimum_purchase, 0, MAX_AMOUNT)
-    _check_range("welcome_bonus", welcome_bonus, 0, MAX_EARN_POINTS)
-    _check_range("min_redemption", min_redemption, 1, MAX_AMOUNT)
-    _check_range("pending_days", pending_days, 0, MAX_DAYS)
-    _check_range("backdating_days", backdating_days, 0, MAX_DAYS)
-    if inactivity_days is not None:
-        _check_range("inactivity_days", inactivity_days, 1, MAX_DAYS)
-    unknown = sorted(set(qualifying_types) - set(QUALIFYING_TYPES))
-    if unknown:
-        raise Invalid(
-            "qualifying_types",
-            f"{', '.join(unknown)} cannot count as activity; choose among {', '.join(QUALIFYING_TYPES)}",
-        )
-    if inactivity_days is not None and not qualifying_types:
-        raise Invalid("qualifying_types", "with an inactivity policy, name at least one")
-    existing = store.of_merchants(tx, [merchant_id])
-    if len(existing) >= MAX_PROGRAMS:
+    _check_names(key, name, zone)
+    whole = checked({**terms, "currency": currency})
+    if len(store.of_merchants(tx, [merchant_id])) >= MAX_PROGRAMS:
         raise Invalid("key", f"a merchant has at most {MAX_PROGRAMS} loyalty programs")
-    terms = {
-        "earn_points": earn_points,
-        "earn_per_amount": earn_per_amount,
-        "currency": currency,
-        "minimum_purchase": minimum_purchase,
-        "welcome_bonus": welcome_bonus,
-        "min_redemption": min_redemption,
-        "pending_days": pending_days,
-        "backdating_days": backdating_days,
-        "inactivity_days": inactivity_days,
-        "qualifying_types": sorted(set(qualifying_types)),
-    }
-    program_id = store.insert(tx, merchant_id, key, name, zone, terms)
+    program_id = store.insert(tx, merchant_id, key, name, zone, whole)
     if program_id is None:
         raise AlreadyExists("loyalty program", key, "Give another key.")
-    return next(p for p in store.of_merchants(tx, [merchant_id]) if p.id == program_id)
+    return _get(tx, merchant_id, key)
 
 
-def _check_names(key: str, name: str, zone: str, currency: str) -> None:
+def change_program(
+    tx: Tx, merchant_id: int, key: str, now: datetime, **terms: Unpack[Terms]
+) -> Program:
+    """Make a new version of a program: ``terms`` change, the others stay. Returns it.
+
+    Nothing expires because of it. Lots keep the deadline that they were credited with, and a card keeps its
+    deadline for inactivity until its next activity; a first inactivity policy gives every card that holds points one full
+    period from ``now`` (UTC), and the end of one releases them all. Raises NotFound and Invalid.
+    """
+    before = store.lock(tx, merchant_id, key)
+    if before is None:
+        raise NotFound("loyalty program", key)
+    program_id, version, old = before
+    whole = checked({**old, **terms})
+    store.add_version(tx, program_id, version + 1, whole)
+    program = _get(tx, merchant_id, key)
+    if old["inactivity_days"] is None and program.inactivity_days is not None:
+        store.start_periods(tx, program, now)
+    elif program.inactivity_days is None and old["inactivity_days"] is not None:
+        store.stop_periods(tx, program)
+    return program
+
+
+def set_status(tx: Tx, merchant_id: int, key: str, status: str) -> None:
+    """Pause, resume or end a program: only an active one earns and redeems. Raises NotFound and Invalid."""
+    if status not in STATUSES:
+        raise Invalid("status", f"choose among {', '.join(STATUSES)}")
+    if not store.set_status(tx, merchant_id, key, status):
+        raise NotFound("loyalty program", key)
+
+
+def terms_of(tx: Tx, merchant_id: int, key: str) -> dict[str, Any]:
+    """The terms of a program's current version, as they were configured. Raises NotFound."""
+    found = store.lock(tx, merchant_id, key)
+    if found is None:
+        raise NotFound("loyalty program", key)
+    return found[2]
+
+
+def _get(tx: Tx, merchant_id: int, key: str) -> Program:
+    return next(p for p in store.of_merchants(tx, [merchant_id]) if p.key == key)
+
+
+def _check_names(key: str, name: str, zone: str) -> None:
     if len(key) > KEY_MAX or _KEY.fullmatch(key) is None:
         raise Invalid(
             "key", f"use 1 to {KEY_MAX} of a-z, 0-9, '_' and '-', starting with a letter or digit"
@@ -97,10 +100,3 @@ def _check_names(key: str, name: str, zone: str, currency: str) -> None:
         ZoneInfo(zone)
     except (KeyError, OSError, ValueError) as error:  # unknown, a folder, or no name at all
         raise Invalid("zone", f"{zone!r} is not an IANA time zone such as Europe/Berlin") from error
-    if not is_currency(currency):
-        raise Invalid("currency", f"{currency!r} is not a lower-case ISO 4217 code such as eur")
-
-
-def _check_range(field: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise Invalid(field, f"give a whole number from {least} to {most}")

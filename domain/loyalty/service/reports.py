@@ -69,6 +69,10 @@ def check_invariants(tx: Tx) -> list[str]:
             for r in store.drifted_debits(tx, VIOLATIONS_SHOWN)
         ),
         *(
+            f"debt {r.transaction_id} has {r.remaining} of {r.points} points left, {r.repaid} were repaid"
+            for r in store.drifted_debts(tx, VIOLATIONS_SHOWN)
+        ),
+        *(
             f"card {r.id} ({r.number}) expires at {r.inactivity_deadline}, its timer says {r.expire_check_on}"
             for r in store.late_timers(tx, VIOLATIONS_SHOWN)
         ),

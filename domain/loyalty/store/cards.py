@@ -9,6 +9,7 @@ from sqlalchemy import TextClause, text
 
 from domain.db import Tx, next_ids
 from domain.loyalty.rules import Card, Lot, Program
+from domain.loyalty.rules.cards import Recent
 
 _FIND = text(
     """
@@ -41,7 +42,7 @@ _LOCK = text(
     """
     SELECT id, merchant_id, program_id, number, customer_id, status = 'active' AS active,
            points_balance, stamps_balance, last_seq, last_activity_at, inactivity_deadline,
-           expired_through, expire_check_on
+           expired_through, expire_check_on, points_debt, awaits
     FROM cards
     WHERE id = ANY (ARRAY(
         SELECT c.id FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
@@ -71,6 +72,21 @@ _OPEN_LOTS = text(
     SELECT card_id, id, points, remaining, held, occurred_at, available_at, expires_at
     FROM point_lots WHERE card_id = ANY(:cards) AND remaining > 0
     ORDER BY card_id, expires_at, occurred_at, id
+    """
+)
+
+_RECENT = text(
+    """
+    SELECT t.card_id, t.id, t.transaction_at,
+           (t.points_delta - coalesce(v.undone * sign(t.points_delta), 0))::bigint AS points,
+           (t.stamps_delta - coalesce(v.undone * sign(t.stamps_delta), 0))::bigint AS stamps
+    FROM loyalty_transactions t
+    LEFT JOIN LATERAL (
+        SELECT sum(abs(points_delta) + coalesce(points_not_taken, 0) + abs(stamps_delta)) AS undone
+        FROM loyalty_transactions WHERE related_transaction_id = t.id
+    ) v ON true
+    WHERE t.card_id = ANY(:cards) AND t.type IN ('points_earned', 'stamp_earned')
+      AND t.transaction_at BETWEEN :since AND :until
     """
 )
 
@@ -146,6 +162,8 @@ def lock(
             deadline,
             expired_through,
             check_on,
+            debt,
+            awaits=frozenset(awaits or ()),
         )
         for (
             card_id,
@@ -161,29 +179,37 @@ def lock(
             deadline,
             expired_through,
             check_on,
+            debt,
+            awaits,
         ) in rows
     }
 
 
-def load_lots(tx: Tx, asked: Sequence[tuple[Card, int | None]], oldest: datetime) -> None:
+def load_lots(
+    tx: Tx, asked: Sequence[tuple[Card, int | None]], oldest: datetime, now: datetime
+) -> None:
     """Give cards their open lots in order of consumption. The cards are locked, so the lots stay as read.
 
     With each card, the points that are asked of it in all, or None for all its lots. Of a card whose
     first lots surely hold what is asked, only those are loaded: no redemption of the batch reaches
-    further. ``oldest`` is the earliest time that an event of the batch can count at.
+    further. ``oldest`` and ``now`` are the earliest and latest time that an event of the batch can count at.
     """
     some = {card.id: card for card, points in asked if points is not None}
     _read_lots(tx, _FIRST_LOTS, some, first=FIRST_LOTS)
     everything = {
         card.id: card
         for card, points in asked
-        if points is None or not _suffice(card.lots or [], points, oldest)
+        if points is None or not _suffice(card.lots or [], points, oldest, now)
     }
     _read_lots(tx, _OPEN_LOTS, everything)
 
 
-def _suffice(first: Sequence[Lot], points: int, oldest: datetime) -> bool:
-    sure = sum(lot.free for lot in first if lot.available_at <= oldest and lot.expires_at is None)
+def _suffice(first: Sequence[Lot], points: int, oldest: datetime, now: datetime) -> bool:
+    sure = sum(
+        lot.free
+        for lot in first
+        if lot.available_at <= oldest and (lot.expires_at is None or now < lot.expires_at)
+    )
     return len(first) < FIRST_LOTS or sure >= points
 
 
@@ -198,3 +224,13 @@ def _read_lots(tx: Tx, statement: TextClause, cards: Mapping[int, Card], **limit
         by_id[card_id].append(
             Lot(points, remaining, occurred_at, available_at, expires_at, held, lot_id)
         )
+
+
+def load_recent(tx: Tx, cards: Mapping[int, Card], since: datetime, until: datetime) -> None:
+    """Give locked cards (by id) their earns and stamps of a time, less what was voided of them."""
+    recent: dict[int, list[Recent]] = {}
+    for card_id, card in cards.items():
+        card.recent = recent[card_id] = []
+    rows = tx.execute(_RECENT, {"cards": list(cards), "since": since, "until": until})
+    for card_id, row_id, at, points, stamps in rows:
+        recent[card_id].append(Recent(at, points, stamps, row_id))

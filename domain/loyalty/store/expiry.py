@@ -36,50 +36,65 @@ _LOCK_DUE = text(
 _EXPIRE = text(
     """
     WITH due AS MATERIALIZED (
-        SELECT c.id, c.merchant_id, c.program_id, p.key, p.version, c.last_seq + 1 AS seq,
-               c.points_balance, c.stamps_balance, c.last_activity_at, c.inactivity_deadline AS deadline
+        SELECT c.id, c.merchant_id, c.program_id, p.key, p.version, c.last_seq,
+               c.points_balance, c.stamps_balance, c.last_activity_at,
+               CASE WHEN c.inactivity_deadline <= :fire_at THEN c.inactivity_deadline END AS period_ends
         FROM cards c JOIN loyalty_programs p ON p.id = c.program_id
-        WHERE c.id = ANY(CAST(:ids AS bigint[])) AND c.inactivity_deadline <= :fire_at
+        WHERE c.id = ANY(CAST(:ids AS bigint[]))
     ), open AS MATERIALIZED (
-        SELECT l.id, l.card_id, l.remaining - l.held AS points
-        FROM point_lots l
+        SELECT l.id, l.card_id, l.remaining - l.held AS points, least(l.expires_at, d.period_ends) AS deadline
+        FROM point_lots l JOIN due d ON d.id = l.card_id
         WHERE l.card_id = ANY(CAST(:ids AS bigint[])) AND l.remaining > 0 AND l.remaining > l.held
-          AND l.card_id IN (SELECT id FROM due WHERE points_balance > 0)
+          AND (l.expires_at <= :fire_at OR (d.period_ends IS NOT NULL AND d.points_balance > 0))
     ), sums AS MATERIALIZED (
-        SELECT card_id, sum(points)::bigint AS points FROM open GROUP BY card_id
+        SELECT card_id, deadline, sum(points)::bigint AS points,
+               row_number() OVER earlier AS place, (sum(sum(points)) OVER earlier)::bigint AS gone
+        FROM open GROUP BY card_id, deadline WINDOW earlier AS (PARTITION BY card_id ORDER BY deadline)
     ), booked AS (
         INSERT INTO loyalty_transactions
                (merchant_id, card_id, program_id, program_version, seq, type, points_delta,
                 points_balance_after, stamps_balance_after, explanation, transaction_at)
-        SELECT d.merchant_id, d.id, d.program_id, d.version, d.seq, 'points_expired', -s.points,
-               d.points_balance - s.points, d.stamps_balance,
-               jsonb_build_object('policy', 'inactivity', 'last_activity_at',
-                   to_char(d.last_activity_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
-               d.deadline
-        FROM due d JOIN sums s ON s.card_id = d.id ORDER BY d.id
+        SELECT d.merchant_id, d.id, d.program_id, d.version, d.last_seq + s.place, 'points_expired', -s.points,
+               d.points_balance - s.gone, d.stamps_balance,
+               CASE WHEN s.deadline = d.period_ends
+                   THEN jsonb_build_object('policy', 'inactivity', 'last_activity_at',
+                       to_char(d.last_activity_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+                   ELSE '{"policy": "lot"}'
+               END,
+               s.deadline
+        FROM due d JOIN sums s ON s.card_id = d.id ORDER BY d.id, s.place
         RETURNING id, merchant_id, card_id, points_delta, transaction_at
     ), emptied AS (
         UPDATE point_lots l SET remaining = l.remaining - o.points FROM open o
         WHERE l.id = o.id AND l.card_id = ANY(CAST(:ids AS bigint[])) AND l.remaining > 0
     ), allocated AS (
         INSERT INTO lot_allocations (merchant_id, debit_transaction_id, lot_id, points)
-        SELECT b.merchant_id, b.id, o.id, o.points FROM booked b JOIN open o USING (card_id)
+        SELECT b.merchant_id, b.id, o.id, o.points
+        FROM booked b JOIN open o ON o.card_id = b.card_id AND o.deadline = b.transaction_at
     ), lapsed AS (
         UPDATE cards c
-        SET points_balance = c.points_balance - coalesce(s.points, 0),
-            last_seq = c.last_seq + CASE WHEN s.points IS NULL THEN 0 ELSE 1 END,
-            expired_through = c.inactivity_deadline, inactivity_deadline = NULL, expire_check_on = NULL
-        FROM due d LEFT JOIN sums s ON s.card_id = d.id
+        SET points_balance = c.points_balance - coalesce(s.gone, 0),
+            last_seq = c.last_seq + coalesce(s.rows, 0),
+            expired_through = coalesce(d.period_ends, c.expired_through),
+            inactivity_deadline = CASE WHEN d.period_ends IS NULL THEN c.inactivity_deadline END,
+            -- What is left is timed by the statement that follows.
+            expire_check_on = CASE WHEN d.period_ends IS NULL THEN c.expire_check_on END
+        FROM due d LEFT JOIN (
+            SELECT card_id, sum(points)::bigint AS gone, count(*) AS rows FROM sums GROUP BY card_id
+        ) s ON s.card_id = d.id
         WHERE c.id = d.id AND c.id = ANY(CAST(:ids AS bigint[]))
+          AND (d.period_ends IS NOT NULL OR s.card_id IS NOT NULL)
     )
-    SELECT b.id, -b.points_delta AS points, b.transaction_at, d.key
+    SELECT b.id, b.card_id, -b.points_delta AS points, b.transaction_at, d.key
     FROM booked b JOIN due d ON d.id = b.card_id
     """
 )
 
 _REARM = text(
     """
-    UPDATE cards SET expire_check_on = CASE WHEN points_balance > 0 THEN inactivity_deadline END
+    UPDATE cards c SET expire_check_on = CASE WHEN points_balance > 0 THEN least(inactivity_deadline, (
+        SELECT min(l.expires_at) FROM point_lots l WHERE l.card_id = c.id AND l.remaining > 0
+    )) END
     WHERE id = ANY(CAST(:ids AS bigint[])) AND expire_check_on <= :fire_at
     """
 )
@@ -98,7 +113,7 @@ _DRY_RUN = text(
     JOIN loyalty_programs p ON p.id = c.program_id
     JOIN point_lots l ON l.card_id = c.id AND l.remaining > 0 AND l.remaining > l.held
     WHERE c.merchant_id = :merchant_id AND c.expire_check_on <= :as_of
-      AND c.inactivity_deadline <= :as_of AND c.points_balance > 0
+      AND (l.expires_at <= :as_of OR (c.inactivity_deadline <= :as_of AND c.points_balance > 0))
     GROUP BY p.key ORDER BY p.key
     """
 )
@@ -132,7 +147,7 @@ def lock_due(tx: Tx, merchant_id: int, first_id: int, last_id: int, fire_at: dat
 
 
 def expire(tx: Tx, card_ids: list[int], fire_at: datetime) -> list[Any]:
-    """Expire those of the locked cards whose deadline has passed: id, points, transaction_at, key of each row."""
+    """Expire what has passed its deadline on locked cards: id, card_id, points, transaction_at, key of each row."""
     return list(tx.execute(_EXPIRE, {"ids": card_ids, "fire_at": fire_at}))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from domain.db import Tx, copy_rows, next_ids
 from domain.loyalty.rules import Card, Entry, Lot
+from domain.loyalty.store import corrections as store
 
 TRANSACTION_COLUMNS: Final = (
     "id",
@@ -41,6 +42,9 @@ PROVENANCE_COLUMNS: Final = (
     "reward_description",
 )
 """What an event may say about a change; see ``domain.loyalty.service.provenance``."""
+
+CORRECTION_COLUMNS: Final = ("stamps_delta", "related_transaction_id", "reason", "points_not_taken")
+"""Written only where a batch has one of them."""
 
 _LOT_COLUMNS: Final = (
     "id",
@@ -76,6 +80,23 @@ _UPDATE_CARDS = text(
     """
 )
 
+# All that an event can change, in one statement: the balances are checked against the history at its end.
+_RESHAPE_CARDS = text(
+    """
+    UPDATE cards AS c SET points_balance = d.balance, last_seq = d.seq, last_activity_at = d.last_activity_at,
+           inactivity_deadline = d.deadline, expired_through = d.expired_through, expire_check_on = d.check_on,
+           points_debt = d.debt, stamps_balance = d.stamps,
+           status = CASE WHEN d.active THEN 'active' ELSE 'inactive' END,
+           awaits = ARRAY(SELECT jsonb_array_elements_text(CAST(d.awaits AS jsonb)))
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:seqs AS bigint[]),
+                CAST(:activities AS timestamptz[]), CAST(:deadlines AS timestamptz[]),
+                CAST(:expired AS timestamptz[]), CAST(:checks AS timestamptz[]), CAST(:debts AS bigint[]),
+                CAST(:stamps AS bigint[]), CAST(:actives AS boolean[]), CAST(:awaits AS text[]))
+         AS d (id, balance, seq, last_activity_at, deadline, expired_through, check_on, debt, stamps, active, awaits)
+    WHERE c.id = d.id
+    """
+)
+
 
 def write(
     tx: Tx,
@@ -95,7 +116,15 @@ def write(
     for entry, lot_id in zip(credits, next_ids(tx, "point_lots", len(credits)), strict=True):
         assert entry.lot is not None
         entry.lot.id = lot_id
-    if entries:
+    corrects = any(e.stamps or e.original or e.reason or e.not_taken for e, _, _ in entries)
+    if corrects:
+        copy_rows(
+            tx,
+            "loyalty_transactions",
+            (*TRANSACTION_COLUMNS, *PROVENANCE_COLUMNS, *CORRECTION_COLUMNS),
+            ((*_transaction(*row), *_correction(row[0])) for row in entries),
+        )
+    elif entries:
         copy_rows(
             tx,
             "loyalty_transactions",
@@ -104,8 +133,17 @@ def write(
         )
     if credits:
         copy_rows(tx, "point_lots", _LOT_COLUMNS, _lots(credits))
-    _write_debits(tx, [entry for entry, _, _ in entries if entry.allocations], credits)
+    moving = [e for e, _, _ in entries if e.allocations or e.restored or e.repaid or e.debt]
+    _write_moves(tx, moving, credits)
+    corrections = [entry for entry in moving if entry.restored or entry.repaid or entry.debt]
+    if corrections:
+        store.write(tx, corrections)
     _update_cards(tx, cards)
+
+
+def _correction(entry: Entry) -> tuple[Any, ...]:
+    related = entry.original.id if entry.original else None
+    return (entry.stamps, related, entry.reason, entry.not_taken or None)
 
 
 def _transaction(
@@ -157,8 +195,9 @@ def _lots(credits: Sequence[Entry]) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def _write_debits(tx: Tx, debits: Sequence[Entry], credits: Sequence[Entry]) -> None:
-    if not debits:
+def _write_moves(tx: Tx, moving: Sequence[Entry], credits: Sequence[Entry]) -> None:
+    """Write what each lot gave, and what is left of the lots that gave or got."""
+    if not moving:
         return
     copy_rows(
         tx,
@@ -166,13 +205,20 @@ def _write_debits(tx: Tx, debits: Sequence[Entry], credits: Sequence[Entry]) -> 
         ("merchant_id", "debit_transaction_id", "lot_id", "points"),
         (
             (entry.card.merchant_id, entry.id, lot.id, points)
-            for entry in debits
+            for entry in moving
             for lot, points in entry.allocations
         ),
     )
     new = {id(entry.lot) for entry in credits}
     touched: Mapping[int, Lot] = {
-        lot.id: lot for entry in debits for lot, _ in entry.allocations if id(lot) not in new
+        lot.id: lot
+        for entry in moving
+        for lot in (
+            *(lot for lot, _ in entry.allocations),
+            *(lot for lot, _ in entry.restored),
+            *(lot for _, lot, _ in entry.repaid),
+        )
+        if id(lot) not in new
     }
     if touched:
         tx.execute(
@@ -187,8 +233,9 @@ def _write_debits(tx: Tx, debits: Sequence[Entry], credits: Sequence[Entry]) -> 
 def _update_cards(tx: Tx, cards: Sequence[Card]) -> None:
     if not cards:
         return
+    reshaped = any(card.reshaped for card in cards)
     updated = tx.execute(
-        _UPDATE_CARDS,
+        _RESHAPE_CARDS if reshaped else _UPDATE_CARDS,
         {
             "ids": _array(card.id for card in cards),
             "balances": _array(card.balance for card in cards),
@@ -197,9 +244,19 @@ def _update_cards(tx: Tx, cards: Sequence[Card]) -> None:
             "deadlines": _array(card.deadline for card in cards),
             "expired": _array(card.expired_through for card in cards),
             "checks": _array(card.check_on for card in cards),
+            **(_shape(cards) if reshaped else {}),
         },
     ).rowcount
     assert updated == len(cards), "every locked card is still there"
+
+
+def _shape(cards: Sequence[Card]) -> dict[str, list[Any]]:
+    return {
+        "debts": [card.debt for card in cards],
+        "stamps": [card.stamps for card in cards],
+        "actives": [card.active for card in cards],
+        "awaits": [json.dumps(sorted(card.awaits)) for card in cards],
+    }
 
 
 def _array(values: Iterable[int | datetime | None]) -> str:

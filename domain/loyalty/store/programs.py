@@ -1,23 +1,52 @@
 """SQL of programs and their versions."""
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import text
 
 from domain.db import Tx
 from domain.loyalty.rules import Program
+from domain.loyalty.rules.earning import parse_multipliers, parse_tiers
+from domain.loyalty.rules.policies import parse_policies
+from domain.loyalty.rules.terms import DEFAULTS, parse_rewards
+from domain.loyalty.rules.times import inactivity_deadline
+
+TERMS: Final = ("currency", *DEFAULTS)
+"""Columns of a version, as ``domain.loyalty.rules.terms`` names them."""
+_PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "multipliers": parse_multipliers,
+    "tiers": parse_tiers,
+    "rewards": parse_rewards,
+    "expiration": parse_policies,
+}
+
+# JSON as text: parsed once for each distinct one, not for each batch.
+_COLUMNS = ", ".join(
+    f"CAST(v.{name} AS text) AS {name}" if name in _PARSERS else f"v.{name}" for name in TERMS
+)
 
 _LOAD = text(
-    """
-    SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, v.currency, v.earn_points,
-           v.earn_per_amount, v.minimum_purchase, v.welcome_bonus, v.min_redemption, v.pending_days,
-           v.backdating_days, v.inactivity_days, v.qualifying_types
+    f"""
+    SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, {_COLUMNS}
     FROM loyalty_programs p
     JOIN loyalty_program_versions v ON v.program_id = p.id AND v.version = p.version
     WHERE p.merchant_id = ANY(:merchants)
     ORDER BY p.id
-    """
+    """  # noqa: S608
+)
+
+_LOCK = text(
+    f"""
+    SELECT p.id, p.version, {_COLUMNS}
+    FROM loyalty_programs p
+    JOIN loyalty_program_versions v ON v.program_id = p.id AND v.version = p.version
+    WHERE p.merchant_id = :merchant_id AND p.key = :key
+    FOR NO KEY UPDATE OF p
+    """  # noqa: S608
 )
 
 _INSERT = text(
@@ -28,13 +57,17 @@ _INSERT = text(
     """
 )
 
+_VALUES = ", ".join(f"CAST(:{n} AS jsonb)" if n in _PARSERS else f":{n}" for n in TERMS)
 _INSERT_VERSION = text(
+    f"INSERT INTO loyalty_program_versions (program_id, version, {', '.join(TERMS)})"  # noqa: S608
+    f" VALUES (:program_id, :version, {_VALUES})"
+)
+
+_START_PERIODS = text(
     """
-    INSERT INTO loyalty_program_versions (program_id, version, earn_points, earn_per_amount, currency,
-        minimum_purchase, welcome_bonus, min_redemption, pending_days, backdating_days, inactivity_days,
-        qualifying_types)
-    VALUES (:program_id, 1, :earn_points, :earn_per_amount, :currency, :minimum_purchase, :welcome_bonus,
-        :min_redemption, :pending_days, :backdating_days, :inactivity_days, :qualifying_types)
+    UPDATE cards SET last_activity_at = greatest(last_activity_at, :now), inactivity_deadline = :deadline,
+           expire_check_on = least(expire_check_on, :deadline)
+    WHERE program_id = :program_id AND points_balance > 0 AND inactivity_deadline IS NULL
     """
 )
 
@@ -43,16 +76,81 @@ def of_merchants(tx: Tx, merchant_ids: Iterable[int]) -> list[Program]:
     """All programs of ``merchant_ids`` under their current versions, in id order."""
     rows = tx.execute(_LOAD, {"merchants": sorted(set(merchant_ids))})
     return [
-        Program(**{**row, "qualifying_types": frozenset(row["qualifying_types"])})
+        Program(
+            **{
+                **row,
+                "qualifying_types": frozenset(row["qualifying_types"]),
+                **{name: _parsed(name, row[name]) for name in _PARSERS},
+            }
+        )
         for row in rows.mappings()
     ]
 
 
-def insert(tx: Tx, merchant_id: int, key: str, name: str, zone: str, terms: Any) -> int | None:
+@lru_cache(maxsize=1024)
+def _parsed(name: str, configured: str) -> Any:
+    return _PARSERS[name](json.loads(configured))
+
+
+def insert(
+    tx: Tx, merchant_id: int, key: str, name: str, zone: str, terms: Mapping[str, Any]
+) -> int | None:
     """Add a program with its first version; None if the merchant has one of this key already."""
     program_id: int | None = tx.execute(
         _INSERT, {"merchant_id": merchant_id, "key": key, "name": name, "zone": zone}
     ).scalar()
     if program_id is not None:
-        tx.execute(_INSERT_VERSION, {"program_id": program_id, **terms})
+        _insert_version(tx, program_id, 1, terms)
     return program_id
+
+
+def lock(tx: Tx, merchant_id: int, key: str) -> tuple[int, int, dict[str, Any]] | None:
+    """Lock a program against other changes: its id, version and terms as configured."""
+    row = tx.execute(_LOCK, {"merchant_id": merchant_id, "key": key}).mappings().one_or_none()
+    if row is None:
+        return None
+    terms = {n: json.loads(row[n]) if n in _PARSERS else row[n] for n in TERMS}
+    return row["id"], row["version"], terms
+
+
+def add_version(tx: Tx, program_id: int, version: int, terms: Mapping[str, Any]) -> None:
+    """Add a version of a locked program, and make it the current one."""
+    _insert_version(tx, program_id, version, terms)
+    tx.execute(
+        text("UPDATE loyalty_programs SET version = :version WHERE id = :id"),
+        {"version": version, "id": program_id},
+    )
+
+
+def _insert_version(tx: Tx, program_id: int, version: int, terms: Mapping[str, Any]) -> None:
+    kept = {n: json.dumps(terms[n]) if n in _PARSERS else terms[n] for n in TERMS}
+    tx.execute(_INSERT_VERSION, {"program_id": program_id, "version": version, **kept})
+
+
+def set_status(tx: Tx, merchant_id: int, key: str, status: str) -> bool:
+    """Set a program's status; False if there is none of this key."""
+    done = tx.execute(
+        text(
+            "UPDATE loyalty_programs SET status = :status WHERE merchant_id = :merchant_id AND key = :key"
+        ),
+        {"status": status, "merchant_id": merchant_id, "key": key},
+    )
+    return done.rowcount == 1
+
+
+def start_periods(tx: Tx, program: Program, now: datetime) -> None:
+    """Give every card that holds points and has no deadline one full period from ``now``."""
+    assert program.inactivity_days is not None
+    deadline = inactivity_deadline(now, program.inactivity_days, program.tz)
+    tx.execute(_START_PERIODS, {"program_id": program.id, "now": now, "deadline": deadline})
+
+
+def stop_periods(tx: Tx, program: Program) -> None:
+    """Release every card from its deadline; the sweep finds nothing where its timer was."""
+    tx.execute(
+        text(
+            "UPDATE cards SET inactivity_deadline = NULL"
+            " WHERE program_id = :program_id AND inactivity_deadline IS NOT NULL"
+        ),
+        {"program_id": program.id},
+    )

@@ -30,29 +30,53 @@ _DRIFTED_CARDS = text(
 
 _DRIFTED_LOTS = text(
     """
-    SELECT l.id, l.points, l.remaining, coalesce(sum(a.points), 0)::bigint AS allocated
-    FROM point_lots l LEFT JOIN lot_allocations a ON a.lot_id = l.id
-    GROUP BY l.id HAVING l.points - l.remaining <> coalesce(sum(a.points), 0)
+    WITH moved AS (
+        SELECT lot_id, points FROM lot_allocations
+        UNION ALL SELECT lot_id, points FROM debt_repayments
+        UNION ALL SELECT lot_id, -points FROM lot_restorations
+    )
+    SELECT l.id, l.points, l.remaining, coalesce(sum(m.points), 0)::bigint AS allocated
+    FROM point_lots l LEFT JOIN moved m ON m.lot_id = l.id
+    GROUP BY l.id HAVING l.points - l.remaining <> coalesce(sum(m.points), 0)
     ORDER BY l.id LIMIT :limit
     """
 )
 
+# A debit is what lots gave and what is owed for it; a credit what it brought and what lots got back.
 _DRIFTED_DEBITS = text(
     """
-    SELECT t.id, t.type, t.points_delta, coalesce(sum(a.points), 0)::bigint AS allocated
-    FROM loyalty_transactions t LEFT JOIN lot_allocations a ON a.debit_transaction_id = t.id
-    WHERE t.type IN ('points_redeemed', 'points_expired')
-    GROUP BY t.id HAVING -t.points_delta <> coalesce(sum(a.points), 0)
+    WITH moved AS (
+        SELECT debit_transaction_id AS id, -points AS points FROM lot_allocations
+        UNION ALL SELECT transaction_id, -points FROM point_debts
+        UNION ALL SELECT transaction_id, points FROM point_lots
+        UNION ALL SELECT credit_transaction_id, points FROM lot_restorations
+    )
+    SELECT t.id, t.type, t.points_delta, coalesce(sum(m.points), 0)::bigint AS allocated
+    FROM loyalty_transactions t LEFT JOIN moved m USING (id)
+    GROUP BY t.id HAVING t.points_delta <> coalesce(sum(m.points), 0)
     ORDER BY t.id LIMIT :limit
+    """
+)
+
+_DRIFTED_DEBTS = text(
+    """
+    SELECT d.transaction_id, d.points, d.remaining, coalesce(sum(r.points), 0)::bigint AS repaid
+    FROM point_debts d LEFT JOIN debt_repayments r ON r.debit_transaction_id = d.transaction_id
+    GROUP BY d.transaction_id HAVING d.points - d.remaining <> coalesce(sum(r.points), 0)
+    ORDER BY d.transaction_id LIMIT :limit
     """
 )
 
 _LATE_TIMERS = text(
     """
-    SELECT id, number, inactivity_deadline, expire_check_on FROM cards
-    WHERE points_balance > 0 AND inactivity_deadline IS NOT NULL
-      AND (expire_check_on IS NULL OR expire_check_on > inactivity_deadline)
-    ORDER BY id LIMIT :limit
+    SELECT c.id, c.number, least(c.inactivity_deadline, l.expires_at) AS inactivity_deadline, c.expire_check_on
+    FROM cards c
+    LEFT JOIN (
+        SELECT card_id, min(expires_at) AS expires_at FROM point_lots WHERE remaining > 0 GROUP BY card_id
+    ) l ON l.card_id = c.id
+    WHERE c.points_balance > 0 AND least(c.inactivity_deadline, l.expires_at) IS NOT NULL
+      AND (c.expire_check_on IS NULL OR c.expire_check_on > least(c.inactivity_deadline, l.expires_at))
+    ORDER BY c.id LIMIT :limit
     """
 )
 
@@ -78,8 +102,13 @@ def drifted_lots(tx: Tx, limit: int) -> list[Any]:
 
 
 def drifted_debits(tx: Tx, limit: int) -> list[Any]:
-    """Redemptions and expiries whose allocations do not add up to them."""
+    """Rows that lots, debts and restorations do not add up to."""
     return list(tx.execute(_DRIFTED_DEBITS, {"limit": limit}))
+
+
+def drifted_debts(tx: Tx, limit: int) -> list[Any]:
+    """Debts that do not lack exactly what was repaid."""
+    return list(tx.execute(_DRIFTED_DEBTS, {"limit": limit}))
 
 
 def late_timers(tx: Tx, limit: int) -> list[Any]:

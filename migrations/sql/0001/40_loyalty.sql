@@ -2,6 +2,9 @@
 SELECT make_append_only('loyalty_program_versions');
 SELECT make_append_only('loyalty_transactions');
 SELECT make_append_only('lot_allocations');
+SELECT make_append_only('debt_repayments');
+SELECT make_append_only('lot_restorations');
+SELECT make_append_only('loyalty_refunds');
 
 -- A card's history is a chain: each row follows the one before it in sequence and in balances. Checked
 -- once a statement over all its rows, so that COPY of hundreds pays one call, together with the merchant
@@ -180,3 +183,150 @@ CREATE TRIGGER no_delete BEFORE DELETE ON point_lots FOR EACH ROW EXECUTE FUNCTI
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON point_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER no_delete BEFORE DELETE ON cards FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- A correction refers to an earlier row of its own card: a void to an earn or a redemption, against its sign
+-- and never beyond it over all its voids. Only batches with corrections pay for it.
+CREATE FUNCTION check_corrections() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    broken record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM added WHERE related_transaction_id IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    SELECT a.id, a.type, a.related_transaction_id, original.type AS original_type INTO broken
+    FROM (
+        SELECT DISTINCT ON (related_transaction_id, type) * FROM added
+        WHERE related_transaction_id IS NOT NULL
+    ) a
+    LEFT JOIN LATERAL (
+        SELECT t.card_id, t.type, t.points_delta AS points, t.stamps_delta AS stamps, t.id
+        FROM loyalty_transactions t WHERE t.id = a.related_transaction_id OFFSET 0
+    ) original ON true
+    LEFT JOIN LATERAL (
+        SELECT sum(v.points_delta - coalesce(v.points_not_taken, 0)) AS points, sum(v.stamps_delta) AS stamps,
+               bool_and(v.points_delta * sign(original.points) <= 0) AS against
+        FROM loyalty_transactions v
+        WHERE v.related_transaction_id = original.id AND v.type IN ('points_voided', 'stamp_voided')
+        OFFSET 0
+    ) voids ON true
+    WHERE original.card_id IS DISTINCT FROM a.card_id
+       OR original.id >= a.id
+       OR CASE a.type
+           WHEN 'points_voided' THEN original.type NOT IN ('points_earned', 'welcome_bonus', 'points_redeemed')
+               OR NOT voids.against OR abs(voids.points) > abs(original.points)
+           WHEN 'stamp_voided' THEN original.type <> 'stamp_earned' OR -voids.stamps > original.stamps
+           WHEN 'points_adjustment' THEN original.type <> 'points_expired'
+           ELSE true
+       END
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% %: % % cannot be its original, or is exceeded by its corrections',
+            broken.type, broken.id, coalesce(broken.original_type, 'transaction'), broken.related_transaction_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER correction_has_its_original AFTER INSERT ON loyalty_transactions
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_corrections();
+
+-- A debt is what a debit of its card took beyond the lots.
+CREATE FUNCTION check_debts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    broken bigint;
+BEGIN
+    SELECT a.transaction_id INTO broken FROM added a
+    LEFT JOIN loyalty_transactions t ON t.id = a.transaction_id
+    WHERE (t.merchant_id, t.card_id) IS DISTINCT FROM (a.merchant_id, a.card_id) OR a.points > -t.points_delta
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'debt of transaction %: it is of another card, or debits less', broken
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER debt_is_a_debit AFTER INSERT ON point_debts
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_debts();
+
+-- What is paid of a debt, or given back to a lot, stays on one card and within what was owed or taken.
+CREATE FUNCTION check_repayments() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    broken record;
+BEGIN
+    SELECT a.debit_transaction_id, a.lot_id INTO broken FROM added a
+    LEFT JOIN loyalty_transactions credit ON credit.id = a.credit_transaction_id AND credit.points_delta > 0
+    LEFT JOIN point_debts debt ON debt.transaction_id = a.debit_transaction_id
+    LEFT JOIN point_lots lot ON lot.id = a.lot_id
+    WHERE credit.card_id IS DISTINCT FROM debt.card_id OR lot.card_id IS DISTINCT FROM debt.card_id
+       OR debt.card_id IS NULL OR a.merchant_id <> debt.merchant_id
+       OR (SELECT sum(r.points) FROM debt_repayments r WHERE r.debit_transaction_id = a.debit_transaction_id)
+          > debt.points
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'debt %: repaid from lot % of another card, or beyond what it was',
+            broken.debit_transaction_id, broken.lot_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER repayment_fits_its_debt AFTER INSERT ON debt_repayments
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_repayments();
+
+CREATE FUNCTION check_restorations() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    broken record;
+BEGIN
+    SELECT a.debit_transaction_id, a.lot_id INTO broken FROM added a
+    LEFT JOIN loyalty_transactions credit ON credit.id = a.credit_transaction_id
+         AND credit.related_transaction_id = a.debit_transaction_id AND credit.points_delta > 0
+    LEFT JOIN lot_allocations taken
+         ON taken.debit_transaction_id = a.debit_transaction_id AND taken.lot_id = a.lot_id
+    WHERE credit.id IS NULL OR taken.points IS NULL OR a.merchant_id <> taken.merchant_id
+       OR (SELECT sum(r.points) FROM lot_restorations r
+           WHERE r.debit_transaction_id = a.debit_transaction_id AND r.lot_id = a.lot_id) > taken.points
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'lot %: debit % did not take from it what is given back',
+            broken.lot_id, broken.debit_transaction_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER restoration_fits_its_debit AFTER INSERT ON lot_restorations
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_restorations();
+
+-- Only what is left of a debt moves.
+CREATE FUNCTION keep_debt() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'debt of transaction %: only remaining may change, and only down', OLD.transaction_id
+        USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER keep_debt BEFORE UPDATE ON point_debts FOR EACH ROW
+WHEN (
+    (OLD.transaction_id, OLD.merchant_id, OLD.card_id, OLD.points)
+    IS DISTINCT FROM (NEW.transaction_id, NEW.merchant_id, NEW.card_id, NEW.points)
+    OR NEW.remaining > OLD.remaining
+)
+EXECUTE FUNCTION keep_debt();
+
+CREATE TRIGGER no_delete BEFORE DELETE ON point_debts FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON point_debts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- A card owes what is left of its debts. Debts are written first.
+CREATE FUNCTION check_card_debt() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.points_debt <> coalesce(
+        (SELECT sum(remaining) FROM point_debts WHERE card_id = NEW.id AND remaining > 0), 0) THEN
+        RAISE EXCEPTION 'card %: % points owed are not what is left of its debts', NEW.id, NEW.points_debt
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER debt_follows_debts AFTER UPDATE ON cards FOR EACH ROW
+WHEN (OLD.points_debt IS DISTINCT FROM NEW.points_debt) EXECUTE FUNCTION check_card_debt();

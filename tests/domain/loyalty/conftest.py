@@ -19,7 +19,9 @@ from payspool_client.events import loyalty as models
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 _TYPES = {
-    model.type: model for model in (models.CardCreated, models.PointsEarned, models.PointsRedeemed)
+    model.type: model
+    for model in vars(models).values()
+    if isinstance(model, type) and isinstance(getattr(model, "type", None), str)
 }
 _event_ids = count(1)
 
@@ -33,6 +35,11 @@ class Event:
     time: datetime
     data: Any
     inbox_id: int = 0
+    source: str = "test"
+    event_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.event_id = self.event_id or str(next(_event_ids))
 
 
 @dataclass
@@ -60,12 +67,46 @@ class Shop:
     def redeem(self, card: str, points: int, time: datetime = NOON, **data: Any) -> Event:
         return self.event("points_redeemed", time, card=card, points=points, **data)
 
+    def void(
+        self, event: Event, points: int | None = None, time: datetime = NOON, **data: Any
+    ) -> Event:
+        """Void what ``event`` booked: on its card, unless another is named."""
+        return self.event(
+            "points_voided",
+            time,
+            **{"card": event.data.card, "related_event": event.event_id, "points": points, **data},
+        )
+
+    def adjust(self, card: str, points: int, time: datetime = NOON, **data: Any) -> Event:
+        return self.event(
+            "points_adjusted", time, card=card, points=points, **{"reason": "goodwill", **data}
+        )
+
+    def refund(
+        self, order: str, refund_id: str, amount: int, time: datetime = NOON, **data: Any
+    ) -> Event:
+        return self.event(
+            "purchase_refunded",
+            time,
+            order_reference=order,
+            refund_id=refund_id,
+            amount=amount,
+            **data,
+        )
+
     def apply(self, tx: Tx, events: Sequence[Event], now: datetime = NOON) -> list[Outcome]:
         """Claim, apply and post, as the inbox does."""
+        return self.applied(tx, events, now).outcomes
+
+    def stamp(self, card: str, stamps: int = 1, time: datetime = NOON, **data: Any) -> Event:
+        return self.event("stamp_earned", time, card=card, stamps=stamps, **data)
+
+    def applied(self, tx: Tx, events: Sequence[Event], now: datetime = NOON) -> Applied:
+        """The same, with what it wakes."""
         claim(tx, events)
-        applied: Applied = service.apply(tx, events, now)
+        applied = service.apply(tx, events, now)
         ledger.post(tx, applied.transfers)
-        return applied.outcomes
+        return applied
 
 
 def claim(tx: Tx, events: Sequence[Event]) -> None:
@@ -73,14 +114,16 @@ def claim(tx: Tx, events: Sequence[Event]) -> None:
         text(
             """
             INSERT INTO inbox_events (merchant_id, source, event_id, type, received_at, content_hash, status)
-            SELECT merchant_id, 'test', event_id, 'x', now(), sha256('x'), 'applied'
-            FROM unnest(CAST(:merchants AS bigint[]), CAST(:ids AS text[])) AS e (merchant_id, event_id)
+            SELECT merchant_id, 'test', event_id, type, now(), sha256('x'), 'applied'
+            FROM unnest(CAST(:merchants AS bigint[]), CAST(:ids AS text[]), CAST(:types AS text[]))
+                 AS e (merchant_id, event_id, type)
             RETURNING id
             """
         ),
         {
             "merchants": [event.merchant_id for event in events],
-            "ids": [str(next(_event_ids)) for _ in events],
+            "ids": [event.event_id for event in events],
+            "types": [event.type for event in events],
         },
     )
     for event, row in zip(events, rows, strict=True):
@@ -130,3 +173,15 @@ def history() -> Callable[..., list[tuple[Any, ...]]]:
         return [tuple(row) for row in found]
 
     return rows
+
+
+@pytest.fixture(params=["one batch", "one by one"])
+def apply(request: Any) -> Any:
+    """Applies events: all in one batch, or each in its own."""
+
+    def run(tx: Tx, shop: Any, events: list[Any], now: datetime = NOON) -> list[Any]:
+        if request.param == "one batch":
+            return list(shop.apply(tx, events, now))
+        return [shop.apply(tx, [event], now)[0] for event in events]
+
+    return run

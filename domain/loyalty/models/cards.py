@@ -1,14 +1,4 @@
-"""Tables of loyalty: programs and their versions, cards, their history, lots and allocations.
-
-Every change of a card is one immutable ``loyalty_transactions`` row with a sequence number of its
-card. Triggers in the migration refuse a row whose predecessor is missing or whose balance does not
-follow from it, a card whose balances are not those of its last row, and rows that cross cards.
-
-Between these tables there are no foreign keys, on purpose. Nothing in them is ever deleted, so that a
-reference has to be checked only when it is written, and the triggers do that for all rows of a statement
-at once, together with what a foreign key cannot say (same card, same merchant). Foreign keys would check
-row by row, lock the one row of the program's version from every worker, and cost a third of a sweep.
-"""
+"""Cards and their history."""
 
 from typing import Final
 
@@ -20,7 +10,6 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
-    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -30,9 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from domain.db import at_column, created_at, id_column, metadata
-from domain.loyalty.rules.types import QUALIFYING_TYPES, TRANSACTION_TYPES
+from domain.loyalty.rules.types import TRANSACTION_TYPES
 
-LOT_FILLFACTOR: Final = 85
 CARD_FILLFACTOR: Final = 80
 """Room on each page for the next version of a row, so that an update need not touch the indexes."""
 
@@ -40,59 +28,6 @@ CARD_FILLFACTOR: Final = 80
 def _listed(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
-
-loyalty_programs = Table(
-    "loyalty_programs",
-    metadata,
-    id_column(),
-    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
-    Column("key", String(100), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("status", Text, nullable=False, server_default=text("'active'")),
-    # IANA name: days and deadlines of the program are days of this zone.
-    Column("zone", Text, nullable=False),
-    Column("version", Integer, nullable=False, server_default=text("1")),
-    created_at(),
-    UniqueConstraint("merchant_id", "key"),
-    # Lets cards carry (program, merchant) and be held to it.
-    UniqueConstraint("id", "merchant_id"),
-    CheckConstraint("status IN ('active', 'paused', 'ended')", name="status"),
-    CheckConstraint("key ~ '^[a-z0-9][a-z0-9_-]*$'", name="key_form"),
-)
-
-# Append-only: changing a program makes a new version; a transaction keeps the one it was made with.
-loyalty_program_versions = Table(
-    "loyalty_program_versions",
-    metadata,
-    Column("program_id", BigInteger, ForeignKey("loyalty_programs.id"), nullable=False),
-    Column("version", Integer, nullable=False),
-    # `earn_points` for each full `earn_per_amount` minor units of `currency`, in proportion, floored.
-    Column("earn_points", BigInteger, nullable=False),
-    Column("earn_per_amount", BigInteger, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("minimum_purchase", BigInteger, nullable=False, server_default=text("0")),
-    Column("welcome_bonus", BigInteger, nullable=False, server_default=text("0")),
-    Column("min_redemption", BigInteger, nullable=False, server_default=text("1")),
-    Column("pending_days", Integer, nullable=False, server_default=text("0")),
-    Column("backdating_days", Integer, nullable=False),
-    # NULL: points never expire for lack of activity.
-    Column("inactivity_days", Integer, nullable=True),
-    # Transaction types that count as activity.
-    Column("qualifying_types", ARRAY(Text), nullable=False),
-    created_at(),
-    PrimaryKeyConstraint("program_id", "version"),
-    CheckConstraint("earn_points >= 0 AND earn_per_amount > 0", name="earn_rate"),
-    CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
-    CheckConstraint("minimum_purchase >= 0", name="minimum_purchase"),
-    CheckConstraint("welcome_bonus >= 0", name="welcome_bonus"),
-    CheckConstraint("min_redemption > 0", name="min_redemption"),
-    CheckConstraint("pending_days >= 0", name="pending_days"),
-    CheckConstraint("backdating_days >= 0", name="backdating_days"),
-    CheckConstraint("inactivity_days IS NULL OR inactivity_days > 0", name="inactivity_days"),
-    CheckConstraint(
-        f"qualifying_types <@ ARRAY[{_listed(QUALIFYING_TYPES)}]", name="qualifying_types"
-    ),
-)
 
 cards = Table(
     "cards",
@@ -118,6 +53,9 @@ cards = Table(
     # Lazy timer of the sweep: never later than the deadline of a card that holds points. Activity
     # moves the deadline and leaves this; the sweep looks, and expires or re-arms.
     at_column("expire_check_on", nullable=True),
+    # Events that a correction waits for, as `event:shop/ord-1` or `order:ord-1`: who applies one of them
+    # sees it here, under the lock that it holds anyway.
+    Column("awaits", ARRAY(Text), nullable=True),
     created_at(),
     ForeignKeyConstraint(
         ["program_id", "merchant_id"], ["loyalty_programs.id", "loyalty_programs.merchant_id"]
@@ -181,6 +119,8 @@ loyalty_transactions = Table(
     Column("user_agent", String(500), nullable=True),
     Column("notes", String(500), nullable=True),
     Column("reason", String(500), nullable=True),
+    # What a correction could not take, because the program forbids debt; it counts as taken.
+    Column("points_not_taken", BigInteger, nullable=True),
     # Why: the rule and the inputs that gave the points, and the time that the rules went by.
     Column("explanation", JSONB, nullable=False),
     # When it happened; created_at is when it was written.
@@ -194,7 +134,8 @@ loyalty_transactions = Table(
         CASE
             WHEN type IN ('points_earned', 'welcome_bonus') THEN points_delta > 0 AND stamps_delta = 0
             WHEN type IN ('points_redeemed', 'points_expired') THEN points_delta < 0 AND stamps_delta = 0
-            WHEN type IN ('points_voided', 'points_adjustment') THEN points_delta <> 0 AND stamps_delta = 0
+            WHEN type IN ('points_voided', 'points_adjustment')
+                THEN (points_delta <> 0 OR points_not_taken IS NOT NULL) AND stamps_delta = 0
             WHEN type = 'stamp_earned' THEN stamps_delta > 0 AND points_delta = 0
             WHEN type IN ('stamp_redeemed', 'stamp_voided') THEN stamps_delta < 0 AND points_delta = 0
             WHEN type = 'stamp_adjustment' THEN stamps_delta <> 0 AND points_delta = 0
@@ -202,6 +143,11 @@ loyalty_transactions = Table(
         END
         """,
         name="sign_by_type",
+    ),
+    CheckConstraint(
+        "points_not_taken IS NULL"
+        " OR (points_not_taken > 0 AND points_delta <= 0 AND type IN ('points_voided', 'points_adjustment'))",
+        name="points_not_taken",
     ),
     CheckConstraint(
         "type NOT IN ('points_voided', 'stamp_voided') OR related_transaction_id IS NOT NULL",
@@ -217,13 +163,22 @@ loyalty_transactions = Table(
         " staff_name, terminal_device_id, principal_kind, principal_id, ip_address, user_agent) = 0",
         name="expiry_has_no_actor",
     ),
-    # Exactly once: an event makes at most one transaction of a type.
+    # Exactly once: an event makes at most one transaction of a type (a refund one for each earn).
     Index(
         "uq_loyalty_transactions_inbox",
         "inbox_id",
         "type",
+        "related_transaction_id",
         unique=True,
+        postgresql_nulls_not_distinct=True,
         postgresql_where=text("inbox_id IS NOT NULL"),
+    ),
+    # What a stamp's cooldown and daily limit look at.
+    Index(
+        "ix_loyalty_transactions_stamps",
+        "card_id",
+        "transaction_at",
+        postgresql_where=text("type = 'stamp_earned'"),
     ),
     Index("ix_loyalty_transactions_merchant", "merchant_id", "transaction_at"),
     Index(
@@ -243,54 +198,4 @@ loyalty_transactions = Table(
         "related_transaction_id",
         postgresql_where=text("related_transaction_id IS NOT NULL"),
     ),
-)
-
-# Each credit is a lot; only `remaining` and `held` ever change.
-point_lots = Table(
-    "point_lots",
-    metadata,
-    id_column(),
-    Column("merchant_id", BigInteger, nullable=False),
-    Column("card_id", BigInteger, nullable=False),
-    Column("program_id", BigInteger, nullable=False),
-    Column("transaction_id", BigInteger, nullable=False),
-    Column("points", BigInteger, nullable=False),
-    Column("remaining", BigInteger, nullable=False),
-    # Reserved by a redemption that is not captured yet; spendable is remaining − held.
-    Column("held", BigInteger, nullable=False, server_default=text("0")),
-    at_column("occurred_at"),
-    at_column("available_at"),
-    # The lot's own deadline; NULL where only the card's counts.
-    at_column("expires_at", nullable=True),
-    # The terms it was earned under, so that a later version of the program does not change them.
-    Column("policy", JSONB, nullable=False),
-    created_at(),
-    CheckConstraint("points > 0", name="points_positive"),
-    CheckConstraint("remaining BETWEEN 0 AND points", name="remaining"),
-    CheckConstraint("held BETWEEN 0 AND remaining", name="held"),
-    # What a debit looks at: the open lots of a card in the order of consumption.
-    Index(
-        "ix_point_lots_open",
-        "card_id",
-        "expires_at",
-        "occurred_at",
-        "id",
-        postgresql_where=text("remaining > 0"),
-    ),
-    Index("ix_point_lots_transaction", "transaction_id"),
-    postgresql_with={"fillfactor": LOT_FILLFACTOR},
-)
-
-# Append-only: which lots a debit consumed, so that any reversal is exact.
-lot_allocations = Table(
-    "lot_allocations",
-    metadata,
-    Column("merchant_id", BigInteger, nullable=False),
-    Column("debit_transaction_id", BigInteger, nullable=False),
-    Column("lot_id", BigInteger, nullable=False),
-    Column("points", BigInteger, nullable=False),
-    created_at(),
-    PrimaryKeyConstraint("debit_transaction_id", "lot_id"),
-    CheckConstraint("points > 0", name="points_positive"),
-    Index("ix_lot_allocations_lot", "lot_id"),
 )

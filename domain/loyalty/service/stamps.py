@@ -1,0 +1,64 @@
+"""Stamps: earned, redeemed, voided and adjusted."""
+
+from datetime import datetime
+
+from domain.loyalty.rules import Card, Refusal
+from domain.loyalty.rules.cards import Original, usable
+from domain.loyalty.rules.stamps import adjust_stamps, earn_stamps, redeem_stamps, void_stamps
+from domain.loyalty.service.batch import Batch, LoyaltyEvent, keep, turn
+from domain.loyalty.service.corrections import Decision, find_original
+
+_STAMP_EVENTS = frozenset({"loyalty.stamp_earned"})
+
+
+def stamp_earned(batch: Batch, event: LoyaltyEvent) -> Decision:
+    """Stamp a card."""
+    found = _turn(batch, event, use=True)
+    if isinstance(found, Refusal):
+        return found
+    card, at = found
+    booked = earn_stamps(card, event.data.stamps, happened_at=event.time, at=at)
+    return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
+
+
+def stamp_redeemed(batch: Batch, event: LoyaltyEvent) -> Decision:
+    """Spend a full card."""
+    found = _turn(batch, event, use=True)
+    if isinstance(found, Refusal):
+        return found
+    card, at = found
+    data = event.data
+    booked = redeem_stamps(card, data.stamps, data.reward_id, happened_at=event.time, at=at)
+    return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
+
+
+def stamp_voided(batch: Batch, event: LoyaltyEvent) -> Decision:
+    """Take back stamps that were earned."""
+    original = find_original(batch, event, _STAMP_EVENTS)
+    if not isinstance(original, Original):
+        return original
+    found = _turn(batch, event, use=False)
+    if isinstance(found, Refusal):
+        return found
+    card, at = found
+    booked = void_stamps(card, original, event.data.stamps, happened_at=event.time, at=at)
+    return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
+
+
+def stamp_adjusted(batch: Batch, event: LoyaltyEvent) -> Decision:
+    """Correct stamps by hand."""
+    found = _turn(batch, event, use=False)
+    if isinstance(found, Refusal):
+        return found
+    card, at = found
+    data = event.data
+    booked = adjust_stamps(card, data.stamps, data.reason, happened_at=event.time, at=at)
+    return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])
+
+
+def _turn(batch: Batch, event: LoyaltyEvent, *, use: bool) -> tuple[Card, datetime] | Refusal:
+    found = turn(batch, event)
+    if isinstance(found, Refusal):
+        return found
+    refusal = usable(found[0]) if use else None
+    return refusal or found[0].program.lacks("stamps") or found

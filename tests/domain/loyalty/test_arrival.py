@@ -1,0 +1,202 @@
+"""Corrections through the inbox: out of order, twice, and at the same moment as what they correct."""
+
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from domain.db import Tx, transaction
+from domain.inbox import service as inbox
+from domain.loyalty import service
+from tests.domain.inbox.rolled import Rolled
+from tests.domain.inbox.shop import (
+    JUNE,
+    event,
+    merchant,
+    rows,
+    said,
+    send,
+    send_one_by_one,
+    standing,
+    together,
+)
+
+SEND = pytest.mark.parametrize("deliver", [send, send_one_by_one], ids=["one batch", "one by one"])
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def db(tx: Tx) -> Rolled:
+    """One connection as an engine, rolled back at the end, with a shop and Ada's card."""
+    rolled = Rolled(tx)
+    open_shop(rolled)
+    return rolled
+
+
+def open_shop(db: Any) -> None:
+    with transaction(db) as tx:
+        service.create_program(tx, merchant(tx), "beans", name="Beans", currency="eur")
+    send(db, event("loyalty.card_created", "card", card="C1", customer_id="ada"))
+
+
+def earn(id_: str, amount: int = 10_000, **data: Any) -> str:
+    return event(
+        "loyalty.points_earned", id_, card="C1", purchase_amount=amount, order_reference=id_, **data
+    )
+
+
+def void(of: str, id_: str, **data: Any) -> str:
+    return event("loyalty.points_voided", id_, JUNE + HOUR, card="C1", related_event=of, **data)
+
+
+def refund(order: str, id_: str, amount: int, **data: Any) -> str:
+    return event(
+        "loyalty.purchase_refunded",
+        f"{order}/{id_}",
+        JUNE + HOUR,
+        order_reference=order,
+        refund_id=id_,
+        amount=amount,
+        **data,
+    )
+
+
+def points(db: Any) -> int:
+    with transaction(db) as tx:
+        assert service.check_invariants(tx) == []
+        return int(tx.execute(text("SELECT points_balance FROM cards")).scalar_one())
+
+
+def awaited(db: Any) -> list[str]:
+    return list(rows(db, "SELECT coalesce(awaits, '{}') FROM cards")[0][0])
+
+
+@SEND
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_an_earn_and_its_void_and_its_refund_all_apply_in_any_order(
+    db: Rolled, deliver: Any, order: tuple[int, ...]
+) -> None:
+    events = [earn("o1"), void("o1", "v", points=30), refund("o1", "r", 4_000, card="C1")]
+    deliver(db, *(events[i] for i in order))
+    assert set(standing(db).values()) == {"applied"}
+    booked = [
+        name
+        for (name,) in rows(
+            db,
+            "SELECT i.event_id FROM loyalty_transactions t JOIN inbox_events i ON i.id = t.inbox_id"
+            " WHERE t.type = 'points_voided' ORDER BY t.seq",
+        )
+    ]
+    # A refund after the void finds 30 of its 40 points taken; a void after the refund takes its own 30.
+    assert points(db) == (60 if booked == ["v", "o1/r"] else 30)
+    assert awaited(db) == []
+
+
+@SEND
+def test_a_void_that_comes_first_follows_its_original(db: Rolled, deliver: Any) -> None:
+    outcomes = deliver(db, void("o1", "v"), earn("o1"))
+    assert said(outcomes)[1] == "applied"
+    assert standing(db)["v"] == "applied"
+    assert (points(db), awaited(db)) == (0, [])
+
+
+def test_a_waiting_void_says_what_it_waits_for_and_a_copy_of_it_is_a_duplicate(db: Rolled) -> None:
+    assert said(send_one_by_one(db, void("o1", "v"), void("o1", "v"))) == [
+        "waiting:waits_for_original",
+        "duplicate",
+    ]
+    assert awaited(db) == ["event:shop/o1"]
+    assert rows(db, "SELECT correlation FROM inbox_events WHERE status = 'waiting'") == [
+        ("event:shop/o1",)
+    ]
+
+
+def test_a_void_waits_while_its_original_is_refused_and_follows_once_that_is_accepted(
+    db: Rolled,
+) -> None:
+    with transaction(db) as tx:
+        tx.execute(text("UPDATE loyalty_programs SET status = 'paused'"))
+    assert said(send_one_by_one(db, earn("o1"), void("o1", "v"))) == [
+        "rejected:program_inactive",
+        "waiting:waits_for_original",
+    ]
+    with transaction(db) as tx:
+        tx.execute(text("UPDATE loyalty_programs SET status = 'active'"))
+    assert said(send_one_by_one(db, earn("o1"))) == ["applied"]
+    assert (standing(db)["v"], points(db)) == ("applied", 0)
+
+
+def test_a_refund_that_names_no_card_is_taken_up_by_the_sweep_after_its_purchase(
+    db: Rolled,
+) -> None:
+    assert said(send_one_by_one(db, refund("o1", "r", 5_000), earn("o1"))) == [
+        "waiting:waits_for_original",
+        "applied",
+    ]
+    assert points(db) == 100
+    with transaction(db) as tx:
+        assert inbox.recheck_waiting(tx) == (1, None)
+    assert (points(db), standing(db)["o1/r"]) == (50, "applied")
+    with transaction(db) as tx:
+        assert inbox.recheck_waiting(tx) == (0, None)
+
+
+def test_in_one_batch_a_refund_that_names_no_card_follows_its_purchase(db: Rolled) -> None:
+    assert said(send(db, refund("o1", "r", 5_000), earn("o1"))) == ["applied", "applied"]
+    assert points(db) == 50
+
+
+def test_a_refund_of_which_nothing_is_left_to_take_says_so(db: Rolled) -> None:
+    send(db, earn("o1"), void("o1", "v"))
+    assert said(send(db, refund("o1", "r", 5_000))) == ["applied:nothing_to_reverse"]
+    assert said(send(db, refund("o1", "r", 5_000), refund("o1", "r2", 5_000))) == [
+        "duplicate",
+        "applied:nothing_to_reverse",
+    ]
+
+
+def test_a_correction_applies_once_however_often_it_comes(db: Rolled) -> None:
+    events = [earn("o1"), void("o1", "v", points=10), refund("o1", "r", 5_000)]
+    send(db, *events, *events)
+    send_one_by_one(db, *events, *events)
+    assert points(db) == 50
+
+
+def test_what_nobody_understands_of_a_void_is_named(db: Rolled) -> None:
+    assert said(send_one_by_one(db, void("card", "v"), void("v", "w"))) == [
+        "rejected:not_voidable",
+        "rejected:not_voidable",
+    ]
+
+
+def test_voids_that_race_their_originals_lose_nothing(engine: Engine) -> None:
+    open_shop(engine)
+    names = [f"o{n}" for n in range(24)]
+    for name in names:
+        together(
+            [
+                lambda name=name: send(engine, void(name, f"{name}/v")),
+                lambda name=name: send(engine, earn(name)),
+                lambda name=name: send(engine, refund(name, "r", 5_000, card="C1")),
+            ]
+        )
+    found = standing(engine)
+    assert all(found[f"{name}/v"] == "applied" for name in names), found
+    assert all(found[f"{name}/r"].startswith("applied") for name in names), found
+    assert (points(engine), awaited(engine)) == (0, [])
+
+
+def test_a_sweep_that_races_the_original_applies_the_void_once(engine: Engine) -> None:
+    open_shop(engine)
+
+    def sweep() -> None:
+        with transaction(engine) as tx:
+            inbox.recheck_waiting(tx)
+
+    for n in range(24):
+        send(engine, void(f"o{n}", f"v{n}"))
+        together([lambda n=n: send(engine, earn(f"o{n}")), sweep, sweep])
+    assert set(standing(engine).values()) == {"applied"}
+    assert points(engine) == 0
