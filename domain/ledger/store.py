@@ -56,19 +56,19 @@ def account_ids(tx: Tx, accounts: Iterable[Account]) -> dict[Account, int]:
 
 
 def _find_accounts(tx: Tx, columns: Mapping[str, list[Any]]) -> dict[Account, int]:
-    rows = tx.execute(
-        text(
-            """
-            SELECT l.id, l.merchant_id, l.kind, l.owner, l.currency
-            FROM unnest(CAST(:merchants AS bigint[]), CAST(:kinds AS text[]),
-                        CAST(:owners AS text[]), CAST(:currencies AS text[]))
-                 AS a (merchant_id, kind, owner, currency)
-            JOIN ledger_accounts l USING (merchant_id, kind, owner, currency)
-            """
-        ),
-        columns,
-    )
-    return {Account(r.merchant_id, r.kind, r.owner, r.currency): r.id for r in rows}
+    rows = tx.execute(_FIND_ACCOUNTS, columns).all()
+    return {Account(*key): account_id for account_id, *key in rows}
+
+
+_FIND_ACCOUNTS = text(
+    """
+    SELECT l.id, l.merchant_id, l.kind, l.owner, l.currency
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:kinds AS text[]),
+                CAST(:owners AS text[]), CAST(:currencies AS text[]))
+         AS a (merchant_id, kind, owner, currency)
+    JOIN ledger_accounts l USING (merchant_id, kind, owner, currency)
+    """
+)
 
 
 def insert_transfers(
@@ -103,20 +103,23 @@ def insert_transfers(
 def add_to_balances(tx: Tx, deltas: Mapping[int, int]) -> None:
     """Apply ``{account id: delta}``. Locks in id order first: an UPDATE … FROM promises no order."""
     ordered = sorted(deltas)
-    tx.execute(
-        text("SELECT id FROM ledger_accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"),
-        {"ids": ordered},
-    )
-    tx.execute(
-        text(
-            """
-            UPDATE ledger_accounts AS a SET balance = a.balance + d.delta
-            FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS bigint[])) AS d (id, delta)
-            WHERE a.id = d.id
-            """
-        ),
-        {"ids": ordered, "deltas": [deltas[i] for i in ordered]},
-    )
+    tx.execute(_LOCK_BALANCES, {"ids": ordered})
+    tx.execute(_ADD_TO_BALANCES, {"ids": ordered, "deltas": [deltas[i] for i in ordered]})
+
+
+_LOCK_BALANCES = text(
+    """
+    SELECT count(*)
+    FROM (SELECT FROM ledger_accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE) AS locked
+    """
+)
+_ADD_TO_BALANCES = text(
+    """
+    UPDATE ledger_accounts AS a SET balance = a.balance + d.delta
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS bigint[])) AS d (id, delta)
+    WHERE a.id = d.id
+    """
+)
 
 
 def balances(tx: Tx, merchant_id: int | None = None) -> list[Any]:
