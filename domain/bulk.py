@@ -16,7 +16,7 @@ import psycopg
 from psycopg.abc import Buffer, DumperKey
 from psycopg.adapt import PyFormat
 from psycopg.types.array import BaseListDumper, ListBinaryDumper
-from sqlalchemy import BigInteger, Boolean, DateTime, Integer, LargeBinary, MetaData, String
+from sqlalchemy import BigInteger, Boolean, DateTime, Integer, LargeBinary, String
 from sqlalchemy.dialects.postgresql import JSONB
 
 _NULL: Final = b"\xff\xff\xff\xff"
@@ -69,7 +69,7 @@ def _times(values: Sequence[Any]) -> list[bytes]:
 def _packed(values: Sequence[Any], pack: Pack) -> list[bytes]:
     """Each value with its length in front, or as NULL."""
     first = values[0]
-    if first is values[-1] and values.count(first) == len(values):
+    if first == values[-1] and values.count(first) == len(values):
         return (pack([first]) if first is not None else [_NULL]) * len(values)
     if None not in values:
         return pack(values)
@@ -144,15 +144,12 @@ _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END: Final = b"\xff\xff"
 
 
-def copy_block(
-    metadata: MetaData, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]
-) -> bytes:
-    """Rows as binary COPY takes them: ``values`` are the columns' values, one sequence each, not empty."""
-    types = metadata.tables[table].columns
-    count = Struct("!h").pack(len(columns))
+def copy_block(types: Sequence[Any], values: Sequence[Sequence[Any]]) -> bytes:
+    """Rows as binary COPY takes them: types of columns, and the values of each (not empty)."""
+    count = Struct("!h").pack(len(types))
     packed = [
-        _packed(given, _pack_of(types[name].type))
-        for name, given in zip(columns, values, strict=True)
+        _packed(given, _pack_of(column_type))
+        for column_type, given in zip(types, values, strict=True)
     ]
     rows = map(b"".join, zip(repeat(count, len(packed[0])), *packed, strict=True))
     return _SIGNATURE + b"".join(rows) + _END

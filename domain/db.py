@@ -7,7 +7,7 @@ ids ascend inside each.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Engine,
     Identity,
     MetaData,
+    Table,
     create_engine,
     event,
     func,
@@ -148,25 +149,38 @@ _NEXT_IDS: Final = text(
 
 def copy_rows(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write many rows by COPY inside ``tx``: the cheapest way to add more than a handful."""
-    values = list(zip(*rows, strict=True))
-    if values:
-        copy_columns(tx, table, columns, values)
+    iterator = iter(rows)
+    first = next(iterator, None)
+    if first is None:
+        return
+    with _copying(tx, table, columns, "FROM STDIN") as copy:
+        copy.write_row(first)
+        for row in iterator:
+            copy.write_row(row)
 
 
 def copy_columns(
-    tx: Tx, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]
+    tx: Tx, table: Table, columns: Sequence[str], values: Sequence[Sequence[Any]]
 ) -> None:
-    """The same, from the values of each column. JSON is given as text; times are aware."""
-    if not values[0]:
-        return
+    """The same for the hot road, from the values of each column (see ``domain.bulk``).
+
+    JSON is given as text; times are aware.
+    """
+    if values and values[0]:
+        block = copy_block([table.columns[name].type for name in columns], values)
+        with _copying(tx, table.name, columns, "FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(block)
+
+
+@contextmanager
+def _copying(
+    tx: Tx, table: str, columns: Sequence[str], how: LiteralString
+) -> Iterator["psycopg.Copy"]:
     driver: psycopg.Connection[Any] = tx.connection.driver_connection  # type: ignore[assignment]
     names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
-    statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        psycopg.sql.Identifier(table), names
-    )
-    block = copy_block(metadata, table, columns, values)
+    statement = psycopg.sql.SQL("COPY {} ({}) " + how).format(psycopg.sql.Identifier(table), names)
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(block)
+        yield copy
 
 
 def advisory_lock(tx: Tx, keys: Iterable[int], *, shared: bool = False) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domain.referrals.state import transaction_correlation
 from payspool_client import Event, InvalidEvent, parse_event
@@ -54,8 +54,7 @@ event broke the contract of an older version, is tried again by a replay.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One event's text as it came off a queue message (or a request), with its place in it."""
 
     message_id: str
@@ -63,8 +62,7 @@ class Delivery:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A delivery after parsing: an event, or the reason why it is none."""
 
     delivery: Delivery

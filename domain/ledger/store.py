@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from domain.db import Tx, copy_rows, next_ids
+from domain.db import Tx, copy_columns, next_ids
+from domain.ledger.models import ledger_transfers
 from domain.ledger.rules import Account, Transfer
 
 _COLUMNS = [
@@ -74,28 +75,23 @@ _FIND_ACCOUNTS = text(
 def insert_transfers(
     tx: Tx, transfers: Sequence[Transfer], ids: Mapping[Account, int], groups: Sequence[int]
 ) -> list[int]:
-    """Append ``transfers``; ``groups[i]`` is the group of ``transfers[i]``, 0 for its own id."""
+    """Append ``transfers`` (at least one); ``groups[i]`` is the group of ``transfers[i]``, 0 for its own id."""
     transfer_ids = next_ids(tx, "ledger_transfers", len(transfers))
-    copy_rows(
+    debits, credits, amounts, *named = zip(*transfers, strict=True)
+    copy_columns(
         tx,
-        "ledger_transfers",
+        ledger_transfers,
         _COLUMNS,
-        (
-            (
-                transfer_id,
-                t.debit.merchant_id,
-                group or transfer_id,
-                ids[t.debit],
-                ids[t.credit],
-                t.amount,
-                t.debit.currency,
-                t.kind,
-                t.source_kind,
-                t.source_id,
-                t.occurred_at,
-            )
-            for transfer_id, t, group in zip(transfer_ids, transfers, groups, strict=True)
-        ),
+        [
+            transfer_ids,
+            [account.merchant_id for account in debits],
+            [group or own for group, own in zip(groups, transfer_ids, strict=True)],
+            [ids[account] for account in debits],
+            [ids[account] for account in credits],
+            amounts,
+            [account.currency for account in debits],
+            *named,  # kind, source_kind, source_id, occurred_at: as in Transfer
+        ],
     )
     return transfer_ids
 

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 
 from domain.db import Tx, advisory_lock, copy_columns, copy_rows, next_ids
+from domain.referrals.models import trackings as trackings_table
 
 TRACKING_COLUMNS = [
     "id",
@@ -236,7 +237,7 @@ def insert_trackings(tx: Tx, trackings: Sequence[Any]) -> None:
     values: list[Sequence[Any]] = list(zip(*map(_TRACKING_VALUES, trackings), strict=True))
     if values:
         values[_EXPLANATION] = [dumps(explanation) for explanation in values[_EXPLANATION]]
-        copy_columns(tx, "trackings", TRACKING_COLUMNS, values)
+        copy_columns(tx, trackings_table, TRACKING_COLUMNS, values)
 
 
 _TRACKING_VALUES = attrgetter(*TRACKING_COLUMNS)
