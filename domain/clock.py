@@ -27,12 +27,13 @@ business_clock = Table(
 
 def business_now(tx: Tx) -> datetime:
     """Business time: the simulated time if one is set, else PostgreSQL's clock. UTC."""
-    now: datetime = tx.execute(
-        text(
-            "SELECT coalesce((SELECT simulated_at FROM business_clock WHERE id = 1), clock_timestamp())"
-        )
-    ).scalar_one()
+    now: datetime = tx.execute(_BUSINESS_NOW).scalar_one()
     return now
+
+
+_BUSINESS_NOW: Final = text(
+    "SELECT coalesce((SELECT simulated_at FROM business_clock WHERE id = 1), clock_timestamp())"
+)
 
 
 def real_now(tx: Tx) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -23,6 +24,8 @@ SHUTDOWN_SECONDS: Final = 30.0
 _FINISHING_SHARE: Final = 0.8
 #: How often an idle thread looks whether it shall end.
 _WAKE_MILLISECONDS: Final = 1000
+#: New objects, less those that went, after which the young ones are looked through for cycles.
+_GARBAGE_OBJECTS: Final = 50_000
 #: The exit code of a process that was told twice, or did not end in time.
 EXIT_FORCED: Final = 70
 
@@ -60,6 +63,7 @@ def run(
         worker_timeout=_WAKE_MILLISECONDS,
     )
     worker.queue_prefetch = prefetch or threads
+    _look_for_garbage_rarely()
     with _told_to_stop() as wait:
         broker.emit_after("process_boot")
         worker.start()
@@ -71,6 +75,18 @@ def run(
         worker.stop(timeout=int(shutdown_seconds * _FINISHING_SHARE * 1000))
         deadline.cancel()
     broker.close()
+
+
+def _look_for_garbage_rarely() -> None:
+    """Keep the garbage collector away from what lives as long as the process, and from most batches.
+
+    A batch of hundreds of events is some ten thousand objects, none of them in a cycle: they go as soon as
+    it is done. With Python's threshold of 700 the collector looks through all of them again and again,
+    which took a fifth of a worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     String,
     Table,
@@ -24,10 +25,10 @@ earnings = Table(
     "earnings",
     metadata,
     id_column(),
-    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("merchant_id", BigInteger, nullable=False),
     Column("user_id", String(100), nullable=False),
     # The payee's `payable` ledger account: one per user and currency, and what a run locks.
-    Column("account_id", BigInteger, ForeignKey("ledger_accounts.id"), nullable=False),
+    Column("account_id", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
@@ -42,6 +43,12 @@ earnings = Table(
     at_column("voided_at", nullable=True),
     Column("payout_id", BigInteger, ForeignKey("payouts.id"), nullable=True),
     created_at(),
+    # An earning cannot cross merchants or currencies.
+    ForeignKeyConstraint(
+        ["account_id", "merchant_id", "currency"],
+        ["ledger_accounts.id", "ledger_accounts.merchant_id", "ledger_accounts.currency"],
+        name="fk_earnings_account",
+    ),
     CheckConstraint("amount <> 0", name="amount_not_zero"),
     CheckConstraint(
         "kind IN ('reward', 'referee_reward', 'clawback', 'referee_clawback', 'adjustment', 'cash_redemption',"

@@ -8,17 +8,17 @@
 ('payable', 'rewards_expense', 500)
 """
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from domain.ledger.rules import Account, Transfer, payable, rewards_expense
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NewEarning:
+class NewEarning(NamedTuple):
     """An earning to be recorded. ``amount`` is signed, in minor units of ``currency``, never 0.
 
-    ``reverses`` is what a debit takes back: an earning's id, or one recorded earlier in the same list.
+    ``reverses`` is what a debit takes back: an earning's id, or one recorded earlier in the same list
+    (that very object, not an equal one).
     """
 
     merchant_id: int

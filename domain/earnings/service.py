@@ -19,9 +19,14 @@ def record(tx: Tx, new: Sequence[NewEarning], *, beside: Sequence[Transfer] = ()
     ``beside`` are other transfers of the same transaction (points), posted in the same go so that the
     kept balances are locked once and last.
     """
-    transfers = [*map(transfer_for, new), *beside]
+    own = [transfer_for(earning) for earning in new]
+    transfers = [*own, *beside]
     accounts = ledger.accounts_of(tx, transfers)
-    ids = store.insert(tx, new, accounts)
+    owed = [
+        accounts[transfer.credit if earning.amount > 0 else transfer.debit]
+        for earning, transfer in zip(new, own, strict=True)
+    ]
+    ids = store.insert(tx, new, owed)
     ledger.post(tx, transfers, accounts=accounts)
     return ids
 

@@ -1,16 +1,16 @@
 """All SQL of earnings."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
 
-from domain.db import Tx, copy_rows, next_ids
+from domain.db import Tx, copy_columns, next_ids
+from domain.earnings.models import earnings
 from domain.earnings.rules import NewEarning
-from domain.ledger.rules import Account
 
 _COLUMNS = [
     "id",
@@ -30,34 +30,23 @@ _COLUMNS = [
 ]
 
 
-def insert(tx: Tx, new: Sequence[NewEarning], accounts: Mapping[Account, int]) -> list[int]:
-    """Append ``new``; returns their ids in order."""
+def insert(tx: Tx, new: Sequence[NewEarning], account_ids: Sequence[int]) -> list[int]:
+    """Append ``new``, each with the id of its payee's account; returns their ids in order."""
+    if not new:
+        return []
     ids = next_ids(tx, "earnings", len(new))
     id_of = dict(zip(map(id, new), ids, strict=True))
-    copy_rows(
-        tx,
-        "earnings",
-        _COLUMNS,
-        (
-            (
-                earning_id,
-                e.merchant_id,
-                e.user_id,
-                accounts[e.account],
-                e.currency,
-                e.amount,
-                e.kind,
-                e.source_kind,
-                e.source_id,
-                id_of[id(e.reverses)] if isinstance(e.reverses, NewEarning) else e.reverses,
-                e.method,
-                e.available_at,
-                e.occurred_at if e.hold_reason else None,
-                e.hold_reason,
-            )
-            for earning_id, e in zip(ids, new, strict=True)
-        ),
+    columns: dict[str, Sequence[Any]] = dict(
+        zip(NewEarning._fields, zip(*new, strict=True), strict=True)
     )
+    columns["id"] = ids
+    columns["account_id"] = account_ids
+    columns["reverses_id"] = [
+        id_of[id(other)] if isinstance(other, NewEarning) else other
+        for other in columns["reverses"]
+    ]
+    columns["held_at"] = [e.occurred_at if e.hold_reason else None for e in new]
+    copy_columns(tx, earnings, _COLUMNS, [columns[name] for name in _COLUMNS])
     return ids
 
 

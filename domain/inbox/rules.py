@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domain.loyalty.service import batch as loyalty
 from domain.referrals.state import transaction_correlation
@@ -72,8 +72,7 @@ event broke the contract of an older version, is tried again by a replay.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One event's text as it came off a queue message (or a request), with its place in it."""
 
     message_id: str
@@ -81,8 +80,7 @@ class Delivery:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A delivery after parsing: an event, or the reason why it is none."""
 
     delivery: Delivery

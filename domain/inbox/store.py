@@ -31,7 +31,7 @@ def claim(tx: Tx, rows: Sequence[Sequence[Any]], received_at: datetime) -> list[
     """
     columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
     parameters: dict[str, Any] = dict(zip(CLAIM_COLUMNS, columns, strict=True))
-    return list(tx.execute(_CLAIM, parameters | {"received_at": received_at}))
+    return [*tx.execute(_CLAIM, parameters | {"received_at": received_at}).all()]
 
 
 _CLAIM = text(
@@ -146,19 +146,18 @@ def by_correlation(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
     The caller holds the correlations' advisory locks: nobody else writes these rows meanwhile.
     """
     merchants, correlations = (list(column) for column in zip(*keys, strict=True))
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT i.id, i.merchant_id, i.source, i.event_id, i.type, i.occurred_at, i.data, i.status,
-                       i.reason, i.correlation
-                FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS k (m, c)
-                JOIN inbox_events i ON i.merchant_id = k.m AND i.correlation = k.c
-                """
-            ),
-            {"merchants": merchants, "correlations": correlations},
-        )
-    )
+    parameters = {"merchants": merchants, "correlations": correlations}
+    return [*tx.execute(_BY_CORRELATION, parameters).all()]
+
+
+_BY_CORRELATION = text(
+    """
+    SELECT i.id, i.merchant_id, i.source, i.event_id, i.type, i.occurred_at, i.data, i.status, i.reason,
+           i.correlation
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS k (m, c)
+    JOIN inbox_events i ON i.merchant_id = k.m AND i.correlation = k.c
+    """
+)
 
 
 def waiting(tx: Tx, after_id: int, limit: int) -> list[Any]:

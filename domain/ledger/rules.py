@@ -13,8 +13,8 @@ A transfer moves one amount from a debit to a credit account:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 KEPT_BALANCE: Final = "payable"
@@ -30,8 +30,7 @@ class Account(NamedTuple):
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """One amount (minor units or points, positive) from ``debit`` to ``credit``."""
 
     debit: Account
@@ -48,6 +47,7 @@ def payable(merchant_id: int, user_id: str, currency: str) -> Account:
     return Account(merchant_id, "payable", user_id, currency)
 
 
+@lru_cache(maxsize=1_000)
 def rewards_expense(merchant_id: int, currency: str) -> Account:
     """What rewards have cost the merchant."""
     return Account(merchant_id, "rewards_expense", "", currency)

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from domain.db import Tx, copy_rows, next_ids
+from domain.db import Tx, copy_columns, next_ids
+from domain.ledger.models import ledger_transfers
 from domain.ledger.rules import Account, Transfer
 
 _COLUMNS = [
@@ -56,46 +57,41 @@ def account_ids(tx: Tx, accounts: Iterable[Account]) -> dict[Account, int]:
 
 
 def _find_accounts(tx: Tx, columns: Mapping[str, list[Any]]) -> dict[Account, int]:
-    rows = tx.execute(
-        text(
-            """
-            SELECT l.id, l.merchant_id, l.kind, l.owner, l.currency
-            FROM unnest(CAST(:merchants AS bigint[]), CAST(:kinds AS text[]),
-                        CAST(:owners AS text[]), CAST(:currencies AS text[]))
-                 AS a (merchant_id, kind, owner, currency)
-            JOIN ledger_accounts l USING (merchant_id, kind, owner, currency)
-            """
-        ),
-        columns,
-    )
-    return {Account(r.merchant_id, r.kind, r.owner, r.currency): r.id for r in rows}
+    rows = tx.execute(_FIND_ACCOUNTS, columns).all()
+    return {Account(*key): account_id for account_id, *key in rows}
+
+
+_FIND_ACCOUNTS = text(
+    """
+    SELECT l.id, l.merchant_id, l.kind, l.owner, l.currency
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:kinds AS text[]),
+                CAST(:owners AS text[]), CAST(:currencies AS text[]))
+         AS a (merchant_id, kind, owner, currency)
+    JOIN ledger_accounts l USING (merchant_id, kind, owner, currency)
+    """
+)
 
 
 def insert_transfers(
     tx: Tx, transfers: Sequence[Transfer], ids: Mapping[Account, int], groups: Sequence[int]
 ) -> list[int]:
-    """Append ``transfers``; ``groups[i]`` is the group of ``transfers[i]``, 0 for its own id."""
+    """Append ``transfers`` (at least one); ``groups[i]`` is the group of ``transfers[i]``, 0 for its own id."""
     transfer_ids = next_ids(tx, "ledger_transfers", len(transfers))
-    copy_rows(
+    debits, credits, amounts, *named = zip(*transfers, strict=True)
+    copy_columns(
         tx,
-        "ledger_transfers",
+        ledger_transfers,
         _COLUMNS,
-        (
-            (
-                transfer_id,
-                t.debit.merchant_id,
-                group or transfer_id,
-                ids[t.debit],
-                ids[t.credit],
-                t.amount,
-                t.debit.currency,
-                t.kind,
-                t.source_kind,
-                t.source_id,
-                t.occurred_at,
-            )
-            for transfer_id, t, group in zip(transfer_ids, transfers, groups, strict=True)
-        ),
+        [
+            transfer_ids,
+            [account.merchant_id for account in debits],
+            [group or own for group, own in zip(groups, transfer_ids, strict=True)],
+            [ids[account] for account in debits],
+            [ids[account] for account in credits],
+            amounts,
+            [account.currency for account in debits],
+            *named,  # kind, source_kind, source_id, occurred_at: as in Transfer
+        ],
     )
     return transfer_ids
 
@@ -103,20 +99,23 @@ def insert_transfers(
 def add_to_balances(tx: Tx, deltas: Mapping[int, int]) -> None:
     """Apply ``{account id: delta}``. Locks in id order first: an UPDATE … FROM promises no order."""
     ordered = sorted(deltas)
-    tx.execute(
-        text("SELECT id FROM ledger_accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"),
-        {"ids": ordered},
-    )
-    tx.execute(
-        text(
-            """
-            UPDATE ledger_accounts AS a SET balance = a.balance + d.delta
-            FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS bigint[])) AS d (id, delta)
-            WHERE a.id = d.id
-            """
-        ),
-        {"ids": ordered, "deltas": [deltas[i] for i in ordered]},
-    )
+    tx.execute(_LOCK_BALANCES, {"ids": ordered})
+    tx.execute(_ADD_TO_BALANCES, {"ids": ordered, "deltas": [deltas[i] for i in ordered]})
+
+
+_LOCK_BALANCES = text(
+    """
+    SELECT count(*)
+    FROM (SELECT FROM ledger_accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE) AS locked
+    """
+)
+_ADD_TO_BALANCES = text(
+    """
+    UPDATE ledger_accounts AS a SET balance = a.balance + d.delta
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS bigint[])) AS d (id, delta)
+    WHERE a.id = d.id
+    """
+)
 
 
 def balances(tx: Tx, merchant_id: int | None = None) -> list[Any]:

@@ -33,30 +33,29 @@ def add_attributions(tx: Tx, keys: Iterable[tuple[int, int, str, int, datetime, 
     if not ordered:
         return []
     merchants, programs, users, codes, times, versions = map(list, zip(*ordered, strict=True))
-    return list(
-        tx.execute(
-            text(
-                """
-                INSERT INTO attributions (merchant_id, program_id, referred_user_id, code_id, attributed_at,
-                                          counted_version)
-                SELECT k.m, k.p, k.u, k.c, k.t, k.v
-                FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]),
-                            CAST(:codes AS bigint[]), CAST(:times AS timestamptz[]), CAST(:versions AS int[]))
-                     WITH ORDINALITY AS k (m, p, u, c, t, v, position)
-                ORDER BY position ON CONFLICT DO NOTHING
-                RETURNING id, merchant_id, program_id, referred_user_id
-                """
-            ),
-            {
-                "merchants": merchants,
-                "programs": programs,
-                "users": users,
-                "codes": codes,
-                "times": times,
-                "versions": versions,
-            },
-        )
-    )
+    parameters = {
+        "merchants": merchants,
+        "programs": programs,
+        "users": users,
+        "codes": codes,
+        "times": times,
+        "versions": versions,
+    }
+    return [*tx.execute(_ADD_ATTRIBUTIONS, parameters).all()]
+
+
+_ADD_ATTRIBUTIONS = text(
+    """
+    INSERT INTO attributions (merchant_id, program_id, referred_user_id, code_id, attributed_at,
+                              counted_version)
+    SELECT k.m, k.p, k.u, k.c, k.t, k.v
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]),
+                CAST(:codes AS bigint[]), CAST(:times AS timestamptz[]), CAST(:versions AS int[]))
+         WITH ORDINALITY AS k (m, p, u, c, t, v, position)
+    ORDER BY position ON CONFLICT DO NOTHING
+    RETURNING id, merchant_id, program_id, referred_user_id
+    """
+)
 
 
 def attributions(
@@ -79,12 +78,12 @@ def attributions(
     }
     if counted:
         tx.execute(text(_ATTRIBUTIONS_LOCK), parameters)
-    rows = list(tx.execute(text(_ATTRIBUTIONS), parameters))
+    rows = [*tx.execute(_ATTRIBUTIONS, parameters).all()]
     stale = [r.id for r in rows if r.counted_version < counted.get(r.program_id, 0)]
     if not stale:
         return rows
     tx.execute(text(_COUNT_REFERRED), {"ids": stale})
-    return list(tx.execute(text(_ATTRIBUTIONS), parameters))
+    return [*tx.execute(_ATTRIBUTIONS, parameters).all()]
 
 
 _ATTRIBUTION_KEYS = """
@@ -96,11 +95,11 @@ _ATTRIBUTIONS_LOCK = f"""
     SELECT a.id FROM {_ATTRIBUTION_KEYS} WHERE a.program_id = ANY(:counted)
     ORDER BY a.id FOR NO KEY UPDATE OF a
 """  # noqa: S608 - no value is spliced in
-_ATTRIBUTIONS = f"""
+_ATTRIBUTIONS = text(f"""
     SELECT a.id, a.merchant_id, a.program_id, a.referred_user_id, a.code_id, a.attributed_at, a.rewarded,
            a.first_rewarded_at, a.counted_version
     FROM {_ATTRIBUTION_KEYS}
-"""  # noqa: S608 - no value is spliced in
+""")  # noqa: S608 - no value is spliced in
 _COUNT_REFERRED = """
     UPDATE attributions a
     SET rewarded = c.rewarded, first_rewarded_at = c.first_rewarded_at, counted_version = p.version

@@ -72,7 +72,11 @@ codes = Table(
     at_column("expires_at", nullable=True),
     created_at(),
     UniqueConstraint("merchant_id", "code"),
-    Index("ix_codes_owner", "merchant_id", "user_id", "program_id"),
+    # Target of what names a code: it cannot cross merchants or programs, and one check holds all three.
+    UniqueConstraint("id", "program_id", "merchant_id"),
+    # The user first: an index that began with merchant or program would look as good as the unique one
+    # above to a planner without statistics, and be read whole for every tracking.
+    Index("ix_codes_owner", "user_id", "merchant_id", "program_id"),
     CheckConstraint("status IN ('active', 'inactive', 'expired', 'suspended')", name="status"),
     CheckConstraint("char_length(code) BETWEEN 6 AND 20", name="length"),
     CheckConstraint("uses >= 0 AND (max_uses IS NULL OR uses <= max_uses)", name="uses"),
@@ -82,10 +86,10 @@ attributions = Table(
     "attributions",
     metadata,
     id_column(),
-    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
-    Column("program_id", BigInteger, ForeignKey("programs.id"), nullable=False),
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("program_id", BigInteger, nullable=False),
     Column("referred_user_id", String(100), nullable=False),
-    Column("code_id", BigInteger, ForeignKey("codes.id"), nullable=False),
+    Column("code_id", BigInteger, nullable=False),
     # When the window starts: the earliest attribution known for this code.
     at_column("attributed_at"),
     # Rewarded conversions of this referred user so far: what one_time and recurring look at.
@@ -94,6 +98,11 @@ attributions = Table(
     # The program version up to which the two are complete, as in referrer_states.
     Column("counted_version", Integer, nullable=False, server_default=text("0")),
     created_at(),
+    ForeignKeyConstraint(
+        ["code_id", "program_id", "merchant_id"],
+        ["codes.id", "codes.program_id", "codes.merchant_id"],
+        name="fk_attributions_code",
+    ),
     UniqueConstraint("merchant_id", "program_id", "referred_user_id"),
 )
 
@@ -120,11 +129,11 @@ trackings = Table(
     "trackings",
     metadata,
     id_column(),
-    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("merchant_id", BigInteger, nullable=False),
     Column("inbox_id", BigInteger, ForeignKey("inbox_events.id"), nullable=False),
     Column("referrer_user_id", String(100), nullable=False),
     Column("referred_user_id", String(100), nullable=False),
-    Column("code_id", BigInteger, ForeignKey("codes.id"), nullable=False),
+    Column("code_id", BigInteger, nullable=False),
     Column("program_id", BigInteger, nullable=False),
     Column("program_version", Integer, nullable=False),
     Column("transaction_id", String(255), nullable=True),
@@ -144,13 +153,17 @@ trackings = Table(
     created_at(),
     at_column("updated_at", nullable=True),
     ForeignKeyConstraint(
+        ["code_id", "program_id", "merchant_id"],
+        ["codes.id", "codes.program_id", "codes.merchant_id"],
+        name="fk_trackings_code",
+    ),
+    ForeignKeyConstraint(
         ["program_id", "program_version"],
         ["program_versions.program_id", "program_versions.version"],
     ),
     # Exactly once: an event is counted at most once, a transaction is counted at most once.
     UniqueConstraint("inbox_id"),
     UniqueConstraint("merchant_id", "transaction_id"),
-    UniqueConstraint("program_id", "referrer_user_id", "seq"),
     CheckConstraint("amount_earned >= 0 AND referee_amount_earned >= 0", name="earned"),
     CheckConstraint(
         "reversed_amount BETWEEN 0 AND amount_earned"
@@ -160,6 +173,14 @@ trackings = Table(
     CheckConstraint(
         "refunded_amount >= 0 AND (refunded_amount = 0 OR refunded_amount <= transaction_amount)",
         name="refunded_at_most_paid",
+    ),
+    Index(
+        "uq_trackings_seq",
+        "program_id",
+        "referrer_user_id",
+        "seq",
+        unique=True,
+        postgresql_where=text("seq IS NOT NULL"),
     ),
     Index("ix_trackings_referrer", "merchant_id", "referrer_user_id", "id"),
     Index("ix_trackings_referred", "merchant_id", "referred_user_id"),

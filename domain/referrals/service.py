@@ -283,16 +283,7 @@ def _flush(tx: Tx, state: BatchState) -> None:
                     tracking, ref, kind, amount, SOURCE, new_id, tracking.converted_at
                 )
                 state.earnings.append(ref.earning)
-    store.insert_trackings(
-        tx,
-        (
-            [
-                store.dumps(t.explanation) if column == "explanation" else getattr(t, column)
-                for column in store.TRACKING_COLUMNS
-            ]
-            for t in state.new_trackings
-        ),
-    )
+    store.insert_trackings(tx, state.new_trackings)
     _flush_reversals(tx, state)
     changed = [t for t in state.trackings.values() if t.changed and not t.new]
     if changed:

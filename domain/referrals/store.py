@@ -1,13 +1,15 @@
 """All SQL of the road that conversions take. Programs and codes are administered in ``admin_store``."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import text
 
-from domain.db import Tx, advisory_lock, copy_rows, next_ids
+from domain.db import Tx, advisory_lock, copy_columns, copy_rows, next_ids
+from domain.referrals.models import trackings as trackings_table
 
 TRACKING_COLUMNS = [
     "id",
@@ -47,25 +49,22 @@ REVERSAL_COLUMNS = [
 def codes_by_name(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
     """Codes by (merchant, code)."""
     merchants, names = _columns(keys, 2)
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT c.id, c.merchant_id, c.code, c.program_id, c.user_id, c.status, c.max_uses, c.uses,
-                       c.expires_at
-                FROM unnest(CAST(:merchants AS bigint[]), CAST(:names AS text[])) AS k (merchant_id, code)
-                JOIN codes c USING (merchant_id, code)
-                """
-            ),
-            {"merchants": merchants, "names": names},
-        )
-    )
+    return [*tx.execute(_CODES_BY_NAME, {"merchants": merchants, "names": names}).all()]
+
+
+_CODES_BY_NAME = text(
+    """
+    SELECT c.id, c.merchant_id, c.code, c.program_id, c.user_id, c.status, c.max_uses, c.uses, c.expires_at
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:names AS text[])) AS k (merchant_id, code)
+    JOIN codes c USING (merchant_id, code)
+    """
+)
 
 
 def codes_by_id(tx: Tx, ids: Iterable[int], *, lock: bool = False) -> list[Any]:
     """Codes by id; with ``lock``, locked in id order (only those with ``max_uses`` ever are)."""
     statement = _CODES_BY_ID_LOCKED if lock else _CODES_BY_ID
-    return list(tx.execute(statement, {"ids": sorted(set(ids))}))
+    return [*tx.execute(statement, {"ids": sorted(set(ids))}).all()]
 
 
 _CODES_BY_ID = text(
@@ -95,20 +94,18 @@ def share_programs(tx: Tx, ids: Iterable[int]) -> list[Any]:
     """
     ordered = sorted(set(ids))
     lock_program_terms(tx, ordered, shared=True)
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT p.id, p.key, p.status, p.version, v.rule, v.referee_rule, v.currency, v.hold_days,
-                       v.window_days, v.max_rewards_per_referrer, v.min_amount, v.payout_method
-                FROM programs p
-                JOIN program_versions v ON v.program_id = p.id AND v.version = p.version
-                WHERE p.id = ANY(:ids)
-                """
-            ),
-            {"ids": ordered},
-        )
-    )
+    return [*tx.execute(_PROGRAMS, {"ids": ordered}).all()]
+
+
+_PROGRAMS = text(
+    """
+    SELECT p.id, p.key, p.status, p.version, v.rule, v.referee_rule, v.currency, v.hold_days, v.window_days,
+           v.max_rewards_per_referrer, v.min_amount, v.payout_method
+    FROM programs p
+    JOIN program_versions v ON v.program_id = p.id AND v.version = p.version
+    WHERE p.id = ANY(:ids)
+    """
+)
 
 
 def lock_referrer_states(tx: Tx, keys: Iterable[tuple[int, int, str, int]]) -> list[Any]:
@@ -207,15 +204,15 @@ def trackings_by_transaction(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[An
     """Trackings by (merchant, transaction). The caller holds the transactions' advisory locks."""
     merchants, transactions = _columns(keys, 2)
     parameters = {"merchants": merchants, "transactions": transactions}
-    return list(tx.execute(text(_TRACKINGS), parameters))
+    return [*tx.execute(_TRACKINGS, parameters).all()]
 
 
-_TRACKINGS = f"""
+_TRACKINGS = text(f"""
     SELECT {", ".join(TRACKING_COLUMNS)}
     FROM unnest(CAST(:merchants AS bigint[]), CAST(:transactions AS text[]))
         AS k (merchant_id, transaction_id)
     JOIN trackings t USING (merchant_id, transaction_id)
-"""  # noqa: S608 - columns are constants
+""")  # noqa: S608 - columns are constants
 
 
 def reversal_ids(tx: Tx, tracking_ids: Sequence[int]) -> list[Any]:
@@ -235,9 +232,16 @@ def reserve_tracking_ids(tx: Tx, count: int) -> list[int]:
     return next_ids(tx, "trackings", count)
 
 
-def insert_trackings(tx: Tx, rows: Iterable[Sequence[Any]]) -> None:
-    """Append trackings; the columns are TRACKING_COLUMNS."""
-    copy_rows(tx, "trackings", TRACKING_COLUMNS, rows)
+def insert_trackings(tx: Tx, trackings: Sequence[Any]) -> None:
+    """Append trackings: objects with the attributes TRACKING_COLUMNS."""
+    values: list[Sequence[Any]] = list(zip(*map(_TRACKING_VALUES, trackings), strict=True))
+    if values:
+        values[_EXPLANATION] = [dumps(explanation) for explanation in values[_EXPLANATION]]
+        copy_columns(tx, trackings_table, TRACKING_COLUMNS, values)
+
+
+_TRACKING_VALUES = attrgetter(*TRACKING_COLUMNS)
+_EXPLANATION = TRACKING_COLUMNS.index("explanation")
 
 
 def insert_reversals(tx: Tx, rows: Sequence[Sequence[Any]]) -> list[int]:
@@ -279,7 +283,7 @@ def update_trackings(tx: Tx, rows: Sequence[tuple[int, int, bool, int, int]]) ->
 
 def dumps(value: Any) -> str:
     """JSON for a jsonb column written by COPY."""
-    return json.dumps(value, separators=(",", ":"))
+    return to_json(value).decode()
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> tuple[list[Any], ...]:

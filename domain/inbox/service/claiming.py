@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
+
+from pydantic_core import to_json
 
 from domain import clock
 from domain.db import Tx
@@ -55,7 +56,7 @@ class _Named:
         data = self.data
         if data is None:
             return None, storable(self.raw)
-        return json.dumps(data, separators=(",", ":")), None
+        return to_json(data).decode(), None
 
 
 @dataclass(slots=True)

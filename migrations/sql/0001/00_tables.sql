@@ -11,7 +11,7 @@ CREATE TABLE audit_entries (
     reason TEXT,
     before JSONB,
     after JSONB,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_audit_entries PRIMARY KEY (id)
 );
 
@@ -42,7 +42,7 @@ CREATE TABLE dead_letters (
     decided_by VARCHAR(255),
     decided_at TIMESTAMP WITH TIME ZONE,
     retried_as VARCHAR(255),
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_dead_letters PRIMARY KEY (id),
     CONSTRAINT uq_dead_letters_queue_redis_message_id UNIQUE (queue, redis_message_id),
     CONSTRAINT ck_dead_letters_state CHECK (state IN ('open', 'retried', 'discarded')),
@@ -59,7 +59,7 @@ CREATE TABLE debt_repayments (
     debit_transaction_id BIGINT NOT NULL,
     lot_id BIGINT NOT NULL,
     points BIGINT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_debt_repayments PRIMARY KEY (credit_transaction_id, debit_transaction_id, lot_id),
     CONSTRAINT ck_debt_repayments_points_positive CHECK (points > 0)
 );
@@ -70,7 +70,7 @@ CREATE INDEX ix_debt_repayments_lot ON debt_repayments (lot_id);
 CREATE TABLE installation (
     id SMALLINT NOT NULL,
     code TEXT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_installation PRIMARY KEY (id),
     CONSTRAINT ck_installation_one_row CHECK (id = 1),
     CONSTRAINT ck_installation_code_form CHECK (code ~ '^[0-9a-f]{12}$')
@@ -81,7 +81,7 @@ CREATE TABLE lot_allocations (
     debit_transaction_id BIGINT NOT NULL,
     lot_id BIGINT NOT NULL,
     points BIGINT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_lot_allocations PRIMARY KEY (debit_transaction_id, lot_id),
     CONSTRAINT ck_lot_allocations_points_positive CHECK (points > 0)
 );
@@ -94,7 +94,7 @@ CREATE TABLE lot_restorations (
     debit_transaction_id BIGINT NOT NULL,
     lot_id BIGINT NOT NULL,
     points BIGINT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_lot_restorations PRIMARY KEY (credit_transaction_id, lot_id),
     CONSTRAINT ck_lot_restorations_points_positive CHECK (points > 0)
 );
@@ -107,7 +107,7 @@ CREATE TABLE merchants (
     key VARCHAR(100) NOT NULL,
     name VARCHAR(255) NOT NULL,
     mode TEXT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     retired_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_merchants PRIMARY KEY (id),
     CONSTRAINT ck_merchants_mode CHECK (mode IN ('test', 'live')),
@@ -123,7 +123,7 @@ CREATE TABLE outbox (
     actor TEXT NOT NULL,
     args JSONB NOT NULL,
     run_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_outbox PRIMARY KEY (id)
 );
 
@@ -135,7 +135,7 @@ CREATE TABLE point_debts (
     card_id BIGINT NOT NULL,
     points BIGINT NOT NULL,
     remaining BIGINT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_point_debts PRIMARY KEY (transaction_id),
     CONSTRAINT ck_point_debts_points_positive CHECK (points > 0),
     CONSTRAINT ck_point_debts_remaining CHECK (remaining BETWEEN 0 AND points)
@@ -156,7 +156,7 @@ CREATE TABLE point_lots (
     available_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
     policy JSONB NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_point_lots PRIMARY KEY (id),
     CONSTRAINT ck_point_lots_points_positive CHECK (points > 0),
     CONSTRAINT ck_point_lots_remaining CHECK (remaining BETWEEN 0 AND points),
@@ -176,7 +176,7 @@ CREATE TABLE rejected_messages (
     raw BYTEA NOT NULL,
     raw_hash BYTEA NOT NULL,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_rejected_messages PRIMARY KEY (id),
     CONSTRAINT uq_rejected_messages_raw_hash UNIQUE (raw_hash),
     CONSTRAINT ck_rejected_messages_raw_hash_length CHECK (octet_length(raw_hash) = 32)
@@ -204,7 +204,7 @@ CREATE TABLE api_keys (
     secret_hash BYTEA NOT NULL,
     scopes TEXT[] NOT NULL,
     rate_per_second INTEGER,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
     last_used_at TIMESTAMP WITH TIME ZONE,
     revoked_at TIMESTAMP WITH TIME ZONE,
@@ -225,7 +225,7 @@ CREATE TABLE gateway_accounts (
     webhook_secret_encrypted BYTEA,
     api_key_hint TEXT NOT NULL,
     platform_account VARCHAR(255),
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     retired_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_gateway_accounts PRIMARY KEY (id),
     CONSTRAINT fk_gateway_accounts_merchant_id_mode FOREIGN KEY(merchant_id, mode) REFERENCES merchants (id, mode),
@@ -243,7 +243,7 @@ CREATE TABLE gateway_events (
     payload JSONB NOT NULL,
     state TEXT DEFAULT 'received' NOT NULL,
     error VARCHAR(500),
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     applied_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_gateway_events PRIMARY KEY (id),
     CONSTRAINT uq_gateway_events_merchant_id_method_event_id UNIQUE (merchant_id, method, event_id),
@@ -269,7 +269,7 @@ CREATE TABLE inbox_events (
     detail VARCHAR(500),
     correlation TEXT,
     attempts INTEGER DEFAULT 1 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_inbox_events PRIMARY KEY (id),
     CONSTRAINT uq_inbox_events_merchant_id_source_event_id UNIQUE (merchant_id, source, event_id),
     CONSTRAINT ck_inbox_events_status CHECK (status IN ('applied', 'rejected', 'waiting', 'dead')),
@@ -288,13 +288,14 @@ CREATE TABLE ledger_accounts (
     owner VARCHAR(100) DEFAULT '' NOT NULL,
     currency TEXT NOT NULL,
     balance BIGINT,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_ledger_accounts PRIMARY KEY (id),
     CONSTRAINT uq_ledger_accounts_merchant_id_kind_owner_currency UNIQUE (merchant_id, kind, owner, currency),
     CONSTRAINT uq_ledger_accounts_id_merchant_id_currency UNIQUE (id, merchant_id, currency),
     CONSTRAINT ck_ledger_accounts_balance_kept_for_payable CHECK ((kind = 'payable') = (balance IS NOT NULL)),
     CONSTRAINT fk_ledger_accounts_merchant_id FOREIGN KEY(merchant_id) REFERENCES merchants (id)
-);
+)
+ WITH (fillfactor = 60);
 
 CREATE TABLE loyalty_programs (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
@@ -304,7 +305,7 @@ CREATE TABLE loyalty_programs (
     status TEXT DEFAULT 'active' NOT NULL,
     zone TEXT NOT NULL,
     version INTEGER DEFAULT 1 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_loyalty_programs PRIMARY KEY (id),
     CONSTRAINT uq_loyalty_programs_merchant_id_key UNIQUE (merchant_id, key),
     CONSTRAINT uq_loyalty_programs_id_merchant_id UNIQUE (id, merchant_id),
@@ -323,7 +324,7 @@ CREATE TABLE payees (
     onboarding_url TEXT,
     blocked_reason TEXT,
     as_of TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_payees PRIMARY KEY (id),
     CONSTRAINT uq_payees_merchant_id_user_id UNIQUE (merchant_id, user_id),
@@ -342,7 +343,7 @@ CREATE TABLE payout_runs (
     result JSONB DEFAULT '{}'::jsonb NOT NULL,
     members_hash BYTEA NOT NULL,
     cursor_account_id BIGINT DEFAULT 0 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     frozen_at TIMESTAMP WITH TIME ZONE,
     approved_at TIMESTAMP WITH TIME ZONE,
     approved_by TEXT,
@@ -364,7 +365,7 @@ CREATE TABLE programs (
     name VARCHAR(255) NOT NULL,
     status TEXT DEFAULT 'active' NOT NULL,
     version INTEGER DEFAULT 1 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_programs PRIMARY KEY (id),
     CONSTRAINT uq_programs_merchant_id_key UNIQUE (merchant_id, key),
     CONSTRAINT ck_programs_status CHECK (status IN ('active', 'paused', 'ended')),
@@ -386,7 +387,7 @@ CREATE TABLE schedules (
     paused_at TIMESTAMP WITH TIME ZONE,
     paused_by TEXT,
     pause_reason TEXT,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_schedules PRIMARY KEY (name),
     CONSTRAINT ck_schedules_cron_or_interval CHECK ((cron IS NULL) <> (every_seconds IS NULL)),
     CONSTRAINT ck_schedules_interval_positive CHECK (every_seconds IS NULL OR every_seconds > 0),
@@ -412,7 +413,7 @@ CREATE TABLE cards (
     expired_through TIMESTAMP WITH TIME ZONE,
     expire_check_on TIMESTAMP WITH TIME ZONE,
     awaits TEXT[],
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_cards PRIMARY KEY (id),
     CONSTRAINT fk_cards_program_id_merchant_id FOREIGN KEY(program_id, merchant_id) REFERENCES loyalty_programs (id, merchant_id),
     CONSTRAINT uq_cards_merchant_id_number UNIQUE (merchant_id, number),
@@ -436,9 +437,10 @@ CREATE TABLE codes (
     max_uses INTEGER,
     uses INTEGER DEFAULT 0 NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_codes PRIMARY KEY (id),
     CONSTRAINT uq_codes_merchant_id_code UNIQUE (merchant_id, code),
+    CONSTRAINT uq_codes_id_program_id_merchant_id UNIQUE (id, program_id, merchant_id),
     CONSTRAINT ck_codes_status CHECK (status IN ('active', 'inactive', 'expired', 'suspended')),
     CONSTRAINT ck_codes_length CHECK (char_length(code) BETWEEN 6 AND 20),
     CONSTRAINT ck_codes_uses CHECK (uses >= 0 AND (max_uses IS NULL OR uses <= max_uses)),
@@ -446,7 +448,7 @@ CREATE TABLE codes (
     CONSTRAINT fk_codes_program_id FOREIGN KEY(program_id) REFERENCES programs (id)
 );
 
-CREATE INDEX ix_codes_owner ON codes (merchant_id, user_id, program_id);
+CREATE INDEX ix_codes_owner ON codes (user_id, merchant_id, program_id);
 
 CREATE TABLE inbox_conflicts (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
@@ -455,7 +457,7 @@ CREATE TABLE inbox_conflicts (
     data JSONB,
     raw TEXT,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_inbox_conflicts PRIMARY KEY (id),
     CONSTRAINT uq_inbox_conflicts_inbox_id_content_hash UNIQUE (inbox_id, content_hash),
     CONSTRAINT fk_inbox_conflicts_inbox_id FOREIGN KEY(inbox_id) REFERENCES inbox_events (id)
@@ -473,7 +475,7 @@ CREATE TABLE inbox_revisions (
     actor_kind TEXT,
     actor_id VARCHAR(255),
     reason TEXT,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_inbox_revisions PRIMARY KEY (id),
     CONSTRAINT uq_inbox_revisions_inbox_id_revision UNIQUE (inbox_id, revision),
     CONSTRAINT ck_inbox_revisions_content_hash_length CHECK (octet_length(content_hash) = 32),
@@ -494,7 +496,7 @@ CREATE TABLE ledger_transfers (
     source_kind TEXT NOT NULL,
     source_id BIGINT NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_ledger_transfers PRIMARY KEY (id),
     CONSTRAINT fk_ledger_transfers_debit FOREIGN KEY(debit_account_id, merchant_id, currency) REFERENCES ledger_accounts (id, merchant_id, currency),
     CONSTRAINT fk_ledger_transfers_credit FOREIGN KEY(credit_account_id, merchant_id, currency) REFERENCES ledger_accounts (id, merchant_id, currency),
@@ -535,7 +537,7 @@ CREATE TABLE loyalty_program_versions (
     daily_earn_limit INTEGER,
     daily_points_cap BIGINT,
     qualifying_types TEXT[] NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_loyalty_program_versions PRIMARY KEY (program_id, version),
     CONSTRAINT ck_loyalty_program_versions_earn_rate CHECK (earn_points >= 0 AND earn_per_amount > 0),
     CONSTRAINT ck_loyalty_program_versions_currency CHECK (currency ~ '^[a-z]{3}$'),
@@ -564,7 +566,7 @@ CREATE TABLE loyalty_refunds (
     refund_id VARCHAR(255) NOT NULL,
     amount BIGINT NOT NULL,
     inbox_id BIGINT NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_loyalty_refunds PRIMARY KEY (id),
     CONSTRAINT uq_loyalty_refunds_card_id_order_reference_refund_id UNIQUE (card_id, order_reference, refund_id),
     CONSTRAINT ck_loyalty_refunds_amount_positive CHECK (amount > 0),
@@ -608,7 +610,7 @@ CREATE TABLE loyalty_transactions (
     points_not_taken BIGINT,
     explanation JSONB NOT NULL,
     transaction_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_loyalty_transactions PRIMARY KEY (id),
     CONSTRAINT uq_loyalty_transactions_card_id_seq UNIQUE (card_id, seq),
     CONSTRAINT ck_loyalty_transactions_type CHECK (type IN ('stamp_earned', 'stamp_redeemed', 'stamp_voided', 'points_earned', 'points_redeemed', 'points_voided', 'stamp_adjustment', 'points_adjustment', 'card_created', 'card_deactivated', 'card_reactivated', 'welcome_bonus', 'points_expired')),
@@ -649,7 +651,7 @@ CREATE TABLE payout_exclusions (
     amount BIGINT NOT NULL,
     reason TEXT NOT NULL,
     detail VARCHAR(500) DEFAULT '' NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_payout_exclusions PRIMARY KEY (run_id, account_id),
     CONSTRAINT fk_payout_exclusions_run_id FOREIGN KEY(run_id) REFERENCES payout_runs (id),
     CONSTRAINT fk_payout_exclusions_account_id FOREIGN KEY(account_id) REFERENCES ledger_accounts (id),
@@ -687,7 +689,7 @@ CREATE TABLE payouts (
     release_confirmed_by TEXT,
     error_code TEXT,
     error_message VARCHAR(500),
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_payouts PRIMARY KEY (id),
     CONSTRAINT uq_payouts_run_id_account_id UNIQUE (run_id, account_id),
@@ -717,7 +719,7 @@ CREATE TABLE program_versions (
     max_rewards_per_referrer INTEGER,
     min_amount BIGINT DEFAULT 0 NOT NULL,
     payout_method TEXT,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_program_versions PRIMARY KEY (program_id, version),
     CONSTRAINT ck_program_versions_hold_days CHECK (hold_days BETWEEN 0 AND 90),
     CONSTRAINT ck_program_versions_window_days CHECK (window_days IS NULL OR window_days > 0),
@@ -749,7 +751,7 @@ CREATE TABLE schedule_fires (
     fire_at TIMESTAMP WITH TIME ZONE NOT NULL,
     state TEXT DEFAULT 'emitted' NOT NULL,
     manual BOOLEAN DEFAULT false NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     emitted_at TIMESTAMP WITH TIME ZONE NOT NULL,
     emit_count INTEGER DEFAULT 1 NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE,
@@ -774,12 +776,10 @@ CREATE TABLE attributions (
     rewarded INTEGER DEFAULT 0 NOT NULL,
     first_rewarded_at TIMESTAMP WITH TIME ZONE,
     counted_version INTEGER DEFAULT 0 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_attributions PRIMARY KEY (id),
-    CONSTRAINT uq_attributions_merchant_id_program_id_referred_user_id UNIQUE (merchant_id, program_id, referred_user_id),
-    CONSTRAINT fk_attributions_merchant_id FOREIGN KEY(merchant_id) REFERENCES merchants (id),
-    CONSTRAINT fk_attributions_program_id FOREIGN KEY(program_id) REFERENCES programs (id),
-    CONSTRAINT fk_attributions_code_id FOREIGN KEY(code_id) REFERENCES codes (id)
+    CONSTRAINT fk_attributions_code FOREIGN KEY(code_id, program_id, merchant_id) REFERENCES codes (id, program_id, merchant_id),
+    CONSTRAINT uq_attributions_merchant_id_program_id_referred_user_id UNIQUE (merchant_id, program_id, referred_user_id)
 );
 
 CREATE TABLE earnings (
@@ -799,8 +799,9 @@ CREATE TABLE earnings (
     hold_reason TEXT,
     voided_at TIMESTAMP WITH TIME ZONE,
     payout_id BIGINT,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_earnings PRIMARY KEY (id),
+    CONSTRAINT fk_earnings_account FOREIGN KEY(account_id, merchant_id, currency) REFERENCES ledger_accounts (id, merchant_id, currency),
     CONSTRAINT ck_earnings_amount_not_zero CHECK (amount <> 0),
     CONSTRAINT ck_earnings_kind CHECK (kind IN ('reward', 'referee_reward', 'clawback', 'referee_clawback', 'adjustment', 'cash_redemption', 'carry_over')),
     CONSTRAINT ck_earnings_sign_by_kind CHECK (kind IN ('adjustment', 'carry_over') OR (amount < 0) = (kind IN ('clawback', 'referee_clawback'))),
@@ -808,8 +809,6 @@ CREATE TABLE earnings (
     CONSTRAINT ck_earnings_void_is_unclaimed CHECK (voided_at IS NULL OR payout_id IS NULL),
     CONSTRAINT ck_earnings_hold_has_reason CHECK ((held_at IS NULL) = (hold_reason IS NULL)),
     CONSTRAINT uq_earnings_source_kind_source_id_kind UNIQUE (source_kind, source_id, kind),
-    CONSTRAINT fk_earnings_merchant_id FOREIGN KEY(merchant_id) REFERENCES merchants (id),
-    CONSTRAINT fk_earnings_account_id FOREIGN KEY(account_id) REFERENCES ledger_accounts (id),
     CONSTRAINT fk_earnings_reverses_id FOREIGN KEY(reverses_id) REFERENCES earnings (id),
     CONSTRAINT fk_earnings_payout_id FOREIGN KEY(payout_id) REFERENCES payouts (id)
 );
@@ -845,7 +844,7 @@ CREATE TABLE payout_attempts (
     abandon_evidence VARCHAR(500),
     abandon_agreed_by VARCHAR(255),
     history JSONB DEFAULT '[]'::jsonb NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_payout_attempts PRIMARY KEY (id),
     CONSTRAINT uq_payout_attempts_payout_id_leg_n UNIQUE (payout_id, leg, n),
     CONSTRAINT ck_payout_attempts_abandoned_by_two CHECK (state <> 'abandoned' OR (abandon_evidence <> '' AND abandon_proposed_by <> abandon_agreed_by) IS TRUE),
@@ -882,24 +881,23 @@ CREATE TABLE trackings (
     fully_refunded BOOLEAN DEFAULT false NOT NULL,
     reversed_amount BIGINT DEFAULT 0 NOT NULL,
     referee_reversed_amount BIGINT DEFAULT 0 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_trackings PRIMARY KEY (id),
+    CONSTRAINT fk_trackings_code FOREIGN KEY(code_id, program_id, merchant_id) REFERENCES codes (id, program_id, merchant_id),
     CONSTRAINT fk_trackings_program_id_program_version FOREIGN KEY(program_id, program_version) REFERENCES program_versions (program_id, version),
     CONSTRAINT uq_trackings_inbox_id UNIQUE (inbox_id),
     CONSTRAINT uq_trackings_merchant_id_transaction_id UNIQUE (merchant_id, transaction_id),
-    CONSTRAINT uq_trackings_program_id_referrer_user_id_seq UNIQUE (program_id, referrer_user_id, seq),
     CONSTRAINT ck_trackings_earned CHECK (amount_earned >= 0 AND referee_amount_earned >= 0),
     CONSTRAINT ck_trackings_reversed_at_most_earned CHECK (reversed_amount BETWEEN 0 AND amount_earned AND referee_reversed_amount BETWEEN 0 AND referee_amount_earned),
     CONSTRAINT ck_trackings_refunded_at_most_paid CHECK (refunded_amount >= 0 AND (refunded_amount = 0 OR refunded_amount <= transaction_amount)),
-    CONSTRAINT fk_trackings_merchant_id FOREIGN KEY(merchant_id) REFERENCES merchants (id),
-    CONSTRAINT fk_trackings_inbox_id FOREIGN KEY(inbox_id) REFERENCES inbox_events (id),
-    CONSTRAINT fk_trackings_code_id FOREIGN KEY(code_id) REFERENCES codes (id)
+    CONSTRAINT fk_trackings_inbox_id FOREIGN KEY(inbox_id) REFERENCES inbox_events (id)
 );
 
 CREATE INDEX ix_trackings_converted_at ON trackings (merchant_id, converted_at);
 CREATE INDEX ix_trackings_referred ON trackings (merchant_id, referred_user_id);
 CREATE INDEX ix_trackings_referrer ON trackings (merchant_id, referrer_user_id, id);
+CREATE UNIQUE INDEX uq_trackings_seq ON trackings (program_id, referrer_user_id, seq) WHERE seq IS NOT NULL;
 
 CREATE TABLE tracking_reversals (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
@@ -912,7 +910,7 @@ CREATE TABLE tracking_reversals (
     reversed BIGINT NOT NULL,
     referee_reversed BIGINT NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT pk_tracking_reversals PRIMARY KEY (id),
     CONSTRAINT uq_tracking_reversals_tracking_id_kind_external_id UNIQUE (tracking_id, kind, external_id),
     CONSTRAINT ck_tracking_reversals_kind CHECK (kind IN ('refund', 'dispute')),

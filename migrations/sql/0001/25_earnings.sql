@@ -35,7 +35,8 @@ CREATE TRIGGER keep_claim BEFORE UPDATE OF payout_id ON earnings FOR EACH ROW
 WHEN (OLD.payout_id IS NOT NULL AND NEW.payout_id IS DISTINCT FROM OLD.payout_id)
 EXECUTE FUNCTION keep_claim();
 
-CREATE TRIGGER born_unclaimed BEFORE INSERT ON earnings FOR EACH ROW
+-- AFTER, because beside a BEFORE trigger COPY inserts row by row.
+CREATE TRIGGER born_unclaimed AFTER INSERT ON earnings FOR EACH ROW
 WHEN (NEW.payout_id IS NOT NULL) EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER no_delete BEFORE DELETE ON earnings FOR EACH ROW EXECUTE FUNCTION refuse_change();
