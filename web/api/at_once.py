@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
@@ -30,7 +31,7 @@ class Result:
 
     Attributes:
         repeated: Whether it had come before, over whatever way in.
-        status: applied or rejected, as `GET /v1/events` tells it; conflict, if its (source, id) came
+        status: applied, rejected or waiting, as `GET /v1/events` tells it; conflict, if its (source, id) came
             before with other content; or unreadable, if its merchant retired meanwhile.
         reason, detail: Why, unless it is applied.
         transactions: What it did to the card.
@@ -44,8 +45,9 @@ class Result:
     transactions: list[Any]
 
 
-def read_event(body: bytes, key: ApiKey, event_type: str, *, card: str | None = None) -> Event:
-    """The event of a body, with what the path and the key say filled in.
+def read_event(body: bytes, key: ApiKey, types: Sequence[str], *, card: str | None = None) -> Event:
+    """The event of a body, with what the path and the key say filled in; its type is one of ``types``,
+    the first one where the body says none.
 
     It is the same event, with the same content hash, as the one that is published with all of it
     written out. Raises ApiError: 400 if it is no JSON, 403 for another merchant's, 422 if it breaks
@@ -65,7 +67,11 @@ def read_event(body: bytes, key: ApiKey, event_type: str, *, card: str | None = 
         raise ApiError(403, "forbidden_merchant", message, field="merchant")
     _fill(document, "merchant", key.merchant_key)
     _fill(document, "specversion", SPEC_VERSION)
-    _fill(document, "type", event_type)
+    if document.setdefault("type", types[0]) not in types:
+        message = (
+            f"type must be {' or '.join(map(repr, types))} here; {types[0]!r} may be left out."
+        )
+        raise ApiError(422, "mismatch", message, field="type")
     if card is not None and isinstance(document.setdefault("data", {}), dict):
         _fill(document["data"], "card", card, path="data.card")
     try:
@@ -88,7 +94,7 @@ def apply(tx: Tx, key: ApiKey, event: Event, request_id: str) -> Result:
     """
     delivery = Delivery(f"http:{request_id}", 0, event.to_json())
     [outcome] = inbox.apply(tx, [Parsed(delivery, event, None)])
-    if outcome.status not in ("applied", "rejected", "duplicate"):
+    if outcome.status not in ("applied", "rejected", "waiting", "duplicate"):
         return Result(event, False, outcome.status, outcome.reason, outcome.detail, [])
     assert outcome.inbox_id is not None, "what has an identity is claimed"
     told = inbox.status(tx, key.merchant_id, event.source, event.id)
@@ -117,8 +123,12 @@ def answer(result: Result) -> JSONResponse:
             "card": last.card,
             "transactions": [_transaction(row) for row in rows],
             "balance": last.balance,
+            "stamps_balance": last.stamps_balance,
         }
         return JSONResponse(body, HTTPStatus.OK, headers)
+    if result.status == "waiting":
+        waits = {"event": named | {"status": "waiting", "reason": result.reason}}
+        return JSONResponse(waits, HTTPStatus.ACCEPTED, headers)
     status = _STATUS.get(result.status, HTTPStatus.UNPROCESSABLE_ENTITY)
     reason = str(result.reason)
     body = {
@@ -137,5 +147,7 @@ def _transaction(row: Any) -> dict[str, Any]:
         "type": row.type,
         "points": row.points,
         "balance": row.balance,
+        "stamps": row.stamps,
+        "stamps_balance": row.stamps_balance,
         "at": row.transaction_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -57,12 +58,12 @@ def enrol(request: Request, key: Writer, body: Body) -> JSONResponse:
     The body is a `loyalty.card_created` event; `specversion`, `type` and `merchant` may be left out.
     Sent again, over here or over the queue, it counts once and gets the same reply.
     """
-    return _at_once(request, key, body, "loyalty.card_created", None)
+    return _at_once(request, key, body, ("loyalty.card_created",), None)
 
 
 @router.post(
     "/v1/loyalty/cards/{card}/earn",
-    summary="Earn points at once",
+    summary="Earn points or stamps at once",
     response_model=schemas.CardReply,
     responses=loyalty_docs.EARN,
     openapi_extra=loyalty_docs.EARN_BODY,
@@ -70,15 +71,16 @@ def enrol(request: Request, key: Writer, body: Body) -> JSONResponse:
 def earn(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONResponse:
     """Put points on a card, as many as are given or as the purchase is worth, and answer with them.
 
-    The body is a `loyalty.points_earned` event; `specversion`, `type`, `merchant` and `data.card` may
-    be left out. Sent again, over here or over the queue, it counts once and gets the same reply.
+    The body is a `loyalty.points_earned` event, or a `loyalty.stamp_earned` one if its `type` says so;
+    `specversion`, `merchant` and `data.card` may be left out. Sent again, over here or over the queue,
+    it counts once and gets the same reply.
     """
-    return _at_once(request, key, body, "loyalty.points_earned", card)
+    return _at_once(request, key, body, ("loyalty.points_earned", "loyalty.stamp_earned"), card)
 
 
 @router.post(
     "/v1/loyalty/cards/{card}/redeem",
-    summary="Redeem points at once",
+    summary="Redeem points or stamps at once",
     response_model=schemas.CardReply,
     responses=loyalty_docs.REDEEM,
     openapi_extra=loyalty_docs.REDEEM_BODY,
@@ -86,16 +88,75 @@ def earn(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONRes
 def redeem(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONResponse:
     """Spend points of a card, soonest to expire first, and answer with what is left.
 
-    The body is a `loyalty.points_redeemed` event; `specversion`, `type`, `merchant` and `data.card` may
-    be left out. Sent again, over here or over the queue, it counts once and gets the same reply.
+    The body is a `loyalty.points_redeemed` event, or a `loyalty.stamp_redeemed` one if its `type` says
+    so; the rest as for earning.
     """
-    return _at_once(request, key, body, "loyalty.points_redeemed", card)
+    return _at_once(request, key, body, ("loyalty.points_redeemed", "loyalty.stamp_redeemed"), card)
+
+
+@router.post(
+    "/v1/loyalty/cards/{card}/void",
+    summary="Take back an earn or a redemption at once",
+    response_model=schemas.CardReply,
+    responses=loyalty_docs.VOID,
+    openapi_extra=loyalty_docs.VOID_BODY,
+)
+def void(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONResponse:
+    """Take back what another event did, in part or all that is left of it.
+
+    The body is a `loyalty.points_voided` event, or a `loyalty.stamp_voided` one if its `type` says so,
+    with the other event's id in `data.related_event`. If that has not come yet, the answer is 202 and
+    this one waits for it.
+    """
+    return _at_once(request, key, body, ("loyalty.points_voided", "loyalty.stamp_voided"), card)
+
+
+@router.post(
+    "/v1/loyalty/cards/{card}/adjust",
+    summary="Correct a card at once",
+    response_model=schemas.CardReply,
+    responses=loyalty_docs.ADJUST,
+    openapi_extra=loyalty_docs.ADJUST_BODY,
+)
+def adjust(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONResponse:
+    """Put points on a card or take them off it, as a person decided, with the reason.
+
+    The body is a `loyalty.points_adjusted` event, or a `loyalty.stamp_adjusted` one if its `type` says so.
+    """
+    return _at_once(request, key, body, ("loyalty.points_adjusted", "loyalty.stamp_adjusted"), card)
+
+
+@router.post(
+    "/v1/loyalty/cards/{card}/deactivate",
+    summary="Deactivate a card at once",
+    response_model=schemas.CardReply,
+    responses=loyalty_docs.DEACTIVATE,
+    openapi_extra=loyalty_docs.DEACTIVATE_BODY,
+)
+def deactivate(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONResponse:
+    """Let a card neither earn nor redeem any more; its balance stays.
+
+    The body is a `loyalty.card_deactivated` event.
+    """
+    return _at_once(request, key, body, ("loyalty.card_deactivated",), card)
+
+
+@router.post(
+    "/v1/loyalty/cards/{card}/reactivate",
+    summary="Reactivate a card at once",
+    response_model=schemas.CardReply,
+    responses=loyalty_docs.REACTIVATE,
+    openapi_extra=loyalty_docs.REACTIVATE_BODY,
+)
+def reactivate(request: Request, key: Writer, card: CardNumber, body: Body) -> JSONResponse:
+    """Let a deactivated card earn and redeem again. The body is a `loyalty.card_reactivated` event."""
+    return _at_once(request, key, body, ("loyalty.card_reactivated",), card)
 
 
 def _at_once(
-    request: Request, key: ApiKey, body: bytes, event_type: str, card: str | None
+    request: Request, key: ApiKey, body: bytes, types: Sequence[str], card: str | None
 ) -> JSONResponse:
-    event = at_once.read_event(body, key, event_type, card=card)
+    event = at_once.read_event(body, key, types, card=card)
     with bounded(services(request).context) as tx:
         result = at_once.apply(tx, key, event, current())
     return at_once.answer(result)
@@ -135,6 +196,7 @@ def card(
             "debt": found.debt,
             "next_expiry": points.next_expiry,
         },
+        "stamps": found.stamps,
         "last_activity_at": found.last_activity_at,
         "created_at": found.created_at,
     }

@@ -82,6 +82,61 @@ REDEEM_BODY: Final = _body(
         "data": {"points": 100, "reward_id": "coffee", "store_id": "berlin-1"},
     },
 )
+VOID_BODY: Final = _body(
+    "A `loyalty.points_voided` event in UTF-8, or a `loyalty.stamp_voided` one if `type` says so.",
+    {
+        "type": "object",
+        "required": ["related_event"],
+        "properties": {
+            "related_event": {
+                "type": "object",
+                "description": "The event that is taken back; `source` may be left out if it is the same.",
+                "required": ["id"],
+                "properties": {"source": _TEXT, "id": {"type": "string", "minLength": 1}},
+            },
+            "points": _COUNT | {"description": "Absent: all that is left of it."},
+        }
+        | _ORDER,
+    },
+    {
+        "id": "till-7/void/3",
+        "source": "till-7",
+        "time": "2026-11-20T09:40:00Z",
+        "data": {"related_event": {"id": "till-7/sale/4711"}, "points": 29, "store_id": "berlin-1"},
+    },
+)
+ADJUST_BODY: Final = _body(
+    "A `loyalty.points_adjusted` event in UTF-8, or a `loyalty.stamp_adjusted` one if `type` says so.",
+    {
+        "type": "object",
+        "required": ["points", "reason"],
+        "properties": {
+            "points": {"type": "integer", "minimum": -(2**53 - 1), "maximum": 2**53 - 1},
+            "reason": {"type": "string", "minLength": 1, "maxLength": 500},
+        }
+        | _ORDER,
+    },
+    {
+        "id": "desk/adjust/9",
+        "source": "desk",
+        "time": "2026-11-20T09:45:00Z",
+        "data": {"points": 20, "reason": "the till was down"},
+    },
+)
+
+
+def _lifecycle(about: str, event_id: str, at: str) -> dict[str, Any]:
+    properties = {"reason": {"type": "string", "minLength": 1, "maxLength": 500}}
+    value = {"id": event_id, "source": "desk", "time": at, "data": {"reason": "lost"}}
+    return _body(about, {"type": "object", "properties": properties}, value)
+
+
+DEACTIVATE_BODY: Final = _lifecycle(
+    "A `loyalty.card_deactivated` event in UTF-8.", "desk/lost/1", "2026-11-20T09:50:00Z"
+)
+REACTIVATE_BODY: Final = _lifecycle(
+    "A `loyalty.card_reactivated` event in UTF-8.", "desk/found/1", "2026-11-20T09:55:00Z"
+)
 
 
 def _reply(request: dict[str, Any], kind: str, *rows: tuple[str, int, int]) -> dict[str, Any]:
@@ -95,10 +150,19 @@ def _reply(request: dict[str, Any], kind: str, *rows: tuple[str, int, int]) -> d
         },
         "card": _CARD,
         "transactions": [
-            {"id": 90 + n, "type": type_, "points": points, "balance": balance, "at": body["time"]}
+            {
+                "id": 90 + n,
+                "type": type_,
+                "points": points,
+                "balance": balance,
+                "stamps": 0,
+                "stamps_balance": 0,
+                "at": body["time"],
+            }
             for n, (type_, points, balance) in enumerate(rows)
         ],
         "balance": rows[-1][2],
+        "stamps_balance": 0,
     }
 
 
@@ -189,6 +253,40 @@ REDEEM: Final = _responses(
     "insufficient_points",
     f"card {_CARD} has 79 spendable points, 100 were asked for",
 )
+VOID: Final = _responses(
+    _reply(VOID_BODY, "loyalty.points_voided", ("points_voided", -29, 50)),
+    "already_voided",
+    "nothing is left of that event to be voided",
+) | {
+    202: example(
+        "The event that it names has not come yet: this one waits for it.",
+        schemas.WaitingReply,
+        {
+            "event": {
+                "source": "till-7",
+                "id": "till-7/void/3",
+                "type": "loyalty.points_voided",
+                "status": "waiting",
+                "reason": "waits_for_original",
+            }
+        },
+    )
+}
+ADJUST: Final = _responses(
+    _reply(ADJUST_BODY, "loyalty.points_adjusted", ("points_adjusted", 20, 70)),
+    "card_unknown",
+    f"there is no card {_CARD}",
+)
+DEACTIVATE: Final = _responses(
+    _reply(DEACTIVATE_BODY, "loyalty.card_deactivated", ("card_deactivated", 0, 70)),
+    "card_inactive",
+    f"card {_CARD} is deactivated",
+)
+REACTIVATE: Final = _responses(
+    _reply(REACTIVATE_BODY, "loyalty.card_reactivated", ("card_reactivated", 0, 70)),
+    "card_active",
+    f"card {_CARD} is active",
+)
 CARD: Final[Responses] = answers.reading(
     "loyalty:read", "card: String should match pattern '^[!-.0-~]{1,50}$'.", "card"
 ) | {
@@ -208,6 +306,7 @@ CARD: Final[Responses] = answers.reading(
                 "debt": 0,
                 "next_expiry": "2027-11-21T00:00:00Z",
             },
+            "stamps": 0,
             "last_activity_at": "2026-11-20T09:35:00Z",
             "created_at": "2026-11-20T09:30:00.412Z",
         },

@@ -112,12 +112,14 @@ class AppliedEvent(BaseModel):
 
 
 class CardTransaction(BaseModel):
-    """One row of a card's history. Points are signed; `balance` is the card's after it."""
+    """One row of a card's history. Points and stamps are signed; the balances are the card's after it."""
 
     id: int
     type: str
     points: int
     balance: int
+    stamps: int
+    stamps_balance: int
     at: datetime = Field(description="When it happened.")
 
 
@@ -128,6 +130,23 @@ class CardReply(BaseModel):
     card: str
     transactions: list[CardTransaction]
     balance: int = Field(description="Points on the card after it, pending ones included.")
+    stamps_balance: int = Field(description="Stamps on the card after it.")
+
+
+class WaitingEvent(BaseModel):
+    """An event that is kept until the one that it names has come."""
+
+    source: str
+    id: str
+    type: str
+    status: Literal["waiting"]
+    reason: str
+
+
+class WaitingReply(BaseModel):
+    """Nothing was done yet; what it corrects brings it about when it comes."""
+
+    event: WaitingEvent
 
 
 class RefusedEvent(BaseModel):
@@ -166,6 +185,7 @@ class Card(BaseModel):
     program: str
     status: Literal["active", "inactive"]
     points: Points
+    stamps: int
     last_activity_at: datetime
     created_at: datetime
 

@@ -20,6 +20,7 @@ class CardView:
     status: str
     points: Standing
     debt: int
+    stamps: int
     last_activity_at: datetime
     created_at: datetime
 
@@ -43,11 +44,13 @@ def card(tx: Tx, merchant_id: int, number: str, now: datetime) -> CardView | Non
         first.status,
         standing(first.points_balance, lots, first.inactivity_deadline, now),
         first.points_debt,
+        first.stamps_balance,
         first.last_activity_at,
         first.created_at,
     )
 
 
 def transactions_of(tx: Tx, inbox_id: int) -> list[Any]:
-    """The transactions that an event made: id, card, type, points, balance after it, transaction_at."""
+    """The transactions that an event made: id, card, type, points and stamps, the balances
+    of both after it, transaction_at."""
     return views.transactions_of(tx, inbox_id)

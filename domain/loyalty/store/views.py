@@ -9,7 +9,7 @@ from domain.db import Tx
 # One statement, so that the card and its lots are of the same moment.
 _CARD = text(
     """
-    SELECT c.number, c.customer_id, p.key AS program, c.status, c.points_balance, c.points_debt,
+    SELECT c.number, c.customer_id, p.key AS program, c.status, c.points_balance, c.points_debt, c.stamps_balance,
            c.inactivity_deadline, c.last_activity_at, c.created_at,
            l.points, l.remaining, l.held, l.occurred_at, l.available_at, l.expires_at
     FROM cards c
@@ -22,7 +22,7 @@ _CARD = text(
 _OF_EVENT = text(
     """
     SELECT t.id, c.number AS card, t.type, t.points_delta AS points, t.points_balance_after AS balance,
-           t.transaction_at
+           t.stamps_delta AS stamps, t.stamps_balance_after AS stamps_balance, t.transaction_at
     FROM loyalty_transactions t JOIN cards c ON c.id = t.card_id
     WHERE t.inbox_id = :inbox_id ORDER BY t.id
     """
