@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,15 +10,14 @@ import redis
 from sqlalchemy import Engine, text
 
 from domain.audit.service import Actor
-from domain.db import Tx, transaction
+from domain.db import transaction
 from domain.dead_letters import service as dead_letters
 from domain.earnings import service as earnings
-from domain.payouts.store import sending
 from domain.schedules import service as schedules
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
 from queues import DeadLetter, Outgoing, Pause, Pauses, enqueue_many
-from tests.domain.payouts.house import JUNE, earning, merchant, payee
+from tests.domain.payouts.house import JUNE, begin, earning, merchant, payee
 from workers import payout_actors, payouts
 from workers.context import Runtime
 from workers.dead_letters import SqlDeadLetters, put_back
@@ -60,24 +58,6 @@ def stuck(rt: Runtime) -> None:
         tx.execute(text("UPDATE payouts SET look_at = now()"))
 
 
-def attempt_of(tx: Tx, payout_id: int) -> int:
-    """An attempt that was turned away and waits."""
-    row = tx.execute(text("SELECT merchant_id FROM payouts")).one()
-    made = sending.insert_attempt(
-        tx,
-        merchant_id=row.merchant_id,
-        payout_id=payout_id,
-        leg="transfer",
-        n=1,
-        key="key",
-        params={},
-        params_hash=b"",
-        api_version="v1",
-        lease=timedelta(0),
-    )
-    return int(made.id)
-
-
 def asked_by_a_sweep(rt: Runtime) -> int:
     with transaction(rt.engine) as tx:
         fire_at = schedules.run_now(tx, NAME)
@@ -116,9 +96,10 @@ def test_nobody_asks_for_a_payout_whose_message_died_until_a_person_retries_it(
 ) -> None:
     with transaction(rt.engine) as tx:
         payout_id = tx.execute(text("SELECT id FROM payouts")).scalar_one()
-        args = {"payout_id": payout_id}
-        if actor == "payouts.resolve":
-            args = {"attempt_id": attempt_of(tx, payout_id)}
+    args = {"payout_id": payout_id}
+    if actor == "payouts.resolve":
+        args = {"attempt_id": begin(rt.engine, payout_id).attempt_id}
+        look_now(rt)
     message = Outgoing("payouts", actor, kwargs=args)
     (redis_id,) = enqueue_many(rt.redis, [message], namespace=rt.namespace)
     (raw,) = rt.redis.hvals(f"{rt.namespace}:payouts.msgs")
