@@ -76,7 +76,12 @@ def create_app(context: ApiContext) -> FastAPI:
         context, queue, KeyCache(context.engine), rate, probes(context), sweeps(context)
     )
     errors.install(app, limits.retry_after_seconds)
-    app.add_middleware(Crowd, most=limits.requests, retry_after_seconds=limits.retry_after_seconds)
+    app.add_middleware(
+        Crowd,
+        most=limits.requests,
+        most_bytes=limits.bodies_bytes,
+        retry_after_seconds=limits.retry_after_seconds,
+    )
     app.add_middleware(RequestIds)
     app.documented = (
         events.router,

@@ -24,8 +24,8 @@ class ApiLimits:
         webhook_body_bytes: The body of a gateway's webhook; Stripe's events are a few KiB.
         loyalty_body_bytes: The body of a request about a card: one event.
         body_seconds: How long a client may take to send its body.
-        requests: Requests in hand at once, health aside; more are told to come back. It bounds what
-            bodies in memory add up to.
+        requests: Requests in hand at once, health aside; more are told to come back.
+        bodies_bytes: What the bodies of all of them may add up to in memory.
         rate_per_second: Requests a second of one API key that has no rate of its own.
         burst_seconds: How many seconds of that a key may use up at once.
         backlog_messages: Messages on the queue (of up to 100 events) above which it takes no more.
@@ -44,6 +44,7 @@ class ApiLimits:
     loyalty_body_bytes: int = 64 * 1024
     body_seconds: float = 30.0
     requests: int = 400
+    bodies_bytes: int = 256 * MIB
     rate_per_second: int = 500
     burst_seconds: int = 2
     backlog_messages: int = 200_000

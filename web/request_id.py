@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from typing import Final
 from uuid import uuid4
 
@@ -11,9 +12,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from web.errors import ApiError, error_response, log
+from web.errors import ApiError, Unavailable, error_response, log
 
 HEADER: Final = "X-Request-Id"
+#: Another process serves at once, or this one again in a moment.
+STOPPING_RETRY_SECONDS: Final = 1
 #: What is echoed; anything else is replaced, because it goes into logs.
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -48,11 +51,23 @@ class RequestIds:
                 await self.app(scope, receive, send_with_id)
             except ClientDisconnect:
                 return  # there is nobody to answer
+            except CancelledError:
+                if started:
+                    raise
+                await error_response(_stopping())(scope, receive, send_with_id)
             except Exception:
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if started:
                     raise
                 await error_response(_bug(request_id))(scope, receive, send_with_id)
+
+
+def _stopping() -> Unavailable:
+    message = (
+        "The server stops, and waited for this request as long as it may. Something may have been"
+        " done: repeat the request."
+    )
+    return Unavailable("stopping", message, STOPPING_RETRY_SECONDS)
 
 
 def current() -> str:

@@ -7,10 +7,13 @@ import socket
 import time
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.web.support import Api, event
+from tests.web.conftest import MakeContext
+from tests.web.support import Api, event, serve, wait_until
 from web import protocol
+from web.app import ApiLimits
 
 SECONDS = 10.0
 AUTH = "Authorization: Bearer {key}\r\n"
@@ -151,3 +154,27 @@ def test_a_compressed_body_is_refused_by_name(api: Api, encoding: str) -> None:
     assert answer.status_code == 415
     assert answer.json()["error"]["field"] == "Content-Encoding"
     assert encoding.lower() in answer.json()["error"]["message"]
+
+
+def test_bodies_that_add_up_to_too_much_are_turned_away_and_forgotten_with_their_requests(
+    make_context: MakeContext, people: dict[str, Any]
+) -> None:
+    limits = ApiLimits(bodies_bytes=100_000)
+    body = b" " * 60_000
+    headers = {"Authorization": f"Bearer {people['key']}", "Content-Type": "application/json"}
+    with serve(make_context(limits=limits)) as http:
+
+        def post() -> httpx.Response:
+            return http.post("/v1/events", content=body, headers=headers)
+
+        assert post().json()["error"]["code"] == "empty_body"
+        head = (
+            "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {people['key']}\r\nContent-Length: 60001\r\n\r\n"
+        )
+        address = (http.base_url.host, http.base_url.port or 80)
+        with socket.create_connection(address, SECONDS) as peer:
+            peer.sendall(head.encode() + body)
+            wait_until(lambda: post().status_code == 503)
+            assert post().json()["error"]["code"] == "crowded"
+        wait_until(lambda: post().status_code == 400)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +12,7 @@ import redis
 
 from payspool_client.wire import list_key, messages_key
 from tests.web.support import NAMESPACE, Valkey
+from web import queueing
 from web.queueing import BacklogFull, EventQueue, NotDurable, QueueAway, QueueRefused
 
 MESSAGES = 5
@@ -84,9 +88,43 @@ def test_a_server_that_refuses_a_command_is_told_and_the_next_one_is_not_confuse
             EventQueue(own_valkey.url, NAMESPACE, backlog_messages=9, backlog_memory=1).put(["{}"])
 
 
-def test_a_server_that_is_loading_or_a_replica_refuses(
-    own_valkey: Valkey, queue: EventQueue
+def test_a_disk_that_does_not_confirm_in_time_is_told_as_not_durable(
+    own_valkey: Valkey, queue: EventQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queueing, "FSYNC_MILLISECONDS", 100)
+    with own_valkey.client() as client:
+        client.config_set("appendfsync", "no")
+        with pytest.raises(NotDurable):
+            queue.put(["{}"])
+        client.config_set("appendfsync", "always")
+    assert own_valkey.queued() == ["{}"], "it may be queued, and here it is"
+    queue.put(["{}"])
+
+
+def test_a_server_that_is_still_loading_refuses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def load() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listener.accept()
+                    with peer:
+                        while peer.recv(4096):
+                            peer.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * 9)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        queue = EventQueue(url, NAMESPACE, backlog_messages=9, backlog_memory=1)
+        with pytest.raises(QueueRefused, match="loading"):
+            queue.put(["{}"])
+        queue.close()
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_replica_refuses(own_valkey: Valkey, queue: EventQueue) -> None:
     with own_valkey.client() as client:
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(QueueRefused, match="read only"):

@@ -78,7 +78,7 @@ BUG: Final = error(
 DATABASE_AWAY: Final = retried(
     error(
         "`database_unavailable`, `busy` (others held the same rows too long), `crowded` (too many"
-        " requests are in hand).",
+        " requests are in hand), `stopping`.",
         "database_unavailable",
         "The database cannot serve now. Repeating the request is safe.",
     )

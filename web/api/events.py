@@ -157,7 +157,7 @@ _PUBLISH_RESPONSES: Final[Responses] = {
     503: answers.retried(
         error(
             "`queue_unavailable`, `queue_refused`, `not_durable`, `backlog_full`, `crowded`,"
-            " `database_unavailable`. The message tells whether anything may be queued; repeating the"
+            " `stopping`, `database_unavailable`. The message tells whether anything may be queued; repeating the"
             " request is safe.",
             "queue_unavailable",
             "The queue did not answer. The events may be queued: repeat the request.",
