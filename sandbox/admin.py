@@ -6,7 +6,7 @@ It listens where the API does, so the sandbox belongs on a loopback address. Ref
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -70,58 +70,43 @@ class Admin:
         self.faults = faults
         self.timeline = timeline
         self.keys = keys
-        self._actions: tuple[tuple[str, re.Pattern[str], Action], ...] = tuple(
-            (method, re.compile(pattern), action)
-            for method, pattern, action in (
-                ("GET", "/_sandbox/?", lambda _body, _path: self._status()),
-                ("GET", "/_sandbox/endpoints", lambda _body, _path: self._endpoints()),
-                ("GET", "/_sandbox/faults", lambda _body, _path: self.faults.report()),
-                ("PUT", "/_sandbox/faults", lambda body, _path: self._plan_anew(body)),
-                ("DELETE", "/_sandbox/faults", lambda _body, _path: self._plan_nothing()),
-                ("GET", "/_sandbox/clock", lambda _body, _path: self._time()),
-                ("POST", "/_sandbox/clock", lambda body, _path: self._move_clock(body)),
-                ("POST", "/_sandbox/fund", lambda body, _path: self._fund(body)),
-                ("POST", "/_sandbox/drain", lambda body, _path: self._drain(body)),
-                ("POST", "/_sandbox/keys", lambda body, _path: self._add_key(body)),
-                ("DELETE", "/_sandbox/keys", lambda body, _path: self._remove_key(body)),
-                (
-                    "POST",
-                    "/_sandbox/accounts/(?P<account>[^/]+)",
-                    lambda body, path: self._set_state(body, path["account"]),
-                ),
-                (
-                    "POST",
-                    "/_sandbox/accounts/(?P<account>[^/]+)/capabilities/(?P<name>[^/]+)",
-                    lambda body, path: self._set_capability(body, path["account"], path["name"]),
-                ),
-                (
-                    "POST",
-                    "/_sandbox/payouts/(?P<payout>[^/]+)",
-                    lambda body, path: self._move_payout(body, path["payout"]),
-                ),
-                (
-                    "POST",
-                    "/_sandbox/topups/(?P<topup>[^/]+)",
-                    lambda body, path: self._move_topup(body, path["topup"]),
-                ),
-                (
-                    "GET",
-                    "/_sandbox/events/(?P<event>[^/]+)/deliveries",
-                    lambda _body, path: self._deliveries(path["event"]),
-                ),
-                (
-                    "GET",
-                    "/_sandbox/deliveries",
-                    lambda _body, _path: {"tries": webhooks.log(self.store, _LOGGED_TRIES)},
-                ),
-                (
-                    "POST",
-                    "/_sandbox/webhook_endpoints/(?P<endpoint>[^/]+)/roll",
-                    lambda body, path: self._roll_secret(body, path["endpoint"]),
-                ),
-                *wise_admin.actions(self.timeline, _field),
-                ("GET", "/_sandbox/check", lambda _body, _path: self._check()),
-            )
+        table = (*self._general(), *self._objects(), *wise_admin.actions(timeline, _field))
+        self._actions = tuple(
+            (method, re.compile("/_sandbox" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), action)
+            for method, path, action in table
+        )
+
+    def _general(self) -> Iterator[tuple[str, str, Action]]:
+        """Yield what concerns the whole sandbox, or a platform of it."""
+        yield "GET", "/?", lambda _body, _path: self._status()
+        yield "GET", "/endpoints", lambda _body, _path: self._endpoints()
+        yield "GET", "/faults", lambda _body, _path: self.faults.report()
+        yield "PUT", "/faults", lambda body, _path: self._plan_anew(body)
+        yield "DELETE", "/faults", lambda _body, _path: self._plan_nothing()
+        yield "GET", "/clock", lambda _body, _path: self._time()
+        yield "POST", "/clock", lambda body, _path: self._move_clock(body)
+        yield "POST", "/fund", lambda body, _path: self._fund(body)
+        yield "POST", "/drain", lambda body, _path: self._drain(body)
+        yield "POST", "/keys", lambda body, _path: self._add_key(body)
+        yield "DELETE", "/keys", lambda body, _path: self._remove_key(body)
+        yield "GET", "/check", lambda _body, _path: self._check()
+        yield "GET", "/deliveries", lambda _body, _path: self._log()
+
+    def _objects(self) -> Iterator[tuple[str, str, Action]]:
+        """Yield what concerns one object, named in the address."""
+        yield "POST", "/accounts/{id}", lambda body, path: self._set_state(body, path["id"])
+        yield (
+            "POST",
+            "/accounts/{id}/capabilities/{name}",
+            lambda body, path: self._set_capability(body, path["id"], path["name"]),
+        )
+        yield "POST", "/payouts/{id}", lambda body, path: self._move_payout(body, path["id"])
+        yield "POST", "/topups/{id}", lambda body, path: self._move_topup(body, path["id"])
+        yield "GET", "/events/{id}/deliveries", lambda _body, path: self._deliveries(path["id"])
+        yield (
+            "POST",
+            "/webhook_endpoints/{id}/roll",
+            lambda body, path: self._roll_secret(body, path["id"]),
         )
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
@@ -137,7 +122,7 @@ class Admin:
                 if verb == method and (match := pattern.fullmatch(path)):
                     return _json(200, action(given, match.groupdict()))
             return _json(404, {"error": {"message": f"no {method} {path} in the admin API"}})
-        except (SandboxError, json.JSONDecodeError, UnicodeDecodeError) as problem:
+        except (SandboxError, ValueError, RecursionError) as problem:
             return _json(400, {"error": {"message": str(problem)}})
 
     def _call(self, platform: str, account: str | None = None, params: Json | None = None) -> Call:
@@ -275,6 +260,9 @@ class Admin:
 
     def _deliveries(self, event: str) -> Json:
         return {"deliveries": webhooks.deliveries(self.store, event)}
+
+    def _log(self) -> Json:
+        return {"tries": webhooks.log(self.store, _LOGGED_TRIES)}
 
     def _roll_secret(self, body: Json, id: str) -> Json:
         seconds = _field(body, "expires_in", int, _SECRET_ROLL_SECONDS)
