@@ -30,6 +30,8 @@ from sandbox.wise import admin as wise_admin
 # As Stripe offers it: an old secret may sign for up to a day.
 _SECRET_ROLL_SECONDS = _LONGEST_ROLL_SECONDS = 24 * 3600
 _LOGGED_TRIES = 1000
+# Later moments cannot be written as a date.
+_LAST_MOMENT = 253_370_764_799
 
 Action = Callable[[Json, Mapping[str, str]], Json]
 
@@ -122,7 +124,7 @@ class Admin:
                 if verb == method and (match := pattern.fullmatch(path)):
                     return _json(200, action(given, match.groupdict()))
             return _json(404, {"error": {"message": f"no {method} {path} in the admin API"}})
-        except (SandboxError, ValueError, RecursionError) as problem:
+        except (SandboxError, ValueError, RecursionError, OverflowError) as problem:
             return _json(400, {"error": {"message": str(problem)}})
 
     def _call(self, platform: str, account: str | None = None, params: Json | None = None) -> Call:
@@ -187,7 +189,10 @@ class Admin:
         advance, moment = _field(body, "advance_seconds", int), _field(body, "now", int)
         if (advance is None) == (moment is None):
             raise Refusal("send `advance_seconds` or `now`, a number of seconds")
-        self.clock.move_to(moment if advance is None else self.clock.now() + advance)
+        moment = self.clock.now() + advance if moment is None else moment
+        if moment > _LAST_MOMENT:
+            raise Refusal(f"the clock goes up to {_LAST_MOMENT}, the end of the year 9998")
+        self.clock.move_to(moment)
         with self.store.transaction():
             self.store.set_meta("clock_offset", str(self.clock.offset))
             self.keys.prune(self.clock.now())
