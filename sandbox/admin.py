@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from sandbox import auth, idempotency, notify, webhooks
+from sandbox import auth, fees, idempotency, notify, webhooks
 from sandbox.answer import Answer
 from sandbox.api import ROUTES, validated
 from sandbox.books import Books
@@ -89,6 +89,7 @@ class Admin:
         yield "POST", "/clock", lambda body, _path: self._move_clock(body)
         yield "POST", "/fund", lambda body, _path: self._fund(body)
         yield "POST", "/drain", lambda body, _path: self._drain(body)
+        yield "POST", "/fees", lambda body, _path: self._set_fee(body)
         yield "POST", "/keys", lambda body, _path: self._add_key(body)
         yield "DELETE", "/keys", lambda body, _path: self._remove_key(body)
         yield "GET", "/check", lambda _body, _path: self._check()
@@ -220,6 +221,13 @@ class Admin:
     def _available(self, call: Call) -> Json:
         amounts = balance.shape(call, call.account)["available"]
         return {entry["currency"]: entry["amount"] for entry in amounts}
+
+    def _set_fee(self, body: Json) -> Json:
+        platform = self._platform(body)
+        points, fixed = (_field(body, name, int, 0) for name in ("basis_points", "fixed"))
+        with self.store.transaction():
+            fees.set_for_charges(self.store, platform, points, fixed)
+        return {"platform": platform, "basis_points": points, "fixed": fixed}
 
     def _add_key(self, body: Json) -> Json:
         key, named = _field(body, "key", str, ""), _field(body, "platform", str)

@@ -64,7 +64,8 @@ CREATE TABLE balances (
 CREATE TABLE balance_transactions (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, type TEXT NOT NULL,
     net INTEGER NOT NULL, currency TEXT NOT NULL, source TEXT NOT NULL, description TEXT,
-    created INTEGER NOT NULL, available_on INTEGER NOT NULL, settled INTEGER NOT NULL
+    created INTEGER NOT NULL, available_on INTEGER NOT NULL, settled INTEGER NOT NULL,
+    fee INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX balance_transactions_by_account ON balance_transactions (account, seq);
 CREATE INDEX balance_transactions_by_source ON balance_transactions (source);
