@@ -223,7 +223,7 @@ class BooksOfAnotherVersion(SandboxError):
     def __init__(self, path: Path, found: str) -> None:
         super().__init__(
             f"{path} was written by schema {found}, this sandbox writes {SCHEMA_VERSION}; "
-            "start it with another data directory."
+            "start it with another data directory, or with --reset."
         )
         self.path = path
         self.found = found
