@@ -6,12 +6,12 @@ It listens where the API does, so the sandbox belongs on a loopback address. Ref
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from sandbox import auth, idempotency, notify, webhooks
+from sandbox import auth, fees, idempotency, notify, webhooks
 from sandbox.answer import Answer
 from sandbox.api import ROUTES, validated
 from sandbox.books import Books
@@ -30,6 +30,8 @@ from sandbox.wise import admin as wise_admin
 # As Stripe offers it: an old secret may sign for up to a day.
 _SECRET_ROLL_SECONDS = _LONGEST_ROLL_SECONDS = 24 * 3600
 _LOGGED_TRIES = 1000
+# Later moments cannot be written as a date.
+_LAST_MOMENT = 253_370_764_799
 
 Action = Callable[[Json, Mapping[str, str]], Json]
 
@@ -70,58 +72,44 @@ class Admin:
         self.faults = faults
         self.timeline = timeline
         self.keys = keys
-        self._actions: tuple[tuple[str, re.Pattern[str], Action], ...] = tuple(
-            (method, re.compile(pattern), action)
-            for method, pattern, action in (
-                ("GET", "/_sandbox/?", lambda _body, _path: self._status()),
-                ("GET", "/_sandbox/endpoints", lambda _body, _path: self._endpoints()),
-                ("GET", "/_sandbox/faults", lambda _body, _path: self.faults.report()),
-                ("PUT", "/_sandbox/faults", lambda body, _path: self._plan_anew(body)),
-                ("DELETE", "/_sandbox/faults", lambda _body, _path: self._plan_nothing()),
-                ("GET", "/_sandbox/clock", lambda _body, _path: self._time()),
-                ("POST", "/_sandbox/clock", lambda body, _path: self._move_clock(body)),
-                ("POST", "/_sandbox/fund", lambda body, _path: self._fund(body)),
-                ("POST", "/_sandbox/drain", lambda body, _path: self._drain(body)),
-                ("POST", "/_sandbox/keys", lambda body, _path: self._add_key(body)),
-                ("DELETE", "/_sandbox/keys", lambda body, _path: self._remove_key(body)),
-                (
-                    "POST",
-                    "/_sandbox/accounts/(?P<account>[^/]+)",
-                    lambda body, path: self._set_state(body, path["account"]),
-                ),
-                (
-                    "POST",
-                    "/_sandbox/accounts/(?P<account>[^/]+)/capabilities/(?P<name>[^/]+)",
-                    lambda body, path: self._set_capability(body, path["account"], path["name"]),
-                ),
-                (
-                    "POST",
-                    "/_sandbox/payouts/(?P<payout>[^/]+)",
-                    lambda body, path: self._move_payout(body, path["payout"]),
-                ),
-                (
-                    "POST",
-                    "/_sandbox/topups/(?P<topup>[^/]+)",
-                    lambda body, path: self._move_topup(body, path["topup"]),
-                ),
-                (
-                    "GET",
-                    "/_sandbox/events/(?P<event>[^/]+)/deliveries",
-                    lambda _body, path: self._deliveries(path["event"]),
-                ),
-                (
-                    "GET",
-                    "/_sandbox/deliveries",
-                    lambda _body, _path: {"tries": webhooks.log(self.store, _LOGGED_TRIES)},
-                ),
-                (
-                    "POST",
-                    "/_sandbox/webhook_endpoints/(?P<endpoint>[^/]+)/roll",
-                    lambda body, path: self._roll_secret(body, path["endpoint"]),
-                ),
-                *wise_admin.actions(self.timeline, _field),
-                ("GET", "/_sandbox/check", lambda _body, _path: self._check()),
-            )
+        table = (*self._general(), *self._objects(), *wise_admin.actions(timeline, _field))
+        self._actions = tuple(
+            (method, re.compile("/_sandbox" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), action)
+            for method, path, action in table
+        )
+
+    def _general(self) -> Iterator[tuple[str, str, Action]]:
+        """Yield what concerns the whole sandbox, or a platform of it."""
+        yield "GET", "/?", lambda _body, _path: self._status()
+        yield "GET", "/endpoints", lambda _body, _path: self._endpoints()
+        yield "GET", "/faults", lambda _body, _path: self.faults.report()
+        yield "PUT", "/faults", lambda body, _path: self._plan_anew(body)
+        yield "DELETE", "/faults", lambda _body, _path: self._plan_nothing()
+        yield "GET", "/clock", lambda _body, _path: self._time()
+        yield "POST", "/clock", lambda body, _path: self._move_clock(body)
+        yield "POST", "/fund", lambda body, _path: self._fund(body)
+        yield "POST", "/drain", lambda body, _path: self._drain(body)
+        yield "POST", "/fees", lambda body, _path: self._set_fee(body)
+        yield "POST", "/keys", lambda body, _path: self._add_key(body)
+        yield "DELETE", "/keys", lambda body, _path: self._remove_key(body)
+        yield "GET", "/check", lambda _body, _path: self._check()
+        yield "GET", "/deliveries", lambda _body, _path: self._log()
+
+    def _objects(self) -> Iterator[tuple[str, str, Action]]:
+        """Yield what concerns one object, named in the address."""
+        yield "POST", "/accounts/{id}", lambda body, path: self._set_state(body, path["id"])
+        yield (
+            "POST",
+            "/accounts/{id}/capabilities/{name}",
+            lambda body, path: self._set_capability(body, path["id"], path["name"]),
+        )
+        yield "POST", "/payouts/{id}", lambda body, path: self._move_payout(body, path["id"])
+        yield "POST", "/topups/{id}", lambda body, path: self._move_topup(body, path["id"])
+        yield "GET", "/events/{id}/deliveries", lambda _body, path: self._deliveries(path["id"])
+        yield (
+            "POST",
+            "/webhook_endpoints/{id}/roll",
+            lambda body, path: self._roll_secret(body, path["id"]),
         )
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
@@ -137,7 +125,7 @@ class Admin:
                 if verb == method and (match := pattern.fullmatch(path)):
                     return _json(200, action(given, match.groupdict()))
             return _json(404, {"error": {"message": f"no {method} {path} in the admin API"}})
-        except (SandboxError, json.JSONDecodeError, UnicodeDecodeError) as problem:
+        except (SandboxError, ValueError, RecursionError, OverflowError) as problem:
             return _json(400, {"error": {"message": str(problem)}})
 
     def _call(self, platform: str, account: str | None = None, params: Json | None = None) -> Call:
@@ -202,7 +190,10 @@ class Admin:
         advance, moment = _field(body, "advance_seconds", int), _field(body, "now", int)
         if (advance is None) == (moment is None):
             raise Refusal("send `advance_seconds` or `now`, a number of seconds")
-        self.clock.move_to(moment if advance is None else self.clock.now() + advance)
+        moment = self.clock.now() + advance if moment is None else moment
+        if moment > _LAST_MOMENT:
+            raise Refusal(f"the clock goes up to {_LAST_MOMENT}, the end of the year 9998")
+        self.clock.move_to(moment)
         with self.store.transaction():
             self.store.set_meta("clock_offset", str(self.clock.offset))
             self.keys.prune(self.clock.now())
@@ -230,6 +221,13 @@ class Admin:
     def _available(self, call: Call) -> Json:
         amounts = balance.shape(call, call.account)["available"]
         return {entry["currency"]: entry["amount"] for entry in amounts}
+
+    def _set_fee(self, body: Json) -> Json:
+        platform = self._platform(body)
+        points, fixed = (_field(body, name, int, 0) for name in ("basis_points", "fixed"))
+        with self.store.transaction():
+            fees.set_for_charges(self.store, platform, points, fixed)
+        return {"platform": platform, "basis_points": points, "fixed": fixed}
 
     def _add_key(self, body: Json) -> Json:
         key, named = _field(body, "key", str, ""), _field(body, "platform", str)
@@ -275,6 +273,9 @@ class Admin:
 
     def _deliveries(self, event: str) -> Json:
         return {"deliveries": webhooks.deliveries(self.store, event)}
+
+    def _log(self) -> Json:
+        return {"tries": webhooks.log(self.store, _LOGGED_TRIES)}
 
     def _roll_secret(self, body: Json, id: str) -> Json:
         seconds = _field(body, "expires_in", int, _SECRET_ROLL_SECONDS)

@@ -121,11 +121,13 @@ def shift(
     )
 
 
-def _record(store: Store, side: Side, net: int, currency: str, now: int, available_on: int) -> str:
+def _record(
+    store: Store, side: Side, net: int, currency: str, now: int, available_on: int, fee: int
+) -> str:
     id = ids.new("txn")
     store.run(
         "INSERT INTO balance_transactions (id, account, type, net, currency, source, description, "
-        "created, available_on, settled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created, available_on, settled, fee) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         id,
         side.account,
         side.type,
@@ -136,6 +138,7 @@ def _record(store: Store, side: Side, net: int, currency: str, now: int, availab
         now,
         available_on,
         available_on <= now,
+        fee,
     )
     return id
 
@@ -155,8 +158,11 @@ def move(
     source: str,
     now: int,
     available_on: int | None = None,
+    fee: int = 0,
 ) -> list[str]:
     """Move `amount` from `debit` to `credit`; a side that is a word lies outside Stripe.
+
+    The credited account pays `fee` out of it, which is less than the amount.
 
     Returns the ids of the balance transactions, the debited account's first.
 
@@ -175,10 +181,21 @@ def move(
         source=source,
         now=now,
     )
-    sides = ((debit, -amount), (credit, amount))
+    if fee:
+        _post(
+            store,
+            debit=_ledger(credit, bucket),
+            credit=_ledger("fees", bucket),
+            amount=fee,
+            currency=currency,
+            kind="fee",
+            source=source,
+            now=now,
+        )
+    sides = ((debit, -amount, 0), (credit, amount - fee, fee))
     return [
-        _record(store, side, net, currency, now, moment)
-        for side, net in sides
+        _record(store, side, net, currency, now, moment, taken)
+        for side, net, taken in sides
         if isinstance(side, Side)
     ]
 

@@ -65,7 +65,8 @@ CREATE TABLE balances (
 CREATE TABLE balance_transactions (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, type TEXT NOT NULL,
     net INTEGER NOT NULL, currency TEXT NOT NULL, source TEXT NOT NULL, description TEXT,
-    created INTEGER NOT NULL, available_on INTEGER NOT NULL, settled INTEGER NOT NULL
+    created INTEGER NOT NULL, available_on INTEGER NOT NULL, settled INTEGER NOT NULL,
+    fee INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX balance_transactions_by_account ON balance_transactions (account, seq);
 CREATE INDEX balance_transactions_by_source ON balance_transactions (source);
@@ -223,7 +224,7 @@ class BooksOfAnotherVersion(SandboxError):
     def __init__(self, path: Path, found: str) -> None:
         super().__init__(
             f"{path} was written by schema {found}, this sandbox writes {SCHEMA_VERSION}; "
-            "start it with another data directory."
+            "start it with another data directory, or with --reset."
         )
         self.path = path
         self.found = found

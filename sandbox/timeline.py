@@ -5,6 +5,7 @@ It passes when a request comes, when a test moves the clock, and by itself about
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from sandbox import agenda, ledger
@@ -15,6 +16,8 @@ from sandbox.resources import balance, payout_states, topups
 from sandbox.store import Store
 from sandbox.wise import transfers as wise_transfers
 from sandbox.wise.call import WiseCall
+
+_log = logging.getLogger("sandbox")
 
 _TICK_SECONDS = 1.0
 
@@ -81,4 +84,8 @@ class Timeline:
     async def _forever(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            self.advance()
+            try:
+                self.advance()
+            except Exception:
+                # A step that cannot be taken must not stop time for all others unseen.
+                _log.exception("a step of the clock failed")

@@ -12,19 +12,26 @@ EXPANDABLE = {"source": ("charge", "payout", "refund", "topup", "transfer", "tra
 
 
 def shape(row: Row, now: int) -> Json:
-    """Return a balance transaction; the sandbox charges no fees, so net equals amount."""
+    """Return a balance transaction; only charges have a fee."""
+    detail = {
+        "amount": row["fee"],
+        "application": None,
+        "currency": row["currency"],
+        "description": "Processing fees of the sandbox",
+        "type": "stripe_fee",
+    }
     return {
         "id": row["id"],
         "object": "balance_transaction",
-        "amount": row["net"],
+        "amount": row["net"] + row["fee"],
         "available_on": row["available_on"],
         "balance_type": "payments",
         "created": row["created"],
         "currency": row["currency"],
         "description": row["description"],
         "exchange_rate": None,
-        "fee": 0,
-        "fee_details": [],
+        "fee": row["fee"],
+        "fee_details": [detail] if row["fee"] else [],
         "net": row["net"],
         "reporting_category": REPORTING_CATEGORY[row["type"]],
         "source": None if row["type"] == "adjustment" else row["source"],

@@ -7,7 +7,7 @@ Test tokens decide, as Stripe's do: `tok_visa` pays and is available in two days
 import json
 from typing import Any
 
-from sandbox import ids, ledger
+from sandbox import fees, ids, ledger
 from sandbox.call import Call, Json, Route
 from sandbox.currencies import MAXIMUM_PAYMENT, MINIMUM_PAYMENT
 from sandbox.errors import ApiError, InvalidParameter
@@ -150,6 +150,7 @@ def create(call: Call) -> Json:
         source=id,
         now=call.now,
         available_on=None if at_once else call.now + PENDING_SECONDS,
+        fee=fees.of_charges(call.store, call.platform).of(params["amount"]),
     )
     texts = (
         "description",

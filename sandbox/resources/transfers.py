@@ -69,7 +69,8 @@ def _destination(call: Call, id: str) -> Row:
     return row
 
 
-def _charged(call: Call, charge: Row, currency: str, amount: int | None) -> int:
+def _charged(call: Call, charge: Row, net: int, currency: str, amount: int | None) -> int:
+    """Return what to transfer of a charge, of which `net` is what its fee left."""
     if charge["currency"] != currency:
         message = f"The charge {charge['id']} is in {charge['currency']}, not {currency}."
         raise ApiError(400, message, param="currency")
@@ -78,7 +79,7 @@ def _charged(call: Call, charge: Row, currency: str, amount: int | None) -> int:
         "WHERE source_transaction = ?",
         charge["id"],
     )
-    left = charge["amount"] - charge["amount_refunded"] - (used["n"] if used else 0)
+    left = net - charge["amount_refunded"] - (used["n"] if used else 0)
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
         message = f"The charge {charge['id']} has {left} left to transfer, {wanted} asked."
@@ -93,12 +94,12 @@ def _source(call: Call) -> tuple[int, int | None, str | None]:
     if "source_transaction" in params:
         id = params["source_transaction"]
         charge = call.find("charges", id, "charge", "source_transaction", status=400)
-        amount = _charged(call, charge, currency, params.get("amount"))
         entry = call.store.one(
-            "SELECT available_on FROM balance_transactions WHERE id = ?",
+            "SELECT net, available_on FROM balance_transactions WHERE id = ?",
             charge["balance_transaction"],
         )
         assert entry is not None, "a charge has its balance transaction"
+        amount = _charged(call, charge, entry["net"], currency, params.get("amount"))
         if entry["available_on"] > call.now:
             return amount, entry["available_on"], charge["transfer_group"]
         group = charge["transfer_group"]

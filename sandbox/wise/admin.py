@@ -50,16 +50,16 @@ def actions(timeline: Timeline, field: Field) -> Iterator[Action]:
 
     def move(body: Json, path: Mapping[str, str]) -> Json:
         with store.transaction():
-            return transfers.move(call(), int(path["transfer"]), str(body.get("status", "")))
+            return transfers.move(call(), path["transfer"], str(body.get("status", "")))
 
     def public_key(_body: Json, _path: Mapping[str, str]) -> Json:
         with store.transaction():
             return {"public_key": subscriptions.public_key(store)}
 
-    yield "POST", "/_sandbox/wise/tokens", add_token
-    yield "POST", "/_sandbox/wise/fund", fund
-    yield "POST", r"/_sandbox/wise/transfers/(?P<transfer>\d{1,18})", move
-    yield "GET", "/_sandbox/wise/public-key", public_key
+    yield "POST", "/wise/tokens", add_token
+    yield "POST", "/wise/fund", fund
+    yield "POST", "/wise/transfers/{transfer}", move
+    yield "GET", "/wise/public-key", public_key
 
 
 class AmountNotPositive(SandboxError):

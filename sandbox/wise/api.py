@@ -105,6 +105,8 @@ def _decoded(body: bytes) -> Json:
         raise WiseError(413, "TOO_LARGE", f"A body has up to {MAX_BYTES} bytes.")
     try:
         decoded = json.loads(body, parse_float=Decimal) if body else {}
+        # Half of a surrogate pair is JSON, and no text that can be kept.
+        json.dumps(decoded, default=str, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):

@@ -96,7 +96,7 @@ class WiseCall:
         row = None
         if len(str(id)) < 64:
             row = self.store.one(
-                f"SELECT * FROM {table} WHERE CAST(id AS TEXT) = ? AND profile IN "  # noqa: S608
+                f"SELECT * FROM {table} WHERE id = ? AND profile IN "  # noqa: S608
                 "(SELECT id FROM wise_profiles WHERE user = ?)",
                 str(id),
                 self.user,

@@ -83,8 +83,8 @@ def _quote(store: Store, row: Row) -> Row:
     return quote
 
 
-def _row(store: Store, id: int) -> Row:
-    row = store.one("SELECT * FROM wise_transfers WHERE id = ?", id)
+def _row(store: Store, id: int | str) -> Row:
+    row = store.one("SELECT * FROM wise_transfers WHERE id = ?", str(id))
     if row is None:
         raise NotFound("transfer", id)
     return row
@@ -351,7 +351,7 @@ _SIMULATED = {
 }
 
 
-def move(call: WiseCall, id: int, status: str) -> Json:
+def move(call: WiseCall, id: int | str, status: str) -> Json:
     """Move a funded transfer on, as Wise's own sandbox simulates it.
 
     Raises:
@@ -360,7 +360,7 @@ def move(call: WiseCall, id: int, status: str) -> Json:
     row = _row(call.store, id)
     stage, after = _SIMULATED.get(status, (0, ()))
     if row["stage"] not in after or row["funded_at"] is None:
-        raise MoveImpossible(id, row["status"], status)
+        raise MoveImpossible(row["id"], row["status"], status)
     _become(call, row, stage)
     return shape(call.store, _row(call.store, id))
 

@@ -298,6 +298,8 @@ def samples(process: Process) -> Iterator[Samples]:
     keep(v1.topups.list())
     charge = {"amount": 900, "currency": "eur", "source": "tok_visa", "transfer_group": "o"}
     paid = keep(v1.charges.create(charge))
+    platform.admin("POST", "/fees", {"key": platform.key, "basis_points": 290, "fixed": 30})
+    keep(v1.charges.create(charge))
     move = {"currency": "eur", "destination": full.id, "metadata": {"payout": "1"}}
     made = keep(v1.transfers.create({**move, "amount": 500, "transfer_group": "june"}))
     keep(v1.transfers.create({**move, "source_transaction": paid.id}))

@@ -14,6 +14,7 @@ from sandbox.wise.api import ROUTES as WISE_ROUTES
 ADMIN_PATHS = (
     "fund",
     "drain",
+    "fees",
     "clock",
     "accounts/acct_…",
     "accounts/acct_…/capabilities/transfers",
@@ -117,6 +118,36 @@ def test_states_follow_one_another_and_tell_it(platform, client):
         ).data
     ]
     assert told[-1] == "capability.updated"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/fund", {"amount": 10**30, "currency": "usd"}),
+        ("/fund", {"amount": "5", "currency": "usd"}),
+        ("/drain", {"amount": 10**30, "currency": "usd"}),
+        ("/fees", {"basis_points": 5001}),
+        ("/fees", {"fixed": -1}),
+        ("/clock", {"advance_seconds": 10**30}),
+        ("/clock", {"advance_seconds": 253_370_764_799}),
+        ("/clock", {"now": 10**30}),
+        ("/wise/fund", {"profile": 10**30, "amount": 1, "currency": "EUR"}),
+        ("/wise/fund", {"profile": 1, "amount": 1, "currency": "EUR"}),
+        ("/wise/tokens", {"token": "\ud800" * 9}),
+        ("/wise/transfers/x", {"status": "processing"}),
+        ("/keys", {"key": "\ud800"}),
+        ("/accounts/acct_1", {"state": "active"}),
+        ("/payouts/po_1", {"status": {}}),
+        ("/topups/tu_1", {"status": "succeeded"}),
+        ("/webhook_endpoints/we_1/roll", {"expires_in": 10**30}),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_changes_nothing(platform, path, body):
+    before = platform.admin("GET", "/clock")["offset_seconds"]
+    named = {"key": platform.key, **body} if path in ("/fund", "/drain", "/fees") else body
+    answer = platform.admin("POST", path, named)
+    assert (answer["status"], bool(answer["error"]["message"])) == (400, True)
+    assert platform.admin("GET", "/clock")["offset_seconds"] == before
 
 
 def test_the_books_are_checked_while_it_runs(platform):

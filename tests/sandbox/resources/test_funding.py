@@ -176,3 +176,31 @@ def test_connected_accounts_are_not_topped_up(platform, client):
     payee = platform.account(client)
     with pytest.raises(stripe.InvalidRequestError):
         client.v1.topups.create({"amount": 500, "currency": "usd"}, {"stripe_account": payee})
+
+
+def test_a_charge_costs_what_the_operator_says_and_the_rest_is_pending(platform, client):
+    platform.admin("POST", "/fees", {"key": platform.key, "basis_points": 290, "fixed": 30})
+    charge = client.v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_visa"})
+    line = client.v1.balance_transactions.retrieve(charge.balance_transaction)
+    assert (line.amount, line.fee, line.net) == (1000, 59, 941)
+    assert [(d.amount, d.type) for d in line.fee_details] == [(59, "stripe_fee")]
+    assert balance(client, "pending") == {"usd": 941}
+    payee = platform.account(client)
+    move = {"currency": "usd", "destination": payee, "source_transaction": charge.id}
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.transfers.create({**move, "amount": 942})
+    assert caught.value.code == "balance_insufficient"
+    assert client.v1.transfers.create({**move, "amount": 900}).amount == 900
+    platform.admin("POST", "/clock", {"advance_seconds": 2 * DAY})
+    assert balance(client) == {"usd": 41}
+    small = client.v1.charges.create(
+        {"amount": 50, "currency": "usd", "source": "tok_bypassPending"}
+    )
+    assert client.v1.balance_transactions.retrieve(small.balance_transaction).fee == 31
+    platform.admin("POST", "/fees", {"key": platform.key})
+    free = client.v1.charges.create(
+        {"amount": 50, "currency": "usd", "source": "tok_bypassPending"}
+    )
+    assert client.v1.balance_transactions.retrieve(free.balance_transaction).fee == 0
+    with platform.books() as books:
+        assert books.check() == []

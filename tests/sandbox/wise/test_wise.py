@@ -412,6 +412,8 @@ def test_no_request_is_answered_by_a_crash(wise):
         {"quoteUuid": {}, "targetAccount": "x" * 5000, "customerTransactionId": 5},
         {"sourceCurrency": "EUR", "targetCurrency": "EUR", "sourceAmount": 1e300},
         {"name": 1, "trigger_on": [], "delivery": {"url": 5, "version": {}}},
+        {"accountHolderName": "\ud800 Ada", "currency": "EUR", "type": "iban", "details": {}},
+        {"profileId": 10**30, "balanceId": -1, "currency": "EUR", "amount": 10**30},
     )
     for route in ROUTES:
         for id in ("0", "x" * 70, "%00", "9" * 30):
