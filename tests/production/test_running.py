@@ -12,7 +12,9 @@ import pytest
 import yaml
 from sqlalchemy import text
 
+from domain.audit.service import Actor
 from domain.db import connect, transaction
+from domain.merchants import service as merchants
 from payspool.embedded.binaries import installed_binaries
 from payspool.sandbox_client import SandboxClient
 from tests.e2e.installation import wait_for
@@ -110,7 +112,10 @@ def test_an_event_and_a_payout_go_through_and_everything_ends_in_time(made: Stac
 
 def test_a_backup_that_is_restored_as_documented_has_every_row_and_guard(made: Stack) -> None:
     made.run("migrate")
-    made.run("api", "merchants", "add", "kept", "--stripe-key", "sk_test_1")
+    engine = connect(made.endpoints.runtime_url, pool_size=1)
+    with transaction(engine) as tx:
+        merchants.add(tx, "kept", "Kept", mode="test", actor=Actor("command", "test"))
+    engine.dispose()
     text_ = (ROOT / "docs" / "how-to" / "production.md").read_text(encoding="utf-8")
     prefix = "docker compose exec -T postgres "
     section = text_.partition("## Back up")[2].partition("## Upgrade")[0]
