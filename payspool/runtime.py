@@ -15,6 +15,7 @@ from domain.merchants import service as merchants
 from domain.merchants.rules import is_sandbox
 from domain.payouts.gateway import Gateway
 from domain.secrets import SecretBox
+from payspool.gateway_cache import kept
 from payspool.settings import BadSettings, Settings
 from payspool_client import wire
 from queues.batches import BatchLimits
@@ -40,7 +41,7 @@ def build(settings: Settings, *, pool_size: int, process: str) -> Runtime:
         engine=engine,
         redis=connect_redis(settings.redis_url),
         namespace=settings.namespace,
-        gateways=partial(_gateway, engine, secret_box(settings), settings.stripe_url),
+        gateways=kept(partial(_gateway, engine, secret_box(settings), settings.stripe_url)),
         open_breaker=_key_refused,
         sandbox=settings.sandbox,
     )
