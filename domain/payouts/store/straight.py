@@ -1,7 +1,8 @@
 """SQL of the straight road: one statement where the careful one reads, decides and writes.
 
 Each statement changes a payout by compare-and-set, with everything that it depends on in its condition;
-it changes nothing where the careful road has to decide.
+it changes nothing where the careful road has to decide. A new reason not to send belongs on both roads:
+in the condition here, and in ``begin_attempt``, which names it (test_straight.py compares them).
 """
 
 from datetime import datetime, timedelta
