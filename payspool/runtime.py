@@ -15,6 +15,7 @@ from domain.merchants import service as merchants
 from domain.merchants.rules import is_sandbox
 from domain.payouts.gateway import Gateway
 from domain.secrets import SecretBox
+from payspool.gateway_cache import kept
 from payspool.metrics.gateways import MeasuredGateway
 from payspool.metrics.messages import MessageTimes
 from payspool.settings import BadSettings, Settings
@@ -50,7 +51,7 @@ def build(settings: Settings, *, pool_size: int, process: str, watch: Watch = UN
         engine=engine,
         redis=connect_redis(settings.redis_url),
         namespace=settings.namespace,
-        gateways=partial(_measured, engine, secret_box(settings), settings.stripe_url, watch),
+        gateways=kept(partial(_measured, engine, secret_box(settings), settings.stripe_url, watch)),
         open_breaker=_key_refused,
         sandbox=settings.sandbox,
         watch=watch,

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from domain.db import transaction
 from domain.payouts import service
 from domain.payouts.gateway import Deadline, Gateway
-from domain.payouts.rules import Leave, Verdict
+from domain.payouts.rules import GatewayOutcome, Leave, Verdict
 from domain.payouts.service import Attempt, Recorded, RunResult, RunSpec
 
 
@@ -38,18 +39,20 @@ class Runtime(Protocol):
 def send(runtime: Runtime, payout_id: int) -> Recorded | Leave:
     """Send a payout: commit to an attempt, call the gateway once, record the outcome.
 
-    Repeating it is always safe: a live or settled attempt is left alone, and why is returned.
+    Repeating it is always safe: a live or settled attempt is left alone, and why is returned. Its
+    transactions share one connection, which is idle, and in none of them, while the gateway is called.
     """
-    with transaction(runtime.engine) as tx:
-        route = service.route(tx, payout_id)
-    gateway = runtime.gateways(route.merchant_id, route.method)
-    # Begun before the lease, so that it ends before the lease.
-    deadline = Deadline.begin()
-    with transaction(runtime.engine) as tx:
-        attempt = service.begin_attempt(tx, payout_id, gateway)
-    if isinstance(attempt, Leave):
-        return attempt
-    return _call_and_record(runtime, gateway, attempt, deadline)
+    with runtime.engine.connect() as connection:
+        with connection.begin():
+            payout = service.frozen(connection, payout_id)
+        gateway = runtime.gateways(payout.merchant_id, payout.method)
+        # Begun before the lease, so that it ends before the lease.
+        deadline = Deadline.begin()
+        with connection.begin():
+            attempt = service.begin_first_attempt(connection, payout, gateway)
+        if isinstance(attempt, Leave):
+            return attempt
+        return _call_and_record(runtime, gateway, attempt, deadline, connection)
 
 
 def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
@@ -76,16 +79,37 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
 
 
 def _call_and_record(
-    runtime: Runtime, gateway: Gateway, attempt: Attempt, deadline: Deadline
+    runtime: Runtime,
+    gateway: Gateway,
+    attempt: Attempt,
+    deadline: Deadline,
+    connection: Connection | None = None,
 ) -> Recorded:
     outcome = gateway.send(
         attempt.params, key=attempt.key, api_version=attempt.api_version, deadline=deadline
     )
-    with transaction(runtime.engine) as tx:
-        recorded = service.record_outcome(tx, attempt, outcome)
+    recorded = _record(runtime, attempt, outcome, connection)
     if recorded.verdict is Verdict.OPEN_BREAKER:
         runtime.open_breaker(attempt.merchant_id, attempt.method, recorded.message)
     return recorded
+
+
+def _record(
+    runtime: Runtime, attempt: Attempt, outcome: GatewayOutcome, connection: Connection | None
+) -> Recorded:
+    """Record an outcome, on a new connection if the given one was lost during the call.
+
+    An outcome that was recorded before the loss is found recorded, and changes nothing.
+    """
+    if connection is not None:
+        try:
+            with connection.begin():
+                return service.record_outcome(connection, attempt, outcome)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+    with transaction(runtime.engine) as tx:
+        return service.record_outcome(tx, attempt, outcome)
 
 
 def build(

@@ -32,12 +32,29 @@ def post(
         assert transfer.debit.merchant_id == transfer.credit.merchant_id, (
             "one merchant to a transfer"
         )
+    if len(transfers) == 1 and accounts is None:
+        one = _post_one(tx, transfers[0], groups[0] if groups else 0)
+        if one is not None:
+            return [one]
     ids = accounts_of(tx, transfers) if accounts is None else accounts
     transfer_ids = store.insert_transfers(tx, transfers, ids, groups or [0] * len(transfers))
     deltas = {ids[account]: delta for account, delta in balance_deltas(transfers).items()}
     if deltas:
         store.add_to_balances(tx, deltas)
     return transfer_ids
+
+
+def _post_one(tx: Tx, transfer: Transfer, group: int) -> int | None:
+    """Post a single transfer in one statement; None if one of its accounts has to be made first."""
+    row = store.insert_transfer(tx, transfer, group)
+    if row is None:
+        return None
+    ids = {transfer.debit: row.debit_account_id, transfer.credit: row.credit_account_id}
+    deltas = {ids[account]: delta for account, delta in balance_deltas([transfer]).items()}
+    if deltas:
+        store.add_to_balances(tx, deltas)
+    posted: int = row.id
+    return posted
 
 
 def accounts_of(tx: Tx, transfers: Sequence[Transfer]) -> dict[Account, int]:

@@ -1,7 +1,7 @@
 """All SQL of the ledger."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -94,6 +94,46 @@ def insert_transfers(
         ],
     )
     return transfer_ids
+
+
+def insert_transfer(tx: Tx, transfer: Transfer, group: int) -> Any:
+    """Append one transfer, if both of its accounts are there; its id and theirs, or None."""
+    debit, credit = transfer.debit, transfer.credit
+    return tx.execute(
+        _INSERT_TRANSFER,
+        {
+            "merchant_id": debit.merchant_id,
+            "group": group,
+            "debit_kind": debit.kind,
+            "debit_owner": debit.owner,
+            "credit_kind": credit.kind,
+            "credit_owner": credit.owner,
+            "amount": transfer.amount,
+            "currency": debit.currency,
+            "kind": transfer.kind,
+            "source_kind": transfer.source_kind,
+            "source_id": transfer.source_id,
+            "occurred_at": transfer.occurred_at,
+        },
+    ).one_or_none()
+
+
+_INSERT_TRANSFER: Final = text(
+    """
+    INSERT INTO ledger_transfers (id, merchant_id, group_id, debit_account_id, credit_account_id, amount,
+                                  currency, kind, source_kind, source_id, occurred_at)
+    SELECT n.id, d.merchant_id, coalesce(nullif(:group, 0), n.id), d.id, c.id, :amount, d.currency, :kind,
+           :source_kind, :source_id, :occurred_at
+    FROM ledger_accounts d
+    JOIN ledger_accounts c
+      ON c.merchant_id = :merchant_id AND c.kind = :credit_kind AND c.owner = :credit_owner
+         AND c.currency = :currency
+    CROSS JOIN LATERAL (SELECT nextval(pg_get_serial_sequence('ledger_transfers', 'id')) AS id) n
+    WHERE d.merchant_id = :merchant_id AND d.kind = :debit_kind AND d.owner = :debit_owner
+          AND d.currency = :currency
+    RETURNING id, debit_account_id, credit_account_id
+    """
+)
 
 
 def add_to_balances(tx: Tx, deltas: Mapping[int, int]) -> None:

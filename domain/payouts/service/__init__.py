@@ -13,9 +13,12 @@ from domain.payouts.service.resolving import (
 )
 from domain.payouts.service.sending import (
     Attempt,
+    FrozenPayout,
     Route,
     begin_attempt,
+    begin_first_attempt,
     cancel,
+    frozen,
     retry,
     route,
     route_of_attempt,
@@ -25,6 +28,7 @@ from domain.payouts.store.payees import PayeeUpdate
 
 __all__ = [
     "Attempt",
+    "FrozenPayout",
     "PayeeUpdate",
     "Preview",
     "PreviewLine",
@@ -38,12 +42,14 @@ __all__ = [
     "agree_abandon",
     "apply_payees",
     "begin_attempt",
+    "begin_first_attempt",
     "begin_resolution",
     "block_payee",
     "build_run",
     "cancel",
     "check_invariants",
     "find_payee",
+    "frozen",
     "preview",
     "propose_abandon",
     "put_payees",

@@ -51,6 +51,30 @@ class AttemptMove:
     note: Mapping[str, Any] | None = None
 
 
+# Parsed once: they are in the way of every send.
+_INSERT_ATTEMPT: Final = text(
+    """
+    INSERT INTO payout_attempts (merchant_id, payout_id, leg, n, idempotency_key, params, params_hash,
+                                 api_version, platform_account, state, lease_until, sent_at, tries)
+    VALUES (:merchant_id, :payout_id, :leg, :n, :key, CAST(:params AS jsonb), :params_hash,
+            :api_version, :platform_account, 'sending', clock_timestamp() + CAST(:lease AS interval), clock_timestamp(), 1)
+    RETURNING id, lease_until
+    """
+)
+_MOVE_ATTEMPT: Final = text(
+    """
+    UPDATE payout_attempts
+    SET state = :new, lease_until = NULL, outcome = :outcome,
+        resolved_at = CASE WHEN :resolved THEN clock_timestamp() END,
+        external_id = coalesce(external_id, :external_id), http_status = :http_status,
+        error_code = :error_code, error_message = left(:error_message, 500), replayed = :replayed,
+        history = (CASE WHEN jsonb_array_length(history) >= :kept THEN history - 0 ELSE history END)
+                  || jsonb_build_array(jsonb_build_object('at', clock_timestamp()) || CAST(:note AS jsonb))
+    WHERE id = :id AND state = :old
+    """
+)
+
+
 def route(tx: Tx, payout_id: int) -> Any:
     """Merchant and method of a payout, or None."""
     return tx.execute(
@@ -72,7 +96,7 @@ def route_of_attempt(tx: Tx, attempt_id: int) -> Any:
 
 
 def peek(tx: Tx, payout_id: int) -> Any:
-    """A payout beside this installation's code and its payee, who is locked: a block that is committed stops every later send.
+    """A payout beside its payee, who is locked: a block that is committed stops every later send.
 
     The payout is not locked yet (payees and accounts come first), so its state is not read here.
     """
@@ -80,8 +104,7 @@ def peek(tx: Tx, payout_id: int) -> Any:
         text(
             """
             SELECT p.account_id, p.method, p.destination, y.method AS payee_method,
-                   y.account AS payee_account, y.blocked_reason,
-                   (SELECT code FROM installation) AS installation
+                   y.account AS payee_account, y.blocked_reason
             FROM payouts p JOIN payees y ON y.id = p.payee_id
             WHERE p.id = :id FOR SHARE OF y
             """
@@ -146,15 +169,7 @@ def insert_attempt(
 ) -> Any:
     """Mint a key: the intent to send, committed before anything is sent. Returns id and lease."""
     return tx.execute(
-        text(
-            """
-            INSERT INTO payout_attempts (merchant_id, payout_id, leg, n, idempotency_key, params, params_hash,
-                                         api_version, platform_account, state, lease_until, sent_at, tries)
-            VALUES (:merchant_id, :payout_id, :leg, :n, :key, CAST(:params AS jsonb), :params_hash,
-                    :api_version, :platform_account, 'sending', clock_timestamp() + CAST(:lease AS interval), clock_timestamp(), 1)
-            RETURNING id, lease_until
-            """
-        ),
+        _INSERT_ATTEMPT,
         {
             "merchant_id": merchant_id,
             "payout_id": payout_id,
@@ -191,18 +206,7 @@ def lease_attempt(tx: Tx, attempt_id: int, state: str, lease: timedelta) -> date
 def move_attempt(tx: Tx, attempt_id: int, move: AttemptMove) -> None:
     """Compare-and-set an attempt, and add to its history."""
     moved = tx.execute(
-        text(
-            """
-            UPDATE payout_attempts
-            SET state = :new, lease_until = NULL, outcome = :outcome,
-                resolved_at = CASE WHEN :resolved THEN clock_timestamp() END,
-                external_id = coalesce(external_id, :external_id), http_status = :http_status,
-                error_code = :error_code, error_message = left(:error_message, 500), replayed = :replayed,
-                history = (CASE WHEN jsonb_array_length(history) >= :kept THEN history - 0 ELSE history END)
-                          || jsonb_build_array(jsonb_build_object('at', clock_timestamp()) || CAST(:note AS jsonb))
-            WHERE id = :id AND state = :old
-            """
-        ),
+        _MOVE_ATTEMPT,
         {
             "id": attempt_id,
             "old": move.old,

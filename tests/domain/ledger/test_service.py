@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
@@ -42,7 +41,7 @@ def test_a_posted_transfer_moves_the_kept_balance(tx: Tx, merchant: int) -> None
 
 def test_the_same_movement_is_booked_once(tx: Tx, merchant: int) -> None:
     service.post(tx, [reward(merchant, 1_000)])
-    with pytest.raises(UniqueViolation):
+    with pytest.raises(IntegrityError, match="uq_ledger_transfers"):
         service.post(tx, [reward(merchant, 1_000)])
 
 

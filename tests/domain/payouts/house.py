@@ -138,7 +138,7 @@ def one_payout(engine: Engine, amounts: tuple[int, ...] = (1_000,)) -> int:
 def begin(engine: Engine, payout_id: int) -> Attempt:
     """Begin an attempt that has to be possible."""
     with transaction(engine) as tx:
-        attempt = service.begin_attempt(tx, payout_id, PAPER)
+        attempt = service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
     assert isinstance(attempt, Attempt), attempt
     return attempt
 

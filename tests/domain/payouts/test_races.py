@@ -182,7 +182,7 @@ def test_of_eight_senders_one_mints_a_key(engine: Engine) -> None:
 
     def begin() -> Attempt | Leave:
         with transaction(engine) as tx:
-            return service.begin_attempt(tx, payout_id, PAPER)
+            return service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
 
     got = together(*[begin] * 8)
     assert [type(g) for g in got].count(Attempt) == 1
@@ -201,7 +201,7 @@ def test_of_a_cancel_and_a_send_one_wins(engine: Engine) -> None:
 
         def begin(payout_id: int = payout_id) -> Attempt | Leave:
             with transaction(engine) as tx:
-                return service.begin_attempt(tx, payout_id, PAPER)
+                return service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
 
         def cancel(payout_id: int = payout_id) -> str:
             try:

@@ -68,7 +68,7 @@ def asked(engine: Engine) -> list[str]:
 
 def begun(engine: Engine, payout_id: int) -> Attempt | Leave:
     with transaction(engine) as tx:
-        return service.begin_attempt(tx, payout_id, PAPER)
+        return service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
 
 
 def resolution(engine: Engine, attempt_id: int, account: str = PAPER.account) -> Resolution | Leave:

@@ -1,0 +1,79 @@
+"""SQL of the straight road: one statement where the careful one reads, decides and writes.
+
+Each statement changes a payout by compare-and-set, with everything that it depends on in its condition;
+it changes nothing where the careful road has to decide. A new reason not to send belongs on both roads:
+in the condition here, and in ``begin_attempt``, which names it (test_straight.py compares them).
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+
+def frozen(tx: Tx, payout_id: int) -> Any:
+    """What of a payout never changes, beside this installation's code; or None."""
+    return tx.execute(_FROZEN, {"id": payout_id}).one_or_none()
+
+
+def take(tx: Tx, payout_id: int, payee_id: int, look: timedelta) -> datetime | None:
+    """From approved to sending, unless anything stands in the way; the business time, or None.
+
+    The payee is locked before the payout, as everywhere: a block that is committed stops every later
+    send. An approved payout has no attempt yet, or the insert that follows is refused.
+    """
+    return tx.execute(_TAKE, {"id": payout_id, "payee_id": payee_id, "look": look}).scalar()
+
+
+def settle(tx: Tx, payout_id: int, attempt_id: int, lease_until: datetime, external_id: str) -> Any:
+    """From sending to paid, for the holder of the attempt's lease alone; the payout with the business
+    time as `now`, or None."""
+    return tx.execute(
+        _SETTLE,
+        {
+            "id": payout_id,
+            "attempt_id": attempt_id,
+            "lease_until": lease_until,
+            "external_id": external_id,
+        },
+    ).one_or_none()
+
+
+_NOW: Final = "coalesce((SELECT simulated_at FROM business_clock WHERE id = 1), clock_timestamp())"
+
+_FROZEN: Final = text(
+    """
+    SELECT id, merchant_id, payee_id, method, amount, currency, destination,
+           (SELECT code FROM installation) AS installation
+    FROM payouts WHERE id = :id
+    """
+)
+_TAKE: Final = text(
+    """
+    UPDATE payouts p
+    SET state = 'sending', updated_at = clock_timestamp(), emit_count = 0, tries = tries + 1,
+        next_try_at = NULL, look_at = clock_timestamp() + CAST(:look AS interval), parked_reason = NULL,
+        error_code = NULL, error_message = NULL
+    FROM (SELECT id, method, account, blocked_reason FROM payees WHERE id = :payee_id FOR SHARE) y
+    WHERE p.id = :id AND p.payee_id = y.id AND p.state = 'approved' AND p.frozen_reason IS NULL
+          AND y.blocked_reason IS NULL AND y.method = p.method AND y.account = p.destination
+          AND NOT EXISTS (SELECT FROM earnings e
+                          WHERE e.payout_id = p.id AND e.held_at IS NOT NULL AND e.reverses_id IS NULL)
+    RETURNING $now
+    """.replace("$now", _NOW)
+)
+# The attempt is read beside the payout, not locked: whoever changes it holds the payout, and moves it on.
+_SETTLE: Final = text(
+    """
+    UPDATE payouts p
+    SET state = 'paid', updated_at = clock_timestamp(), emit_count = 0, next_try_at = NULL, look_at = NULL,
+        parked_reason = NULL, error_code = NULL, error_message = NULL,
+        external_transaction_id = coalesce(p.external_transaction_id, :external_id), processed_at = $now
+    FROM payout_attempts a
+    WHERE p.id = :id AND p.state = 'sending' AND a.id = :attempt_id AND a.payout_id = p.id
+          AND a.state = 'sending' AND a.lease_until = :lease_until
+    RETURNING p.id, p.merchant_id, p.method, p.currency, p.amount, p.processed_at AS now
+    """.replace("$now", _NOW)
+)

@@ -1,0 +1,109 @@
+"""The straight road ends where the careful one does, in fewer statements."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from domain.db import transaction
+from domain.payouts import service
+from domain.payouts.rules import Leave
+from domain.payouts.service import Attempt
+from tests.domain.payouts import house
+from tests.domain.payouts.house import PAPER, SILENCE, SUCCESS, assert_whole, execute, one_payout
+
+Begin = Callable[[Engine, int], Attempt | Leave]
+
+
+def straight(engine: Engine, payout_id: int) -> Attempt | Leave:
+    with transaction(engine) as tx:
+        return service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
+
+
+def careful(engine: Engine, payout_id: int) -> Attempt | Leave:
+    with transaction(engine) as tx:
+        return service.begin_attempt(tx, payout_id, PAPER)
+
+
+SITUATIONS = {
+    "nothing in the way": ("", None),
+    "its payee is blocked": ("UPDATE payees SET blocked_reason = 'restricted'", "blocked"),
+    "its payee moved": ("UPDATE payees SET account = 'acct_new'", "destination_changed"),
+    "its payee has no account": ("UPDATE payees SET account = NULL", "destination_changed"),
+    "its payee changed method": ("UPDATE payees SET method = 'manual'", "destination_changed"),
+    "an earning is held": (
+        "UPDATE earnings SET held_at = now(), hold_reason = 'velocity'",
+        "on_hold",
+    ),
+    "it is stopped": ("UPDATE payouts SET frozen_reason = 'look'", "frozen"),
+    "it is canceled": ("UPDATE payouts SET state = 'canceled'", "canceled"),
+}
+
+
+@pytest.mark.parametrize("begin", [straight, careful])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_both_roads_begin_or_leave_alike(engine: Engine, begin: Begin, situation: str) -> None:
+    payout_id = one_payout(engine, (700, 300))
+    statement, reason = SITUATIONS[situation]
+    if statement:
+        execute(engine, statement)
+    begun = begin(engine, payout_id)
+    attempts = house.rows(engine, "SELECT n, state, tries FROM payout_attempts")
+    if reason is not None:
+        assert begun == Leave(reason)
+        assert attempts == []
+        return
+    assert isinstance(begun, Attempt)
+    assert attempts == [(1, "sending", 1)]
+    assert house.rows(
+        engine, "SELECT state, tries, emit_count, parked_reason, look_at > now() FROM payouts"
+    ) == [("sending", 1, 0, None, True)]
+    assert house.rows(
+        engine, "SELECT kind, amount FROM ledger_transfers ORDER BY id DESC LIMIT 1"
+    ) == [("payout_sent", 1_000)]
+    assert begin(engine, payout_id) == Leave("leased")
+    assert_whole(engine)
+
+
+def test_a_first_success_is_settled_as_a_careful_one(engine: Engine) -> None:
+    payout_id = one_payout(engine)
+    attempt = house.begin(engine, payout_id)
+    assert house.record(engine, attempt, SUCCESS).payout_state == "paid"
+    # The same answer again finds it settled, and changes nothing.
+    assert house.record(engine, attempt, SUCCESS).payout_state == "paid"
+    assert house.rows(
+        engine,
+        "SELECT state, external_transaction_id, processed_at IS NOT NULL, look_at FROM payouts",
+    ) == [("paid", "tr_1", True, None)]
+    assert house.rows(
+        engine,
+        "SELECT state, external_id, lease_until, jsonb_array_length(history) FROM payout_attempts",
+    ) == [("succeeded", "tr_1", None, 1)]
+    assert_whole(engine)
+
+
+def test_a_success_after_the_lease_was_lost_goes_the_careful_road(engine: Engine) -> None:
+    payout_id = one_payout(engine)
+    late = house.begin(engine, payout_id)
+    house.expire_lease(engine, late.attempt_id)
+    assert straight(engine, payout_id) == Leave("unknown")
+    assert house.record(engine, late, SILENCE).payout_state == "unknown"
+    assert house.record(engine, late, SUCCESS).payout_state == "paid"
+    assert_whole(engine)
+
+
+def test_a_plain_payout_takes_seven_statements(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        acme = house.merchant(tx)
+        for user in ("ada", "ben"):
+            house.payee(tx, acme, user, f"acct_{user}")
+            house.earn(tx, acme, 1_000, user)
+    house.run(engine, acme)
+    first, second = (i for (i,) in house.rows(engine, "SELECT id FROM payouts ORDER BY id"))
+    house.record(engine, house.begin(engine, first), SUCCESS)  # makes the merchant's accounts
+    seen: list[Any] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    house.record(engine, house.begin(engine, second), replace(SUCCESS, external_id="tr_2"))
+    assert len(seen) == 7, seen
