@@ -292,6 +292,47 @@ def test_a_transfer_crosses_neither_merchants_nor_currencies(filled: Tx) -> None
     tx.execute(text(insert.format(amount=5, credit=same)))
 
 
+@pytest.mark.parametrize("table", ["trackings", "attributions"])
+def test_what_names_a_code_crosses_neither_merchants_nor_programs(filled: Tx, table: str) -> None:
+    tx = filled
+    zeta = merchant(tx, "zeta")
+    program(tx, zeta, PERCENTAGE)
+    code(tx, zeta, "ZETA-01")
+    columns = {
+        "trackings": COPY["trackings"],
+        "attributions": "merchant_id, program_id, referred_user_id, code_id, attributed_at",
+    }[table]
+    theirs = "(SELECT {} FROM codes WHERE code = 'ZETA-01')"
+    changes = (
+        {"code_id": theirs.format("id")},
+        {"program_id": theirs.format("program_id")},
+        {"merchant_id": theirs.format("merchant_id")},
+    )
+    other = {
+        "trackings": {
+            "inbox_id": "(SELECT max(id) FROM inbox_events)",
+            "transaction_id": "'other'",
+        },
+        "attributions": {"referred_user_id": "'other'"},
+    }[table]
+    for change in changes:
+        values = ", ".join((change | other).get(c, c) for c in columns.split(", "))
+        refused(
+            tx,
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} ORDER BY id LIMIT 1",
+            f"fk_{table}_code",
+        )
+
+
+@pytest.mark.parametrize("column", ["merchant_id", "currency"])
+def test_an_earning_is_of_the_merchant_and_in_the_currency_of_its_account(
+    filled: Tx, column: str
+) -> None:
+    value = {"merchant_id": str(merchant(filled, "zeta")), "currency": "'eur'"}[column]
+    statement = again("earnings", source_kind="'test'", **{column: value})
+    refused(filled, statement, "fk_earnings_account")
+
+
 def test_a_code_belongs_to_one_owner_of_a_merchant(tx: Tx) -> None:
     acme, zeta = merchant(tx), merchant(tx, "zeta")
     for one in (acme, zeta):
