@@ -23,7 +23,7 @@ for _, id in ipairs(waiting) do
   local size = redis.call('HSTRLEN', messages, id)
   if #taken > 0 and bytes + size > most_bytes then break end
   popped = popped + 1
-  if size > 0 then  -- an id whose message is gone is dropped
+  if size > 0 or redis.call('HEXISTS', messages, id) == 1 then  -- an id whose message is gone is dropped
     bytes = bytes + size
     taken[#taken + 1] = id
   end
