@@ -7,7 +7,7 @@ ONCE  ?=
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check lint types imports fast faults fuzz lock clean
+.PHONY: help install install-dev demo up test check lint types imports fast faults lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -33,9 +33,6 @@ test: install-dev ## everything: lint, types, import rules, the whole suite
 faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_PAYOUTS, FAULTS_ROUNDS)
 	@FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest -q -s tests/faults $(ARGS)
 
-fuzz: install-dev ## 200,000 wrong events, queue messages and lines of files (FUZZ_INPUTS)
-	@FUZZ_INPUTS=$${FUZZ_INPUTS:-200000} $(PY) -m pytest -n 2 --dist loadgroup -q tests/fuzz $(ARGS)
-
 check: lint types imports
 
 lint: install-dev
@@ -52,3 +49,7 @@ lock: install-dev ## pin the newest allowed versions again (needs uv on the PATH
 clean: ## remove the virtual environment and caches (data stays; see `payspool doctor`)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: fuzz
+fuzz: install-dev ## 200,000 wrong events, queue messages and lines of files (FUZZ_INPUTS)
+	@FUZZ_INPUTS=$${FUZZ_INPUTS:-200000} $(PY) -m pytest -n 2 --dist loadgroup -q tests/fuzz $(ARGS)

@@ -95,4 +95,4 @@ def test_a_message_without_a_byte_is_a_dead_letter_like_any_other(
     put(client, namespace, [("empty", b""), *encode_messages([good])])
     wait_until_done(client, namespace)
     assert not_applied(shop, [good]) == []
-    wait_until(lambda: dead_letters(shop, client, namespace) == [b""])
+    wait_until(lambda: b"" in dead_letters(shop, client, namespace))
