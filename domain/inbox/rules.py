@@ -50,7 +50,8 @@ STANDING_REASONS: Final = frozenset(
 
 Else a producer that replays last year would redeem points today that the card did not hold then. What
 was refused because something was missing (a code, a card, a program that was paused) or because the
-event broke the contract of an older version, is tried again by a replay.
+event broke the contract of an older version, is tried again by a replay. An operator may retry any of
+them (``service.repairs``): that is a decision of its own, with a name to it.
 """
 
 
