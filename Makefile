@@ -60,3 +60,7 @@ lock: install-dev ## pin the newest allowed versions again (needs uv on the PATH
 clean: ## remove the virtual environment and caches (data stays; see `payspool doctor`)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: fuzz
+fuzz: install-dev ## 200,000 wrong events, queue messages and lines of files (FUZZ_INPUTS)
+	@FUZZ_INPUTS=$${FUZZ_INPUTS:-200000} $(PY) -m pytest -n 2 --dist loadgroup -q tests/fuzz $(ARGS)

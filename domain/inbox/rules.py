@@ -66,9 +66,9 @@ STANDING_REASONS: Final = frozenset(
 """Refusals that were decisions: a replay of the same event leaves them as they are.
 
 Else a producer that replays last year would redeem points today that the card did not hold then. What
-was refused on purpose (a paused program, a suspended code) is paid later only if an operator retries it.
-What was refused because something was missing (a code, a card) or because the
-event broke the contract of an older version, is tried again by a replay.
+was refused because something was missing (a code, a card) or because the event broke the contract of an
+older version, is tried again by a replay. An operator may retry any of them, a paused program's too
+(``service.repairs``): that is a decision of its own, with a name to it.
 """
 
 

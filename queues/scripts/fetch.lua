@@ -75,7 +75,7 @@ for i, id in ipairs(waiting) do
     break
   end
   popped = popped + 1
-  if size > 0 then  -- an id whose message is gone is dropped
+  if size > 0 or redis.call('HEXISTS', messages, id) == 1 then  -- an id whose message is gone is dropped
     bytes = bytes + size
     taken[#taken + 1] = id
   end

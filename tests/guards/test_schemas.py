@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference" / "schemas"
 PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 
-SHELL_TIME = r"'\$(?:NOW|\(date -u [^)]*\))'"
+SHELL_TIME = r"'\$(\(date -u [^)]*\)|[A-Z]+)'"
 """How a command line example says now."""
 
 
