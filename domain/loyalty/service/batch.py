@@ -145,9 +145,8 @@ def keep(batch: Batch, event: LoyaltyEvent, entries: list[Entry]) -> list[Entry]
         _remember(batch.corrections, event, entries)
     if card.awaits or batch.waiting:
         names = {event_correlation(event.source, event.event_id)}
-        order = getattr(data, "order_reference", None)
-        if order is not None:
-            names.add(order_correlation(order))
+        if event.type == "loyalty.points_earned" and data.order_reference is not None:
+            names.add(order_correlation(data.order_reference))
         found = {n for n in names if n in card.awaits or (event.merchant_id, n) in batch.waiting}
         if found:
             batch.wakes |= {(event.merchant_id, name) for name in found}
@@ -164,6 +163,14 @@ def wait(batch: Batch, event: LoyaltyEvent, card: Card | None, correlation: str)
         card.reshaped = True
         batch.changed[card.id] = card
     return Waits(correlation)
+
+
+def settle(batch: Batch, card: Card | None, correlation: str) -> None:
+    """Have a card no longer remember what an event waited for: its original is there."""
+    if card is not None and correlation in card.awaits:
+        card.awaits -= {correlation}
+        card.reshaped = True
+        batch.changed[card.id] = card
 
 
 def _remember(corrections: Corrections, event: LoyaltyEvent, entries: Sequence[Entry]) -> None:

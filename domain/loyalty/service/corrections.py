@@ -12,6 +12,7 @@ from domain.loyalty.service.batch import (
     Waits,
     correlation_of,
     keep,
+    settle,
     turn,
     wait,
 )
@@ -81,6 +82,7 @@ def purchase_refunded(batch: Batch, event: LoyaltyEvent) -> Decision:
     order = known.orders.get((card.id, data.order_reference)) if card else None
     if card is None or order is None:
         return wait(batch, event, card, name)
+    settle(batch, card, name)
     turned = turn(batch, event, card=card)
     if isinstance(turned, Refusal):
         return turned
@@ -148,12 +150,14 @@ def find_original(
     if kind is not None and kind not in voidable:
         return Refusal("not_voidable", f"{kind} cannot be voided by {event.type}")
     original = known.originals.get(key)
+    if original is None and kind == "loyalty.card_created":
+        return Refusal("not_voidable", "that enrolment gave no welcome bonus")
+    card = batch.cards.get((event.merchant_id, event.data.card))
+    name = correlation_of(event.type, event.data, event.source)
+    assert name is not None
     if original is None:
-        if kind == "loyalty.card_created":
-            return Refusal("not_voidable", "that enrolment gave no welcome bonus")
-        name = correlation_of(event.type, event.data, event.source)
-        assert name is not None
-        return wait(batch, event, batch.cards.get((event.merchant_id, event.data.card)), name)
+        return wait(batch, event, card, name)
+    settle(batch, card, name)
     return original
 
 

@@ -52,6 +52,10 @@ class Shop:
     def event(self, type_: str, time: datetime = NOON, **data: Any) -> Event:
         return Event(self.merchant_id, f"loyalty.{type_}", time, _TYPES[f"loyalty.{type_}"](**data))
 
+    def claimed(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Claim events that the test then applies itself."""
+        claim(tx, events)
+
     def enrol(
         self, card: str, customer: str | None = None, time: datetime = NOON, **data: Any
     ) -> Event:
