@@ -97,3 +97,18 @@ def decide(tx: Tx, letter_id: int, state: str, by: str, retried_as: str | None) 
         ),
         {"id": letter_id, "state": state, "by": by, "retried_as": retried_as},
     )
+
+
+def open_counts(tx: Tx, at_most: int) -> dict[str, int]:
+    """How many letters of each queue wait for a decision; at most ``at_most`` in all are counted."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT queue, count(*) AS letters
+            FROM (SELECT queue FROM dead_letters WHERE state = 'open' LIMIT :at_most) open
+            GROUP BY queue
+            """
+        ),
+        {"at_most": at_most},
+    )
+    return {row.queue: row.letters for row in rows}

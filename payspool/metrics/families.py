@@ -40,6 +40,12 @@ def of_state(state: "State") -> Iterable[Metric]:
 
 def _of_valkey(valkey: "ValkeyState") -> Iterable[Metric]:
     yield from _of_queues(valkey.queues)
+    yield _gauge(
+        "payspool_queue_paused",
+        "Whether somebody paused the queue: nothing is taken from it.",
+        [([one.queue], float(one.queue in valkey.paused)) for one in valkey.queues],
+        ["queue"],
+    )
     yield _single("payspool_worker_processes", "Worker processes with a heartbeat.", valkey.workers)
     yield _single(
         "payspool_valkey_memory_used_bytes", "Memory that Valkey uses.", valkey.memory_used
@@ -61,7 +67,7 @@ def _of_queues(queues: Sequence[QueueState]) -> Iterable[Metric]:
         "delayed": "Failed messages whose backoff is not over.",
         "in_flight": "Messages that workers hold.",
         "orphaned": "Those of them whose worker is unheard of.",
-        "dead": "Dead letters.",
+        "dead": "Dead letters that are still in Valkey.",
     }
     for name, about in figures.items():
         field = {"delayed": "later", "orphaned": "orphans"}.get(name, name)
@@ -85,6 +91,15 @@ def _of_inbox(counts: dict[str, int]) -> Iterable[Metric]:
         "Events that were not applied, by what they are; each counted up to 100,000.",
         [([status], count) for status, count in counts.items()],
         ["status"],
+    )
+
+
+def _of_dead_letters(counts: dict[str, int]) -> Iterable[Metric]:
+    yield _gauge(
+        "payspool_dead_letters_open",
+        "Dead letters that wait for a decision, by queue; up to 100,000 in all. 0 on events: none.",
+        [([queue], count) for queue, count in ({"events": 0} | counts).items()],
+        ["queue"],
     )
 
 
@@ -167,6 +182,7 @@ def _of_invariants(fire: Any) -> Iterable[Metric]:
 
 _OF_PART: Final[dict[str, Callable[[Any], Iterable[Metric]]]] = {
     "inbox": _of_inbox,
+    "dead_letters": _of_dead_letters,
     "outbox": _of_outbox,
     "payouts": _of_payouts,
     "attempts": _of_attempts,

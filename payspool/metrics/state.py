@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from domain import clock
 from domain.db import Tx, transaction
+from domain.dead_letters import store as dead_letters
 from domain.inbox import store as inbox
 from domain.outbox import store as outbox
 from domain.payouts.store import standing as payouts
@@ -24,6 +25,7 @@ from queues import keys
 from queues.connection import connect
 from queues.inspect import QueueState, inspect
 from queues.liveness import LivenessSettings
+from queues.pause import Pauses
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ class ValkeyState:
     """What Valkey told. Bytes; ``memory_max`` is 0 without a limit."""
 
     queues: Sequence[QueueState]
+    paused: Collection[str]
     workers: int
     memory_used: int
     memory_max: int
@@ -101,12 +104,14 @@ class StateCollector(Collector):
         client, timeout = self._client, LivenessSettings().timeout
         found: set[Any] = client.smembers(keys.queues(self._namespace))
         known = {name.decode() for name in found}
-        names = sorted({*known, *self._queues})[:QUEUES_SHOWN_MAX]
+        paused = Pauses(client, self._namespace).all()
+        names = sorted({*known, *paused, *self._queues})[:QUEUES_SHOWN_MAX]
         seconds, microseconds = client.time()
         heard = (seconds - timeout) * 1000 + microseconds // 1000
         memory = client.info("memory")
         return ValkeyState(
             inspect(client, self._namespace, names),
+            paused.keys(),
             client.zcount(keys.heartbeats(self._namespace), heard, "+inf"),
             memory["used_memory"],
             memory["maxmemory"],
@@ -134,6 +139,7 @@ class StateCollector(Collector):
 
 _PARTS: Final[dict[str, Part]] = {
     "inbox": lambda tx: inbox.attention_counts(tx, COUNTED_AT_MOST),
+    "dead_letters": lambda tx: dead_letters.open_counts(tx, COUNTED_AT_MOST),
     "outbox": lambda tx: outbox.pending(tx, COUNTED_AT_MOST),
     "payouts": lambda tx: payouts.unsettled(tx, COUNTED_AT_MOST),
     "attempts": lambda tx: payouts.open_attempts(tx, COUNTED_AT_MOST),

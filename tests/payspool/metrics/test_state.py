@@ -21,9 +21,12 @@ from domain.schedules.rules import Cron, Every
 from domain.schedules.service import Schedule
 from payspool.metrics.state import READ_SECONDS, StateCollector
 from queues.connection import connect as connect_redis
+from queues.dead import DeadLetter
+from queues.pause import Pause, Pauses
 from queues.send import Outgoing, enqueue_many
 from tests.domain.payouts import house
 from tests.payspool.metrics.scraped import Samples, samples
+from workers.dead_letters import SqlDeadLetters
 
 QUEUES = ("events", "payouts", "sweeps")
 
@@ -68,7 +71,10 @@ def test_an_empty_installation_shows_zeros_and_not_nothing(collector: StateColle
     assert 0 < seen["payspool_valkey_memory_used_ratio", ()] < 1
     known = {labels for name, labels in seen if name == "payspool_state_known"}
     assert known == {
-        (part,) for part in ("inbox", "outbox", "payouts", "attempts", "sweeps", "invariants")
+        (part,)
+        for part in (
+            *("inbox", "dead_letters", "outbox", "payouts", "attempts", "sweeps", "invariants"),
+        )
     }
     # Nobody checked yet: no figure is better than a false one.
     assert ("payspool_invariants_broken", ()) not in seen
@@ -217,3 +223,24 @@ def test_an_unknown_attempt_is_told_with_its_age(
     assert seen["payspool_payout_attempts_open", ("sending",)] == 0
     assert 0 < seen["payspool_payout_attempts_unknown_oldest_seconds", ()] < 60
     assert seen["payspool_payouts_unsettled", ("unknown",)] == 1
+
+
+class Unlogged:
+    """Who paused is told elsewhere; here only that somebody did."""
+
+    def paused(self, queue: str, reason: str) -> None: ...
+    def resumed(self, queue: str, pause: Pause) -> None: ...
+
+
+def test_a_paused_queue_and_a_dead_letter_are_told(
+    collector: StateCollector, engine: Engine, redis_url: str, namespace: str
+) -> None:
+    with connect_redis(redis_url) as client:
+        Pauses(client, namespace).pause("payouts", by="ann", reason="test", log=Unlogged())
+    died = DeadLetter.of("sweeps", "m-1", b"not a message", "unreadable", attempts=1, deaths=0)
+    SqlDeadLetters(engine).record(died)
+    seen = scrape(collector)
+    paused = {labels[0]: value for (name, labels), value in seen.items() if "paused" in name}
+    assert paused == {"events": 0, "payouts": 1, "sweeps": 0}
+    assert seen["payspool_dead_letters_open", ("sweeps",)] == 1
+    assert seen["payspool_dead_letters_open", ("events",)] == 0
