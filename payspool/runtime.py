@@ -9,6 +9,7 @@ from dramatiq import actor as dramatiq_actor
 from dramatiq import set_broker
 from sqlalchemy import Engine
 
+from domain import clock
 from domain.db import connect, transaction
 from domain.errors import DomainError
 from domain.merchants import service as merchants
@@ -114,16 +115,30 @@ class RealGatewayBesideSandbox(DomainError):
         )
 
 
+class RealGatewayOnSimulatedTime(DomainError):
+    """Business time is made up here, so that every hold could be over; no real money moves by it."""
+
+    def __init__(self, merchant_id: int) -> None:
+        self.merchant_id = merchant_id
+        super().__init__(
+            f"Business time is simulated, and merchant {merchant_id} pays real money: its payouts wait"
+            " until `payspool clock real`."
+        )
+
+
 def _gateway(
     engine: Engine, box: SecretBox, sandbox_url: str, merchant_id: int, method: str
 ) -> Gateway:
     with transaction(engine) as tx:
         account = merchants.gateway_account(tx, merchant_id, method, box=box)
+        simulated = clock.simulated_at(tx)
     if account is None or method != "stripe":
         raise NoGateway(merchant_id, method)
     if is_sandbox(sandbox_url) and not is_sandbox(account.base_url):
         # Business time may be made up here: every hold could be over.
         raise RealGatewayBesideSandbox(merchant_id, account.base_url)
+    if simulated is not None and not is_sandbox(account.base_url):
+        raise RealGatewayOnSimulatedTime(merchant_id)
     # A sandbox may come back at another port; its address is the installation's, not the merchant's.
     base_url = sandbox_url if is_sandbox(account.base_url) else account.base_url
     pays = account.platform_account
