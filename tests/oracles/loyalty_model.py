@@ -324,23 +324,25 @@ class Book:
 
     def stamp(self, e: dict[str, Any], now: datetime) -> str:
         card = self.cards[e["card"]]
-        self.turn(card, e["at"], now)
+        at = self.turn(card, e["at"], now)
         if not card.active:
             return "rejected:card_inactive"
         card.stamps += e["stamps"]
         self.records[e["id"]] = Record("stamp", e["card"], e["stamps"], e["at"])
         card.rows.append(("stamp_earned", 0, card.balance()))
+        self.active(card, at, False)
         return "applied"
 
     def full(self, e: dict[str, Any], now: datetime) -> str:
         card = self.cards[e["card"]]
-        self.turn(card, e["at"], now)
+        at = self.turn(card, e["at"], now)
         if not card.active:
             return "rejected:card_inactive"
         if card.stamps < 3:
             return "rejected:insufficient_stamps"
         card.stamps -= 3
         card.rows.append(("stamp_redeemed", 0, card.balance()))
+        self.active(card, at, False)
         return "applied"
 
     def unstamp(self, e: dict[str, Any], now: datetime) -> str:

@@ -41,24 +41,25 @@ TYPES = {
     "unstamp": "loyalty.stamp_voided",
 }
 KINDS = st.sampled_from(
-    ["earn"] * 6 + ["redeem"] * 4 + ["void"] * 4 + ["refund"] * 3
+    ["earn"] * 7 + ["redeem"] * 4 + ["void"] * 4 + ["refund"] * 3
     + ["adjust", "use", "stamp", "stamp", "full", "unstamp"]
 )  # fmt: skip
 # kind, card, a number, which other event it is about, hours late, hours until the next arrival
 DRAWN = st.tuples(
     KINDS,
-    st.sampled_from("AAAB"),
+    st.sampled_from("AAAAAB"),
     st.integers(0, 40),
     st.integers(0, 30),
     st.sampled_from([0, 0, 0, 0, 1, 30, 100, 270, 400]),
-    st.sampled_from([0, 0, 0, 0, 5, 30, 70, 130]),
+    st.sampled_from([0, 0, 0, 0, 2, 5, 12, 30, 70, 130]),
 )
 # Where events stand in the arrival (a key for each), how it is cut, and which come twice.
 HISTORY = st.tuples(
-    st.lists(DRAWN, min_size=1, max_size=14),
+    st.lists(DRAWN, min_size=6, max_size=14),
     st.lists(st.integers(0, 3), min_size=14, max_size=14),
     st.lists(st.booleans(), min_size=14, max_size=14),
     st.booleans(),
+    st.integers(0, 1),
 )
 
 
@@ -74,19 +75,22 @@ def built(drawn: list[Any], ranks: list[int]) -> list[tuple[timedelta, dict[str,
         }
         other = f"e{about % max(len(drawn), 1)}"
         if kind == "earn":
-            e |= {"amount": value * 50, "order": f"o{about % 3}"}
+            e |= {"amount": value * 50, "order": f"o{about % 2}"}
         elif kind == "redeem":
-            e |= {"points": max(value // 2, 1)}
+            e |= {"points": value // 4 + 1}
         elif kind in ("void", "unstamp"):
-            e |= {"of": _like(drawn, about, kind, other), "points": value or None}
+            e |= {
+                "of": _like(drawn, about, kind, other),
+                "points": None if value % 3 else value // 6 + 1,
+            }
         elif kind == "adjust":
             e |= {"points": value - 20 or 1}
         elif kind == "refund":
             e |= {
                 "card": card if value % 3 else None,
-                "order": f"o{about % 3}",
-                "refund": f"r{value % 5}",
-                "amount": max(value * 20, 1),
+                "order": f"o{about % 2}",
+                "refund": f"r{value % 7}",
+                "amount": value * 11 + 1,
             }
         elif kind == "use":
             e |= {"active": value % 2 == 0}
@@ -169,8 +173,8 @@ def open_shop(tx: Tx, terms: Terms) -> tuple[str, int]:
 
 
 def play(tx: Tx, history: Any) -> None:
-    drawn, ranks, twice, allow_debt = history
-    terms = Terms(12, 8, 6, 1, 2, allow_debt, 2)
+    drawn, ranks, twice, allow_debt, pending = history
+    terms = Terms(12, 8, 6, pending, 2, allow_debt, 2)
     shop, merchant_id = open_shop(tx, terms)
     book, now = Book(terms, CARDS, START), START
     batch: list[dict[str, Any]] = []
