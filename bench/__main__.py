@@ -1,6 +1,8 @@
 """``python -m bench``: measure, tell a table, write JSON lines."""
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -62,15 +64,15 @@ def main(
         publishes=publishes,
     )
     wanted, measured = goals(), list[Figure]()
-    with Site() as site:
+    with ExitStack() as stack:
+        lines = stack.enter_context(out.open("w") if out else nullcontext(sys.stdout))
+        site = stack.enter_context(Site())
         machine = describe(site.endpoints)
         for name in chosen:
             for one in BENCHES[name](site, options):
                 measured.append(one)
-                if out is None:
-                    typer.echo(as_json(one, wanted))
-    if out is not None:
-        out.write_text("".join(as_json(one, wanted) + "\n" for one in measured))
+                lines.write(as_json(one, wanted) + "\n")
+                lines.flush()
     console.print(f"\n{machine}\n", style="dim", highlight=False, soft_wrap=True)
     console.print(as_table(measured, wanted), highlight=False, soft_wrap=True, markup=False)
     if not all(one.exact for one in measured):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from bench import exact, roads
 from bench.baselines import final_rows
@@ -12,7 +13,8 @@ from bench.options import Options
 from bench.roads import Road
 from bench.site import Database, Site, tree_cpu_seconds
 
-COPY = "COPY of the same rows, one connection"
+COPY: Final = "COPY of the same rows, one connection"
+CPU: Final = "ms/1,000 events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class _Rounds:
 
     runs: dict[str, list[Run]] = field(default_factory=dict)
     copies: list[float] = field(default_factory=list)
+    copies_cpu: list[float] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, name: str, run: Run) -> None:
@@ -84,9 +87,8 @@ def _figures(rounds: _Rounds) -> Iterator[Figure]:
     for name in ("single", "packed"):
         for who in ("worker", "postgres"):
             values = [getattr(run, f"{who}_cpu") for run in rounds.runs[name]]
-            yield figure(
-                f"ingest.{name}.{who}_cpu", "ms/1,000 events", values, exact=rounds.exact(name)
-            )
+            yield figure(f"ingest.{name}.{who}_cpu", CPU, values, exact=rounds.exact(name))
+    yield figure("ingest.copy.postgres_cpu", CPU, rounds.copies_cpu, exact=rounds.exact("copy"))
 
 
 def _packed_and_copied(site: Site, options: Options, rounds: _Rounds) -> Run:
@@ -94,9 +96,13 @@ def _packed_and_copied(site: Site, options: Options, rounds: _Rounds) -> Run:
         run = _ingested(site, options, roads.PACKED, options.events, database, "uniform")
         rows = final_rows.dump(database.engine)
     with site.database() as database:
+        cpu = tree_cpu_seconds(site.postgres_pid)
         seconds = final_rows.load(database.engine, rows)
+        cpu = tree_cpu_seconds(site.postgres_pid) - cpu
         same = final_rows.checksum(final_rows.dump(database.engine)) == final_rows.checksum(rows)
-    rounds.copies.append((options.events + options.warm_events) / seconds)
+    count = options.events + options.warm_events
+    rounds.copies.append(count / seconds)
+    rounds.copies_cpu.append(1e6 * cpu / count)
     rounds.faults.setdefault("copy", []).extend([] if same else ["COPY made other rows"])
     return run
 

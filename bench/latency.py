@@ -23,16 +23,24 @@ from payspool_client import Publisher
 
 ASK_SECONDS: Final = 0.003
 """The pause between two questions."""
+PUBLISHERS: Final = 4
+"""Each has its own connection: one alone waits for its disk at every event, and falls behind on a busy one."""
+LEAD_SECONDS: Final = 0.2
 AFTER_SECONDS: Final = 30.0
 """Longest wait for the last events."""
 
 
 @dataclass(slots=True)
 class _Timetable:
-    """When each event was due to be published, and whether publishing went wrong."""
+    """When each event is due to be published, and whether publishing went wrong."""
 
     due: list[float] = field(default_factory=list)
     error: BaseException | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the last event was due."""
+        return bool(self.due) and time.monotonic() > self.due[-1]
 
 
 def measure(site: Site, options: Options) -> Iterator[Figure]:
@@ -61,14 +69,18 @@ def _steady(site: Site, options: Options, database: Database) -> tuple[list[floa
         road.put(site.endpoints.redis_url, conversions(codes, warm, first=count))
         road.release(client)
         group.wait_until(lambda: road.left(client) == 0, "the first events are done")
-        table = _Timetable()
         texts = list(conversions(codes, count))
-        publishing = threading.Thread(
-            target=_publish, args=(site.endpoints.redis_url, texts, options.rate, table)
-        )
-        publishing.start()
+        began = time.monotonic() + LEAD_SECONDS
+        table = _Timetable([began + n / options.rate for n in range(count)])
+        publishing = [
+            threading.Thread(target=_publish, args=(site.endpoints.redis_url, texts, n, table))
+            for n in range(PUBLISHERS)
+        ]
+        for one in publishing:
+            one.start()
         seen = _watch(database.engine, count, table)
-        publishing.join()
+        for one in publishing:
+            one.join()
         if table.error is not None:
             raise BenchFailed(f"publishing failed: {table.error!r}")
         group.wait_until(lambda: road.left(client) == 0, "all events are done")
@@ -78,16 +90,14 @@ def _steady(site: Site, options: Options, database: Database) -> tuple[list[floa
     return [seen[n] - table.due[n] for n in range(count)], faults
 
 
-def _publish(url: str, texts: list[str], rate: int, table: _Timetable) -> None:
+def _publish(url: str, texts: list[str], first: int, table: _Timetable) -> None:
+    """Publish every ``PUBLISHERS``-th event when it is due."""
     try:
         with Publisher(url) as publisher:
-            began = time.monotonic()
-            for n, event in enumerate(texts):
-                due = began + n / rate
-                if (early := due - time.monotonic()) > 0:
+            for n in range(first, len(texts), PUBLISHERS):
+                if (early := table.due[n] - time.monotonic()) > 0:
                     time.sleep(early)
-                table.due.append(due)
-                publisher.publish(event)
+                publisher.publish(texts[n])
     except BaseException as error:  # told by the main thread
         table.error = error
 
@@ -111,7 +121,7 @@ def _watch(engine: Engine, count: int, table: _Timetable) -> dict[int, float]:
             while floor + 1 in beyond:
                 floor += 1
                 beyond.discard(floor)
-            if len(table.due) == count:
+            if table.over:
                 deadline = deadline or now + AFTER_SECONDS
                 if now > deadline:
                     break

@@ -26,6 +26,7 @@ TOLD = {
         "ingest.single.postgres_cpu",
         "ingest.packed.worker_cpu",
         "ingest.packed.postgres_cpu",
+        "ingest.copy.postgres_cpu",
     },
     "publish": {"publish.single", "publish.many"},
     "latency": {"latency.p50", "latency.p99"},
