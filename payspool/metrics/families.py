@@ -129,7 +129,7 @@ def _of_payouts(rows: Sequence[Any]) -> Iterable[Metric]:
     yield _gauge(
         "payspool_payouts_unsettled_minor_units",
         "What these payouts amount to, in minor units of the currency.",
-        [([row.state, row.currency], row.amount) for row in rows],
+        [([row.state, row.currency], int(row.amount)) for row in rows],
         ["state", "currency"],
     )
     yield _single(

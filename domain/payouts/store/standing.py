@@ -19,7 +19,7 @@ def unsettled(tx: Tx, at_most: int) -> list[Any]:
 
 _UNSETTLED = text(
     """
-    SELECT state, currency, count(*) AS payouts, count(frozen_reason) AS frozen, sum(amount)::bigint AS amount
+    SELECT state, currency, count(*) AS payouts, count(frozen_reason) AS frozen, sum(amount) AS amount
     FROM (SELECT state, currency, frozen_reason, amount FROM payouts
           WHERE state NOT IN ('paid', 'canceled', 'reversed') LIMIT :at_most) open
     GROUP BY state, currency

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from domain.audit.service import Actor
 from domain.db import Tx, transaction
 from domain.inbox import service as inbox
 from domain.loyalty import service
@@ -124,7 +125,12 @@ def test_a_void_waits_while_its_original_is_refused_and_follows_once_that_is_acc
     ]
     with transaction(db) as tx:
         tx.execute(text("UPDATE loyalty_programs SET status = 'active'"))
-    assert said(send_one_by_one(db, earn("o1"))) == ["applied"]
+    # A pause was a decision: the replay leaves it, an operator's retry does not.
+    assert said(send_one_by_one(db, earn("o1"))) == ["duplicate"]
+    [(refused,)] = rows(db, "SELECT id FROM inbox_events WHERE event_id = 'o1'")
+    with transaction(db) as tx:
+        [retried] = inbox.retry(tx, [refused], actor=Actor("command", "tests"))
+    assert retried.status == "applied"
     assert (standing(db)["v"], points(db)) == ("applied", 0)
 
 
