@@ -27,7 +27,7 @@ from tests.oracles.loyalty_pages import Terms
 
 START = datetime(2026, 3, 20, 12, tzinfo=UTC)
 CARDS = ("A", "B")
-HISTORIES = int(os.environ.get("LOYALTY_HISTORIES", "500"))
+HISTORIES = int(os.environ.get("LOYALTY_HISTORIES", "150"))
 _names = count(1)
 
 TYPES = {
