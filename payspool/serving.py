@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from payspool.runtime import QUEUES, secret_box
 from payspool.settings import BadSettings, Settings
 from web.app import create_app
 from web.context import ApiContext, ApiLimits, Metrics
+from workers.pause_log import AuditedPauses
 
 PORTS_TRIED: Final = 50
 PORT_MAX: Final = 65_535
@@ -104,18 +106,19 @@ def build_app(settings: Settings) -> FastAPI:
             QUEUES,
         )
     )
+    engine = connect(
+        settings.database_url, pool_size=limits.threads // 2, application_name="payspool api"
+    )
     return create_app(
         ApiContext(
-            engine=connect(
-                settings.database_url,
-                pool_size=limits.threads // 2,
-                application_name="payspool api",
-            ),
+            engine=engine,
             redis_url=settings.redis_url,
             namespace=settings.namespace,
             box=secret_box(settings),
             revision=apply.newest(),
             limits=limits,
+            queues=QUEUES,
+            pause_log=partial(AuditedPauses, engine),
             metrics=Metrics(
                 lambda: generate_latest(registry), CONTENT_TYPE_LATEST, settings.metrics_token
             ),

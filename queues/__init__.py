@@ -15,6 +15,7 @@ from queues.liveness import LivenessSettings
 from queues.pause import AlreadyPaused, NotPaused, Pause, PauseLog, Pauses
 from queues.send import Outgoing, enqueue, enqueue_many
 from queues.worker import run
+from queues.workforce import NoSuchWorker, NotQuiet, Quiet, QuietLog, WorkerState, Workforce
 
 __all__ = [
     "AlreadyPaused",
@@ -25,7 +26,9 @@ __all__ = [
     "DeadLetterSink",
     "DelayRefused",
     "LivenessSettings",
+    "NoSuchWorker",
     "NotPaused",
+    "NotQuiet",
     "Outgoing",
     "Pause",
     "PauseLog",
@@ -33,7 +36,11 @@ __all__ = [
     "PayspoolBroker",
     "QueueState",
     "QueuesError",
+    "Quiet",
+    "QuietLog",
     "UnknownQueue",
+    "WorkerState",
+    "Workforce",
     "enqueue",
     "enqueue_many",
     "is_idle",

@@ -31,6 +31,7 @@ from queues.messages import MessageConsumer
 from queues.retries import RetryOptions
 from queues.scripts import Scripts
 from queues.send import put
+from queues.workforce import AtWork
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,10 @@ class PayspoolBroker(RedisBroker):
         self._owner = str(self.broker_id)
         self._scripts = Scripts(client, namespace, self._owner)
         settings = liveness or LivenessSettings()
-        self.add_middleware(_Process(self, Liveness(url, namespace, self._owner, settings)))
+        self.at_work = AtWork()
+        self.add_middleware(self.at_work)
+        beats = Liveness(url, namespace, self._owner, settings, self.at_work.told)
+        self.add_middleware(_Process(self, beats))
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue; there are no delayed queues beside it (see `DelayRefused`)."""

@@ -7,7 +7,9 @@ those that may hold messages), ``.in_flight.<owner>`` (sorted set of ids by plac
 worker died), ``.later`` (sorted set of ids by when their backoff ends), ``.XQ.errors`` (hash: why)
 and ``.XQ.counts`` (hash: attempts and deaths). Once per namespace: ``<ns>:heartbeats`` (sorted
 set), ``<ns>:grace``, ``<ns>:queues`` (set of names), ``<ns>:paused`` (hash: who, when and why, by
-queue) and ``<ns>:apart`` (hash: from which queue an owner holds, or waits to hold, suspects).
+queue), ``<ns>:apart`` (hash: from which queue an owner holds, or waits to hold, suspects),
+``<ns>:workers`` (hash: what each owner says of itself) and ``<ns>:quiet`` (hash: which owners take
+nothing more: by whom, when and why).
 """
 
 from __future__ import annotations
@@ -89,3 +91,13 @@ def paused(namespace: str) -> str:
 def apart(namespace: str) -> str:
     """From which queue each owner holds suspects and nothing else, or waits to."""
     return f"{namespace}:apart"
+
+
+def workers(namespace: str) -> str:
+    """What each owner said of itself with its last heartbeat."""
+    return f"{namespace}:workers"
+
+
+def quiet(namespace: str) -> str:
+    """The owners that take nothing more: who told each, when and why."""
+    return f"{namespace}:quiet"

@@ -80,10 +80,18 @@ class Repeater(threading.Thread):
 
 
 class Liveness:
-    """Heartbeat and janitor of one process."""
+    """Heartbeat and janitor of one process. ``about`` is what the heartbeat says of it."""
 
-    def __init__(self, url: str, namespace: str, owner: str, settings: LivenessSettings) -> None:
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        owner: str,
+        settings: LivenessSettings,
+        about: Callable[[], str] = str,
+    ) -> None:
         self._settings = settings
+        self._about = about
         self._client = connect(
             url, connect_timeout=LIVENESS_TIMEOUT_SECONDS, read_timeout=LIVENESS_TIMEOUT_SECONDS
         )
@@ -106,7 +114,9 @@ class Liveness:
         self._client.close()
 
     def _beat(self) -> None:
-        self._scripts.heartbeat(gap=self._settings.gap, timeout=self._settings.timeout)
+        self._scripts.heartbeat(
+            gap=self._settings.gap, timeout=self._settings.timeout, about=self._about()
+        )
 
     def _sweep(self) -> None:
         returned = self._scripts.return_of_the_dead(

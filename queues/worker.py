@@ -63,6 +63,7 @@ def run(
         worker_timeout=_WAKE_MILLISECONDS,
     )
     worker.queue_prefetch = prefetch or threads
+    broker.at_work.role(queues, threads)
     _look_for_garbage_rarely()
     with _told_to_stop() as wait:
         broker.emit_after("process_boot")

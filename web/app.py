@@ -9,8 +9,9 @@ from typing import Final
 import anyio.to_thread
 from fastapi import FastAPI
 
+from queues.connection import connect
 from web import documentation, errors, health, metrics, webhooks
-from web.api import event_status, events, loyalty, people
+from web.api import event_status, events, loyalty, people, queues
 from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
 from web.documentation import DocumentedApp
@@ -53,6 +54,11 @@ def create_app(context: ApiContext) -> FastAPI:
         per_second=limits.rate_per_second,
         burst_seconds=limits.burst_seconds,
     )
+    looking = connect(
+        context.redis_url,
+        connect_timeout=limits.ready_seconds,
+        read_timeout=limits.ready_seconds,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +66,7 @@ def create_app(context: ApiContext) -> FastAPI:
         yield
         queue.close()
         rate.close()
+        looking.close()
         if context.metrics is not None:
             context.metrics.thread.shutdown(wait=False, cancel_futures=True)
 
@@ -73,7 +80,13 @@ def create_app(context: ApiContext) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = Services(
-        context, queue, KeyCache(context.engine), rate, probes(context), sweeps(context)
+        context,
+        queue,
+        KeyCache(context.engine),
+        rate,
+        looking,
+        probes(context),
+        sweeps(context),
     )
     errors.install(app, limits.retry_after_seconds)
     app.add_middleware(
@@ -88,6 +101,7 @@ def create_app(context: ApiContext) -> FastAPI:
         event_status.router,
         loyalty.router,
         people.router,
+        queues.router,
         webhooks.router,
         health.router,
     )

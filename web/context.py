@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Engine
 
+from domain.audit.service import Actor
 from domain.secrets import SecretBox
+from queues.pause import PauseLog
 
 MIB: Final = 1024 * 1024
 
@@ -87,6 +89,8 @@ class ApiContext:
         revision: The migration that this version needs: `/readyz` is red below it.
         limits: See `ApiLimits`.
         metrics: What `/metrics` shows; None: nothing.
+        queues: Queues that are told even while nothing was ever on them.
+        pause_log: Keeps who paused and resumed queues, for one who acts.
     """
 
     engine: Engine
@@ -96,3 +100,5 @@ class ApiContext:
     revision: str
     limits: ApiLimits = ApiLimits()
     metrics: Metrics | None = None
+    queues: Sequence[str] = ()
+    pause_log: Callable[[Actor], PauseLog] | None = None

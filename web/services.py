@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import redis
 from fastapi import Request
 
 from web.context import ApiContext
@@ -17,12 +18,13 @@ from web.rate import RateLimit
 @dataclass(frozen=True, slots=True)
 class Services:
     """The context, and what all requests share: the queue, the keys that were found good, their rate
-    limit, and the looks at dependencies and sweeps."""
+    limit, Redis for looking at queues, and the looks at dependencies and sweeps."""
 
     context: ApiContext
     queue: EventQueue
     keys: KeyCache
     rate: RateLimit
+    redis: redis.Redis
     probes: Sequence[Probe]
     sweeps: Probe
 

@@ -22,9 +22,12 @@ SCOPES: Final = (
     "loyalty:write",
     "loyalty:read",
     "earnings:read",
+    "queues:read",
+    "queues:write",
 )
 """What a key may do: put events in, ask what became of them; use cards at once, look at them; look at
-what users earned and how they are paid."""
+what users earned and how they are paid; look at the installation's queues and workers; pause and resume
+queues, for all merchants: a key for who operates the installation."""
 
 DEFAULT_SCOPES: Final = ("events:write", "events:read")
 """What a key may do that was asked for without scopes: a producer's work, and nothing that shows people."""

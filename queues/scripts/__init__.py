@@ -43,8 +43,8 @@ class Fetched:
 
     `in_flight` is the size of the owner's set after it. `next_due` is how many seconds from now
     the next retry is due, if the queue is empty and there is one. `held_up` says why nothing was
-    taken though something may be there: `paused`, `apart` (messages that are to run apart do, or wait
-    for the others to be done), or empty.
+    taken though something may be there: `paused`, `quiet` (this worker was told to take nothing),
+    `apart` (messages that are to run apart do, or wait for the others to be done), or empty.
     """
 
     taken: list[Taken]
@@ -87,6 +87,7 @@ class Scripts:
                 keys.queues(self._namespace),
                 keys.paused(self._namespace),
                 keys.apart(self._namespace),
+                keys.quiet(self._namespace),
             ],
             args=[self._owner, queue, messages, size, self._namespace, SUSPECTS_MAX],
         )
@@ -148,11 +149,16 @@ class Scripts:
             )
         )
 
-    def heartbeat(self, *, gap: float, timeout: float) -> None:
-        """Say that we are alive. Silence of everybody for `gap` seconds starts the grace."""
+    def heartbeat(self, *, gap: float, timeout: float, about: str = "") -> None:
+        """Say that we are alive, and `about` ourselves. Silence of everybody for `gap` seconds starts
+        the grace."""
         self._run["heartbeat"](
-            keys=[keys.heartbeats(self._namespace), keys.grace(self._namespace)],
-            args=[self._owner, int(gap * 1000), int(timeout * 1000)],
+            keys=[
+                keys.heartbeats(self._namespace),
+                keys.grace(self._namespace),
+                keys.workers(self._namespace),
+            ],
+            args=[self._owner, int(gap * 1000), int(timeout * 1000), about],
         )
 
     def leave(self, queues: Collection[str]) -> None:
@@ -160,7 +166,8 @@ class Scripts:
         pipeline = self._client.pipeline(transaction=True)
         for queue in queues:
             pipeline.srem(self._keys(queue).owners, self._owner)
-        pipeline.hdel(keys.apart(self._namespace), self._owner)
+        for key in (keys.apart, keys.workers, keys.quiet):
+            pipeline.hdel(key(self._namespace), self._owner)
         pipeline.zrem(keys.heartbeats(self._namespace), self._owner)
         pipeline.execute()
 
@@ -172,6 +179,8 @@ class Scripts:
                 keys.grace(self._namespace),
                 keys.queues(self._namespace),
                 keys.apart(self._namespace),
+                keys.workers(self._namespace),
+                keys.quiet(self._namespace),
             ],
             args=[self._namespace, int(gap * 1000), int(timeout * 1000)],
         )

@@ -4,13 +4,13 @@
 -- owner that holds nothing else on any queue, and gets nothing else until they are done. After its
 -- first death a message shares that with others of one death, so that what one worker held is back
 -- soon; after its second it has it alone. So a third death is nobody's doing but its own.
--- KEYS: list, messages, in-flight set, owners, tries, deaths, later, heartbeats, queues, paused, apart
+-- KEYS: list, messages, in-flight set, owners, tries, deaths, later, heartbeats, queues, paused, apart, quiet
 -- ARGV: owner, queue name, most messages, most bytes, namespace, most suspects
 -- Returns {size of the in-flight set, ms until the next retry is due or -1, what holds it up or '',
 -- ids, messages, tries, how many deaths each of them has}
 local list, messages, in_flight, owners = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local tries, deaths, later, heartbeats = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local queues, paused, apart = KEYS[9], KEYS[10], KEYS[11]
+local queues, paused, apart, quiet = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local owner, queue, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local namespace, most_suspects = ARGV[5], tonumber(ARGV[6])
 
@@ -36,6 +36,7 @@ if what == 'running' or where == queue then
   what = nil
 end
 if redis.call('HEXISTS', paused, queue) == 1 then return nothing(-1, 'paused') end
+if redis.call('HEXISTS', quiet, owner) == 1 then return nothing(-1, 'quiet') end
 if what == 'waiting' then return nothing(-1, 'apart') end
 
 -- Retries whose backoff is over go before what waits: they were there first.

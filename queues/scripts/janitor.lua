@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Returns the messages of dead owners to the front of their queues, in order, and counts a death of
 -- each: which of them killed the worker is not known here, only that it is one of them.
--- KEYS: heartbeats, grace, queues, apart
+-- KEYS: heartbeats, grace, queues, apart, workers, quiet
 -- ARGV: namespace, gap in ms, timeout in ms
 -- Returns {queue, count, queue, count, ...}
 local heartbeats, grace, queues = KEYS[1], KEYS[2], KEYS[3]
@@ -47,8 +47,10 @@ for _, queue in ipairs(redis.call('SMEMBERS', queues)) do
     returned[#returned + 1] = count
   end
 end
--- Every queue was looked at, so nothing needs the heartbeats of the dead any more.
-if redis.call('ZCOUNT', heartbeats, '-inf', '(' .. (now - timeout)) > 0 then
-  redis.call('ZREMRANGEBYSCORE', heartbeats, '-inf', '(' .. (now - timeout))
+-- Every queue was looked at, so nothing needs the heartbeats of the dead any more, or what they said.
+for _, owner in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', '(' .. (now - timeout))) do
+  redis.call('HDEL', KEYS[5], owner)
+  redis.call('HDEL', KEYS[6], owner)
+  redis.call('ZREM', heartbeats, owner)
 end
 return returned

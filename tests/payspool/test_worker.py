@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from domain.audit.service import Actor
 from domain.db import transaction
 from domain.dead_letters import store
 from domain.secrets import new_key
-from queues import Pauses
+from queues import Pauses, Workforce
 from tests.queues.support import wait_until
 from workers.pause_log import AuditedPauses
 
@@ -86,3 +86,24 @@ def test_a_worker_takes_nothing_from_a_paused_queue(
     assert client.llen(f"{namespace}:events") == 1
     pauses.resume("events", log=log)
     wait_until(lambda: len(letters(engine)) == 1)
+
+
+def test_a_worker_is_listed_quieted_and_woken_and_the_audit_trail_says_by_whom(
+    worker: subprocess.Popen[bytes], client: redis.Redis, namespace: str, engine: Engine
+) -> None:
+    workforce, log = Workforce(client, namespace), AuditedPauses(engine, Actor("command", "ada"))
+    wait_until(lambda: [one for one in workforce.all() if one.pid == worker.pid], 20)
+    [state] = workforce.all()
+    assert (state.queues, state.threads) == (("events",), 1)
+    workforce.quiet(state.name[:6], by="ada", reason="its memory", log=log)
+    client.hset(f"{namespace}:events.msgs", "odd", b"\xff")
+    client.rpush(f"{namespace}:events", "odd")
+    time.sleep(1)
+    assert client.llen(f"{namespace}:events") == 1
+    workforce.wake(state.name, log=log)
+    wait_until(lambda: len(letters(engine)) == 1)
+    with transaction(engine) as tx:
+        told = tx.execute(
+            text("SELECT action, actor_id FROM audit_entries WHERE subject_kind = 'worker'")
+        )
+        assert [tuple(row) for row in told] == [("worker.quieted", "ada"), ("worker.woken", "ada")]

