@@ -8,6 +8,9 @@ ARGS  ?=
 ONLY  ?=
 OUT   ?=
 
+# Commands and tests start many processes: none of them should compile all modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo up test check lint types imports fast faults outages bench openapi lock clean
 

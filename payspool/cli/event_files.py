@@ -31,7 +31,7 @@ class Line:
     """What a file says at a line: an event's JSON text, or with ``broken`` a text that is no event and why.
 
     ``number`` counts the file's lines from 1; ``last`` is the line at which it ends, and ``done`` how many
-    bytes of the file are behind it.
+    bytes of the file are behind it. ``too_large``: it was broken off, being longer than any event.
     """
 
     number: int
@@ -39,6 +39,7 @@ class Line:
     last: int
     done: int
     broken: str | None = None
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,14 @@ def _physical(raw: BinaryIO, after: Place, limit: int) -> Iterator[Line]:
                 broken = f"The line is longer than {LINE_BYTES_MAX // 2**20} MiB."
         known = line.removeprefix(BOM_UTF8) if number == 1 else line
         # Bytes that are no UTF-8 become lone surrogates, which parse_event refuses by name.
-        yield Line(number, known.decode("utf-8", "surrogateescape"), number, done, broken)
+        yield Line(
+            number,
+            known.decode("utf-8", "surrogateescape"),
+            number,
+            done,
+            broken,
+            broken is not None,
+        )
 
 
 class _Unclosed(Exception):

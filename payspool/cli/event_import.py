@@ -270,7 +270,8 @@ def _new_file(wanted: Path) -> Path:
 
 def _refusal(line: event_files.Line) -> dict[str, Any] | None:
     if line.broken is not None:
-        return {"line": line.number, "reason": "broken_line", "message": line.broken}
+        reason = "too_large" if line.too_large else "broken_line"
+        return {"line": line.number, "reason": reason, "message": line.broken}
     try:
         parse_event(line.text)
     except InvalidEvent as error:
