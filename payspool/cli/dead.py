@@ -79,7 +79,7 @@ def retry(
             session.say(f"Retried {letter_id}.")
 
 
-@app.command(epilog="Example: payspool dead discard 17 --reason 'paid by hand'")
+@app.command(epilog="Example: payspool dead discard 17 --reason 'written by a broken script'")
 def discard(
     ids: Ids,
     reason: Annotated[str, typer.Option(help="for the audit trail")],

@@ -118,7 +118,10 @@ PayoutId = Annotated[int, typer.Argument(metavar="PAYOUT", help="its number in `
 
 @app.command(epilog="Example: payspool payouts retry acme 7")
 def retry(merchant: MerchantKey, payout: PayoutId) -> None:
-    """Send a failed payout again, under a new attempt. An unknown one is never retried."""
+    """Send a failed payout again, under a new attempt, or take up one whose message is a dead letter.
+
+    An unknown one is resolved, never retried.
+    """
     with session.for_merchant(merchant) as (tx, found):
         _of_merchant(tx, found.id, payout)
         service.retry(tx, payout)
@@ -126,13 +129,16 @@ def retry(merchant: MerchantKey, payout: PayoutId) -> None:
     session.say(f"Payout {payout} is sent again.")
 
 
-@app.command(epilog="Example: payspool payouts cancel acme 7 --reason 'paid by hand'")
+@app.command(epilog="Example: payspool payouts cancel acme 7 --reason 'her account is closed'")
 def cancel(
     merchant: MerchantKey,
     payout: PayoutId,
     reason: Annotated[str, typer.Option(help="kept with the payout")],
 ) -> None:
-    """Give a payout up that has not been paid: its earnings can be claimed again."""
+    """Give a payout up that has not been paid: the next run pays its earnings.
+
+    Not for one that was paid outside of Payspool: the next run would pay it a second time.
+    """
     with session.for_merchant(merchant) as (tx, found):
         _of_merchant(tx, found.id, payout)
         service.cancel(tx, payout, reason=reason)

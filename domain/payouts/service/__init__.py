@@ -11,6 +11,7 @@ from domain.payouts.service.resolving import (
     begin_resolution,
     record_found,
 )
+from domain.payouts.service.retrying import retry
 from domain.payouts.service.sending import (
     Attempt,
     FrozenPayout,
@@ -19,7 +20,6 @@ from domain.payouts.service.sending import (
     begin_first_attempt,
     cancel,
     frozen,
-    retry,
     route,
     route_of_attempt,
 )

@@ -12,7 +12,7 @@ from domain.db import Tx
 from domain.earnings import service as earnings
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
-from domain.payouts.errors import NoSuchPayout, NotCancelable, NotRetryable
+from domain.payouts.errors import NoSuchPayout, NotCancelable
 from domain.payouts.gateway import Gateway, Order
 from domain.payouts.rules import (
     LEASE,
@@ -184,11 +184,7 @@ def _exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | Non
 
 def _exclude(tx: Tx, payout: Any, waiting: Any, reason: str, detail: str) -> Leave:
     if waiting is not None:
-        # It was turned away each time, so that nothing was sent under its key.
-        given_up = AttemptMove("sending", "failed", f"given up: {reason}", resolved=True)
-        store.move_attempt(tx, waiting.id, given_up)
-        store.move_payout(tx, payout.id, PayoutMove("sending", "failed", error_code=reason))
-        booking.fail(tx, payout, waiting.id, business_now(tx))
+        _give_up(tx, payout, waiting, reason)
     _cancel(tx, payout, "failed" if waiting is not None else payout.state, f"{reason}: {detail}")
     excluded = Exclusion(
         payout.account_id, payout.user_id, payout.currency, payout.amount, reason, detail
@@ -297,7 +293,9 @@ def expire(tx: Tx, payout: Any, row: Any) -> None:
 def cancel(tx: Tx, payout_id: int, *, reason: str) -> None:
     """Give a payout up: its earnings can be claimed again, and it can never be sent.
 
-    Raises NoSuchPayout, or NotCancelable if it may have been paid or is stopped.
+    One that is `sending` can be given up while its attempt waits without a lease: the gateway turned it
+    away each time (a revoked key, its rate limit), so that nothing was sent under its key. Raises
+    NoSuchPayout, or NotCancelable if it may have been paid or is stopped.
     """
     account_id = store.account_of(tx, payout_id)
     if account_id is None:
@@ -306,9 +304,24 @@ def cancel(tx: Tx, payout_id: int, *, reason: str) -> None:
     payout = store.lock_payout(tx, payout_id)
     if payout.frozen_reason is not None:
         raise NotCancelable(payout_id, f"stopped ({payout.frozen_reason})")
-    if not can(PAYOUT, payout.state, "canceled"):
-        raise NotCancelable(payout_id, payout.state)
-    _cancel(tx, payout, payout.state, reason)
+    state = payout.state
+    if state == "sending":
+        latest = store.latest_attempt(tx, payout_id, LEG)
+        if latest.state != "sending" or latest.lease_until is not None:
+            raise NotCancelable(payout_id, "sending: wait for its outcome")
+        _give_up(tx, payout, latest, "canceled")
+        state = "failed"
+    if not can(PAYOUT, state, "canceled"):
+        raise NotCancelable(payout_id, state)
+    _cancel(tx, payout, state, reason)
+
+
+def _give_up(tx: Tx, payout: Any, waiting: Any, reason: str) -> None:
+    # It was turned away each time, so that nothing was sent under its key.
+    given_up = AttemptMove("sending", "failed", f"given up: {reason}", resolved=True)
+    store.move_attempt(tx, waiting.id, given_up)
+    store.move_payout(tx, payout.id, PayoutMove("sending", "failed", error_code=reason))
+    booking.fail(tx, payout, waiting.id, business_now(tx))
 
 
 def _cancel(tx: Tx, payout: Any, state: str, reason: str) -> None:
@@ -317,33 +330,6 @@ def _cancel(tx: Tx, payout: Any, state: str, reason: str) -> None:
     released = earnings.release(tx, payout.id)
     assert released == payout.members, f"payout {payout.id} gives back all of its earnings"
     booking.release(tx, payout, business_now(tx))
-
-
-def retry(tx: Tx, payout_id: int) -> None:
-    """Let a failed payout be sent again now, under a new attempt.
-
-    Raises NoSuchPayout, or NotRetryable for any other state: an unknown one is resolved, never retried.
-    """
-    payout = store.lock_payout(tx, payout_id)
-    if payout is None:
-        raise NoSuchPayout("payout", payout_id)
-    if payout.frozen_reason is not None:
-        raise NotRetryable(payout_id, f"stopped ({payout.frozen_reason})")
-    if payout.state != "failed":
-        raise NotRetryable(payout_id, payout.state)
-    store.move_payout(
-        tx,
-        payout_id,
-        PayoutMove(
-            "failed",
-            "failed",
-            next_try=IMMEDIATELY,
-            look=LOST_AFTER,
-            error_code=payout.error_code,
-            error_message=payout.error_message,
-        ),
-    )
-    ask(tx, payout.merchant_id, "payouts.send", {"payout_id": payout_id}, IMMEDIATELY)
 
 
 def ask(tx: Tx, merchant_id: int, actor: str, args: dict[str, Any], wait: timedelta) -> None:

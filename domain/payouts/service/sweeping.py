@@ -41,6 +41,16 @@ def take_up(tx: Tx, *, payout_id: int | None = None, attempt_id: int | None = No
         store.take_up(tx, found, MESSAGE_DIED, LOST_AFTER)
 
 
+def ask_again(tx: Tx, payout: Any) -> bool:
+    """Ask for a payout that is locked and was set aside for its dead letter; False if it was not."""
+    if payout.look_at is not None or payout.parked_reason != MESSAGE_DIED:
+        return False
+    store.take_up(tx, payout.id, MESSAGE_DIED, LOST_AFTER)
+    [row] = store.asked_about(tx, payout.id)
+    outbox.emit(tx, [_message(row)])
+    return True
+
+
 def settle_runs(tx: Tx) -> list[int]:
     """Settle runs all of whose payouts are paid, canceled or reversed; returns their ids."""
     return run_store.settle_runs(tx, None)

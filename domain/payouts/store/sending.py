@@ -283,6 +283,25 @@ def stuck(tx: Tx, limit: int) -> list[Any]:
     )
 
 
+def asked_about(tx: Tx, payout_id: int) -> list[Any]:
+    """A payout with its live attempt, as `stuck` gives them."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT p.id, p.merchant_id, p.state, p.emit_count, a.id AS attempt_id,
+                       a.state AS attempt_state, a.lease_until
+                FROM payouts p
+                LEFT JOIN payout_attempts a ON a.payout_id = p.id
+                     AND a.state NOT IN ('failed', 'abandoned', 'reversed')
+                WHERE p.id = :id
+                """
+            ),
+            {"id": payout_id},
+        )
+    )
+
+
 def emitted(tx: Tx, waits: Sequence[tuple[int, timedelta]]) -> None:
     """Note that payouts were asked for again: (id, how long until the sweep looks next)."""
     tx.execute(
