@@ -62,9 +62,12 @@ class Repeater(threading.Thread):
         while not self._stopped.wait(pause):
             try:
                 self._call()
-            except redis.RedisError as error:
-                if not away:
+            except Exception as error:
+                # Whatever it is: a process that falls silent loses its messages to the janitor.
+                if not away and isinstance(error, redis.RedisError):
                     log.warning("The %s cannot reach Redis: %s", self.name, error)
+                elif not away:
+                    log.exception("The %s failed.", self.name)
                 away = True
                 pause = min(RETRY_SECONDS, self._seconds)
             else:

@@ -67,8 +67,8 @@ class NotPaused(QueuesError):
 
 
 @cache
-def _script() -> str:
-    return (Path(__file__).parent / "scripts" / "pause.lua").read_text()
+def _script(name: str) -> str:
+    return (Path(__file__).parent / "scripts" / f"{name}.lua").read_text()
 
 
 class Pauses:
@@ -93,7 +93,7 @@ class Pauses:
         """
         said = json.dumps({"by": by, "reason": reason})
         with lost_connections_are_closed():
-            script = self._client.register_script(_script())
+            script = self._client.register_script(_script("pause"))
             fresh, value = script(keys=[self._key], args=[queue, said.removesuffix("}")])
         pause = _pause(queue, value)
         if not fresh:
@@ -105,15 +105,20 @@ class Pauses:
         """Let messages be taken again; returns the pause that ends. The log hears of it first.
 
         Raises:
-            NotPaused: It is not.
+            NotPaused: It is not, or another pause took the place of the one that was seen.
             Exception: The log's; the queue stays paused.
         """
-        pause = self.of(queue)
-        if pause is None:
+        with lost_connections_are_closed():
+            value: Any = self._client.hget(self._key, queue)
+        if value is None:
             raise NotPaused(queue)
+        pause = _pause(queue, value)
         log.resumed(queue, pause)
         with lost_connections_are_closed():
-            self._client.hdel(self._key, queue)
+            script = self._client.register_script(_script("resume"))
+            still = script(keys=[self._key], args=[queue, value])
+        if not still:
+            raise NotPaused(queue)
         return pause
 
     def of(self, queue: str) -> Pause | None:

@@ -8,8 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.errors import Unavailable, error_response
 
-#: They cost nothing, and who watches must hear that the process lives.
-_ALWAYS: Final = ("/healthz", "/readyz")
+#: They are bounded by themselves, and who watches must hear of the process then above all.
+_ALWAYS: Final = ("/healthz", "/readyz", "/metrics")
 
 
 class Crowd:

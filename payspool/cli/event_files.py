@@ -15,8 +15,10 @@ from payspool_client.events.parse import READABLE_BYTES_MAX
 
 REQUIRED_COLUMNS: Final = frozenset({"id", "source", "merchant", "type", "time"})
 ENVELOPE: Final = ("specversion", "id", "source", "merchant", "type", "time")
-WHOLE_NUMBERS: Final = frozenset({"amount", "points", "purchase_amount"})
+WHOLE_NUMBERS: Final = frozenset({"amount", "points", "stamps", "purchase_amount"})
 """CSV columns whose text becomes an integer."""
+LISTS: Final = frozenset({"category_ids"})
+"""CSV columns whose text is a JSON list."""
 RECORD_LINES_MAX: Final = 100
 """Lines that one quoted CSV record may span; a quote that is open for longer was never closed."""
 LINE_BYTES_MAX: Final = READABLE_BYTES_MAX
@@ -188,7 +190,13 @@ def _event_of(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _typed(column: str, value: str) -> Any:
-    """An integer or a boolean where one is meant; what is none stays text, and is refused by its name."""
+    """An integer, a boolean or a list where one is meant; what is none stays text, and is refused by its
+    name."""
     if column in WHOLE_NUMBERS and _WHOLE.fullmatch(value):
         return int(value)
+    if column in LISTS and value.startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
     return _BOOLEANS.get(value, value) if column == "full" else value

@@ -4,10 +4,12 @@ import platform
 import time
 import tomllib
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from operator import attrgetter
-from typing import Final
+from typing import Final, ParamSpec
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -28,6 +30,9 @@ CALL_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 """Upper bounds; a gateway call with all its tries ends within its lease of 120 s."""
 STUCK_SECONDS: Final = 60.0
 """A loop that did not come round for so long is stuck; without its servers it still does."""
+
+log: Final = structlog.get_logger("metrics")
+P = ParamSpec("P")
 
 _FATE: Final = attrgetter("type", "status")
 
@@ -54,6 +59,19 @@ def _version() -> str:
     # Payspool runs from its checkout or its image; no package of it is installed that could be asked.
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["version"])
+
+
+def _harmless(count: Callable[P, None]) -> Callable[P, None]:
+    """Counting fails no work: after a commit, an exception would bring a whole batch back for ever."""
+
+    @wraps(count)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            count(*args, **kwargs)
+        except Exception:
+            log.exception("metrics.failed", metric=count.__name__)
+
+    return counted
 
 
 class WorkMetrics:
@@ -118,6 +136,7 @@ class WorkMetrics:
         """Whether this process has a loop that did not come round for STUCK_SECONDS."""
         return self._turned_at is not None and time.monotonic() - self._turned_at > STUCK_SECONDS
 
+    @_harmless
     def batch_committed(self, *, events: int, seconds: float, published_ms: Sequence[int]) -> None:
         """See ``Watch``. A producer's clock that is ahead counts as no delay."""
         now = time.time()
@@ -129,6 +148,7 @@ class WorkMetrics:
             waited[max(0.0, now - at / 1000)] += times
         self._publish_to_commit.observe(waited)
 
+    @_harmless
     def events_decided(self, outcomes: Sequence[Outcome]) -> None:
         """See ``Watch``. A type that is none of the contract counts as ``other``."""
         for (type_, status), count in Tally(map(_FATE, outcomes)).items():

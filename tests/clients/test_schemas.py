@@ -202,6 +202,8 @@ def test_what_the_publisher_writes_is_a_message_by_the_schema() -> None:
         {"actor_name": "other"},
         {"message_id": 5},
         {"message_timestamp": "now"},
+        {"message_timestamp": -1},
+        {"message_timestamp": 10**400},
         {"args": []},
         {"args": [[]]},
         {"args": [[5]]},

@@ -76,6 +76,9 @@ GOOD: dict[str, Any] = {
         {"args": None},
         {"message_id": None},
         {"message_timestamp": "now"},
+        {"message_timestamp": -1},
+        {"message_timestamp": 2**53},
+        {"message_timestamp": 10**400},
     ],
 )
 def test_a_message_of_another_shape_is_undecodable(change: dict[str, Any]) -> None:

@@ -140,3 +140,20 @@ def test_a_full_server_can_still_be_stopped(
     finally:
         client.config_set("maxmemory", 0)
     assert [words[0] for words in notes.said] == ["paused", "resumed"]
+
+
+def test_a_resume_ends_the_pause_that_was_seen_and_no_later_one(
+    client: redis.Redis, pauses: Pauses
+) -> None:
+    class Slow(Notes):
+        def resumed(self, queue: str, pause: Pause) -> None:
+            # Meanwhile it was resumed by another, and paused by a third.
+            pauses.resume("events", log=Notes())
+            pauses.pause("events", by="cyd", reason="mine", log=Notes())
+
+    pauses.pause("events", by="ada", reason="checking", log=Notes())
+    with pytest.raises(NotPaused):
+        pauses.resume("events", log=Slow())
+    pause = pauses.of("events")
+    assert pause is not None
+    assert pause.by == "cyd"

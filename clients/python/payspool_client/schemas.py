@@ -36,7 +36,7 @@ UNSAID: Final = (
 )
 """Rules of `parse_event` that a JSON Schema cannot say."""
 
-_RFC3339: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+_RFC3339: Final = "^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 
 
 def event_schema() -> dict[str, Any]:
@@ -123,6 +123,8 @@ def message_schema() -> dict[str, Any]:
             "message_id": {"type": "string", "description": "A UUID; names the message in logs."},
             "message_timestamp": {
                 "type": "integer",
+                "minimum": 0,
+                "maximum": wire.TIMESTAMP_MAX,
                 "description": "When it was published, Unix time in milliseconds.",
             },
             "options": {

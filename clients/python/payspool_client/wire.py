@@ -39,6 +39,8 @@ QUEUE: Final = "events"
 ACTOR: Final = "events.ingest"
 NAMESPACE: Final = "payspool"
 VERSION: Final = 1
+#: The latest that a message can say it was published, in milliseconds: what JSON readers keep exactly.
+TIMESTAMP_MAX: Final = 2**53 - 1
 EVENTS_PER_MESSAGE_MAX: Final = 100
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 
@@ -134,4 +136,6 @@ def _checked(message: dict[str, Any], announced: int) -> EventsMessage:
     message_id, timestamp = message["message_id"], message["message_timestamp"]
     if type(message_id) is not str or type(timestamp) is not int:
         raise UndecodableMessage("message_id must be a string, message_timestamp an integer")
+    if not 0 <= timestamp <= TIMESTAMP_MAX:
+        raise UndecodableMessage(f"message_timestamp must be 0 to {TIMESTAMP_MAX}")
     return EventsMessage(message_id, timestamp, texts)

@@ -150,6 +150,8 @@ def test_each_type_has_its_own_rules(
         ({"time": "2026-11-20 09:30:00Z"}, "invalid_time", True),
         ({"time": "2026-02-30T09:30:00Z"}, "invalid_time", True),
         ({"time": "0001-01-01T00:00:00+23:00"}, "invalid_time", True),
+        ({"time": "0001-01-01T00:00:00Z"}, "invalid_time", True),
+        ({"time": "1969-12-31T23:59:59Z"}, "invalid_time", True),
         ({"time": "2026-W01-1T00:00:00Z"}, "invalid_time", True),
         ({"time": 1795167000}, "wrong_type", True),
         ({"data": None}, "wrong_type", True),

@@ -8,6 +8,7 @@ import pytest
 
 from domain.errors import Invalid
 from payspool.cli.event_files import Line, read
+from payspool_client import parse_event
 
 HEADER = "id,source,merchant,type,time,code,amount,notes"
 
@@ -129,3 +130,13 @@ def test_an_empty_csv_file_says_what_it_needs(lines_of: Any) -> None:
 def test_bytes_that_are_no_utf_8_stay_visible_and_cost_their_own_line_only(lines_of: Any) -> None:
     lines = lines_of("a.jsonl", '{"id": 1}', b'{"id": "\xff"}', '{"id": 3}')
     assert [line.text for line in lines] == ['{"id": 1}', '{"id": "\udcff"}', '{"id": 3}']
+
+
+def test_every_kind_of_value_that_an_event_has_can_stand_in_a_column(lines_of: Any) -> None:
+    header = "id,source,merchant,type,time,card,stamps,category_ids,related_event"
+    line = 's-1,shop,acme,loyalty.stamp_earned,2026-11-20T09:30:00Z,C1,3,"[""a"", ""b""]",o-1'
+    broken = line.replace('"[""a"", ""b""]"', "[a")
+    found = [data(one) for one in lines_of("a.csv", header, line, broken)]
+    assert (found[0]["stamps"], found[0]["category_ids"]) == (3, ["a", "b"])
+    assert parse_event(lines_of("b.csv", header, line)[0].text).data.stamps == 3
+    assert found[1]["category_ids"] == "[a"

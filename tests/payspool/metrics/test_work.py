@@ -134,3 +134,10 @@ def test_the_examples_in_the_documentation_are_true(module: str) -> None:
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted > 0
     assert tried.failed == 0
+
+
+def test_counting_fails_no_work_whatever_it_is_told() -> None:
+    metrics = WorkMetrics("worker")
+    metrics.batch_committed(events=1, seconds=0.1, published_ms=[10**400])
+    metrics.batch_committed(events=1, seconds=0.1, published_ms=[0])
+    assert samples(metrics.registry)["payspool_batch_events_count", ()] == 2

@@ -22,6 +22,8 @@ from payspool_client.events.refusals import sentence_of
 EVENT_BYTES_MAX: Final = 64 * 1024
 #: A text up to this size is still read for its identity, so that its refusal can be found by it.
 READABLE_BYTES_MAX: Final = 1024 * 1024
+#: The first year of `time`, as written: rules reckon with days and months before it.
+YEAR_MIN: Final = "1970"
 #: How far a producer's clock may be ahead of the receiver's.
 TIME_AHEAD_MAX: Final = timedelta(minutes=10)
 SPEC_VERSION: Final = "1.0"
@@ -162,13 +164,15 @@ def _time(document: dict[str, Any]) -> datetime:
     try:
         if _RFC3339.fullmatch(value) is None:
             raise ValueError(value)  # noqa: TRY301 (one refusal for all that is no time)
+        if value < YEAR_MIN:
+            raise ValueError(value)  # noqa: TRY301
         time = datetime.fromisoformat(value.upper())
         return time if time.tzinfo is UTC else time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Flaw(
             "invalid_time",
             "time must be a date and time with an offset (RFC 3339), "
-            'such as "2026-11-20T09:30:00Z".',
+            f'since {YEAR_MIN}, such as "2026-11-20T09:30:00Z".',
             "time",
         ) from None
 

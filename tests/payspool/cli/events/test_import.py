@@ -119,7 +119,7 @@ def test_a_line_without_end_is_refused_and_what_follows_goes_on(
         out.writelines([lines(1)[0] + "\n", "x" * 5_000_000 + "\n", lines(1, 1)[0] + "\n"])
     assert payspool("events", "import", str(file), "--no-durable").exit_code == 1
     assert queue() == ["e-0", "e-1"]
-    assert refused(Path(f"{file}.rejects.jsonl")) == [(2, "broken_line")]
+    assert refused(Path(f"{file}.rejects.jsonl")) == [(2, "too_large")]
 
 
 def test_what_is_appended_meanwhile_is_left_for_the_next_import(tmp_path: Path) -> None:
