@@ -121,6 +121,12 @@ class Pauses:
             raise NotPaused(queue)
         return pause
 
+    def restore(self, pause: Pause) -> bool:
+        """Bring a pause back that the server lost; False if the queue is paused."""
+        said = {"by": pause.by, "reason": pause.reason, "at": int(pause.at.timestamp())}
+        with lost_connections_are_closed():
+            return bool(self._client.hsetnx(self._key, pause.queue, json.dumps(said)))
+
     def of(self, queue: str) -> Pause | None:
         """The pause of a queue, if it is paused."""
         with lost_connections_are_closed():

@@ -11,10 +11,12 @@ from domain.db import transaction
 from domain.outbox import service as outbox
 from domain.outbox import store
 from domain.outbox.rules import OUTBOX_CHANNEL
+from queues.pause import Pauses
 from queues.send import Outgoing, enqueue_many
 from workers.context import Runtime
 from workers.failures import is_infrastructure
 from workers.listening import listen
+from workers.pause_log import restore_pauses
 from workers.stopping import Stop
 
 log = structlog.get_logger(__name__)
@@ -42,12 +44,22 @@ def drain(rt: Runtime) -> int:
     """Relay everything that is due; returns how many rows."""
     total = 0
     while True:
+        keep_paused(rt)
         with transaction(rt.engine) as tx:
             moved = outbox.relay(tx, lambda queue, messages: _enqueue(rt, queue, messages))
         total += moved
         rt.watch.relayed(moved)
         if moved < outbox.RELAY_BATCH:
             return total
+
+
+def keep_paused(rt: Runtime) -> None:
+    """Before anything is enqueued: a queue that a person stopped is stopped, whatever became of Valkey.
+
+    After an outage that emptied it, its messages come through here alone.
+    """
+    for queue in restore_pauses(rt.engine, Pauses(rt.redis, rt.namespace)):
+        log.warning("queue.paused_again", queue=queue)
 
 
 def _relay_until_stopped(rt: Runtime, stop: Stop, wake: "psycopg.Connection[Any]") -> None:

@@ -20,6 +20,16 @@ def emit(tx: Tx, messages: Sequence[OutboxMessage]) -> None:
         store.insert(tx, messages)
 
 
+def pause_kept(tx: Tx, queue: str, *, by: str, reason: str) -> None:
+    """A queue was paused: keep it, for the day on which Valkey comes back without it."""
+    store.keep_pause(tx, queue, by, reason)
+
+
+def pause_ended(tx: Tx, queue: str) -> None:
+    """A queue is resumed. Waits for those who are bringing its pause back."""
+    store.end_pause(tx, queue)
+
+
 def relay(tx: Tx, enqueue: Enqueue) -> int:
     """Enqueue due rows and delete them; returns how many.
 

@@ -80,3 +80,28 @@ def pending(tx: Tx, at_most: int) -> Any:
         ),
         {"at_most": at_most},
     ).one()
+
+
+def keep_pause(tx: Tx, queue: str, paused_by: str, reason: str) -> None:
+    """Keep that a queue was paused, in the place of what was kept of it."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO queue_pauses (queue, paused_by, reason, paused_at)
+            VALUES (:queue, :by, :reason, clock_timestamp())
+            ON CONFLICT (queue) DO UPDATE SET paused_by = excluded.paused_by,
+                reason = excluded.reason, paused_at = excluded.paused_at
+            """
+        ),
+        {"queue": queue, "by": paused_by, "reason": reason},
+    )
+
+
+def end_pause(tx: Tx, queue: str) -> None:
+    """Forget that a queue was paused."""
+    tx.execute(text("DELETE FROM queue_pauses WHERE queue = :queue"), {"queue": queue})
+
+
+def hold_pauses(tx: Tx) -> list[Any]:
+    """The pauses that are kept (queue, paused_by, reason, paused_at), none of which ends before ``tx``."""
+    return list(tx.execute(text("SELECT * FROM queue_pauses ORDER BY queue FOR SHARE")))
