@@ -157,6 +157,7 @@ def test_more_requests_than_can_be_carried_are_turned_away_and_health_is_not(
         wait_until(crowded)
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 200
+        assert client.get("/metrics").status_code == 200
         for peer, _ in held[:50]:
             peer.close()
         wait_until(lambda: not crowded())
