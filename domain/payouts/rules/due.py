@@ -122,7 +122,8 @@ def decide(
         )
     if paid < least:
         return Skip(
-            "below_minimum", f"{paid} of {group.amount} can be moved, and it is at least {least}"
+            "below_minimum",
+            f"{paid} of {group.amount} can be moved: less than the minimum of {least}",
         )
     return Pay(payee.payee_id, payee.method, payee.destination, paid, group.amount - paid)
 
