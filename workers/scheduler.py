@@ -56,18 +56,33 @@ class ClockWatch:
     """What one scheduler knows of the clock, across the connections that it loses."""
 
     def __init__(self, elapsed: Callable[[], float] = boot_clock.elapsed) -> None:
-        self._elapsed, self._last = elapsed, None
+        self._elapsed = elapsed
+        self._last: Seen | None = None
+        self._seen: Seen | None = None
         self._told: Hold | None = None
 
-    _last: Seen | None
-
     def held(self, tx: Tx) -> bool:
-        """Whether nothing may fire, because PostgreSQL's clock jumped; says so once."""
-        self._last, hold = guarding.look(tx, boot_clock.boot(), self._elapsed(), self._last)
+        """Whether nothing may fire, because PostgreSQL's clock jumped; says so once.
+
+        Call ``committed`` when ``tx`` is.
+        """
+        self._seen, hold = guarding.look(tx, boot_clock.boot(), self._elapsed(), self._last)
         if hold is not None and self._told != hold:
             log.error("scheduler.clock_held", detail=hold.sentence)
         self._told = hold
         return hold is not None
+
+    def committed(self) -> None:
+        """Go on from the last look: a hold that was rolled back has to be seen again by the next one."""
+        self._last = self._seen
+
+
+def tick(rt: Runtime, watch: ClockWatch) -> int:
+    """Fire what is due, unless the clock is held; returns how many fires."""
+    with transaction(rt.engine) as tx:
+        fired = 0 if watch.held(tx) else schedules.tick(tx)
+    watch.committed()
+    return fired
 
 
 def _tick_until_stopped(
@@ -75,8 +90,7 @@ def _tick_until_stopped(
 ) -> None:
     while not stop.is_set():
         rt.watch.turned()
-        with transaction(rt.engine) as tx:
-            fired = 0 if watch.held(tx) else schedules.tick(tx)
+        fired = tick(rt, watch)
         if fired:
             rt.watch.fired(fired)
             log.info("scheduler.fired", fires=fired)

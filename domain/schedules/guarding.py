@@ -78,12 +78,16 @@ def look(tx: Tx, boot: str, elapsed: float, last: Seen | None) -> tuple[Seen | N
     jumped = abs(jump) > MAX_JUMP
     if not known or jumped or abs(row.now - row.ticked_at) >= KEEP_EVERY:
         store.keep_tick(tx, now.at, boot, elapsed)
-    seen = Seen(now, row.accepted or 0)
-    if jumped and store.hold_clock(tx, now.at, jump.total_seconds()):
-        hold = Hold(now.at, jump)
-        _record(tx, Actor("scheduler", boot or "unknown boot"), "scheduler.clock_held", hold)
-        return seen, hold
-    return seen, _hold(row.held_at, row.jump_seconds)
+        held = jumped and store.hold_clock(tx, now.at, jump.total_seconds())
+        # The write may have waited for another scheduler that saw the same jump: its hold is not in the
+        # row as it was read before.
+        row = store.clock_row(tx)
+        if held:
+            by = Actor("scheduler", boot or "unknown boot")
+            _record(tx, by, "scheduler.clock_held", Hold(now.at, jump))
+    hold = _hold(row.held_at, row.jump_seconds)
+    assert hold is not None or not jumped, "a jump is held by whoever saw it first"
+    return Seen(now, row.accepted or 0), hold
 
 
 def present_hold(tx: Tx) -> Hold | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from structlog.testing import capture_logs
 
 from domain import clock
@@ -18,7 +19,7 @@ from domain.clock import SCHEDULER_CHANNEL
 from domain.db import transaction
 from domain.schedules import guarding
 from domain.schedules import service as schedules
-from domain.schedules.rules import Cron
+from domain.schedules.rules import Cron, Every
 from domain.schedules.service import Schedule
 from workers import boot_clock, scheduler
 from workers.context import Runtime
@@ -163,6 +164,58 @@ def test_a_scheduler_fires_nothing_by_a_clock_that_jumped_and_goes_on_when_it_is
     with transaction(rt.engine) as tx:
         guarding.accept_clock(tx, actor=Actor("person", "ann"))
         assert not watch.held(tx)
+
+
+@dataclass
+class Jumping:
+    """A scheduler with something due, and a machine beside whose time PostgreSQL's clock can jump."""
+
+    rt: Runtime
+    ahead: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.watch = scheduler.ClockWatch(lambda: 1e6 + time.monotonic() - self.ahead)
+        with transaction(self.rt.engine) as tx:
+            schedules.register(tx, Schedule("due", "sweeps", "some.sweep", Every(60)))
+        self.tick()
+
+    def tick(self) -> int:
+        rows(self.rt.engine, "UPDATE schedules SET next_fire_at = now() RETURNING 1")
+        return scheduler.tick(self.rt, self.watch)
+
+
+class Lost(Exception):
+    """The connection is lost before the commit."""
+
+
+def test_a_hold_that_was_not_committed_is_put_on_again_before_anything_fires(rt: Runtime) -> None:
+    jumping = Jumping(rt)
+    assert jumping.tick() == 1
+    jumping.ahead = 3_600.0
+
+    def lose(_: object) -> None:
+        raise Lost
+
+    rows(rt.engine, "UPDATE schedules SET next_fire_at = now() RETURNING 1")
+    event.listen(rt.engine, "commit", lose)
+    with pytest.raises(Lost):
+        scheduler.tick(rt, jumping.watch)
+    event.remove(rt.engine, "commit", lose)
+    assert rows(rt.engine, "SELECT held_at FROM scheduler_clock") == [(None,)]
+    assert jumping.tick() == 0
+    assert rows(rt.engine, "SELECT held_at IS NOT NULL FROM scheduler_clock") == [(True,)]
+
+
+def test_a_scheduler_knows_of_a_jump_by_its_own_last_tick(rt: Runtime) -> None:
+    jumping = Jumping(rt)
+    assert jumping.tick() == 1
+    # The tick in the database is of another machine, and taken after the jump.
+    rows(
+        rt.engine,
+        "UPDATE scheduler_clock SET boot = 'other', elapsed_seconds = 5, ticked_at = now() RETURNING 1",
+    )
+    jumping.ahead = 3_600.0
+    assert jumping.tick() == 0
 
 
 def test_a_hold_keeps_a_running_scheduler_from_firing(

@@ -61,6 +61,15 @@ def limit(method: str, currency: str) -> int:
     return STRIPE_MAX_OF.get(currency, STRIPE_MAX) if method == "stripe" else MAX_DUE
 
 
+def most(method: str, currency: str) -> int:
+    """The largest amount of one payout that is also a multiple of the step, in minor units.
+
+    >>> most("stripe", "kwd")
+    99999990
+    """
+    return part(method, currency, limit(method, currency))
+
+
 def part(method: str, currency: str, amount: int) -> int:
     """The largest part of ``amount`` (minor units, positive) that one payout can carry; may be 0."""
     unit = step(method, currency)

@@ -81,9 +81,12 @@ def decide(
     """Pay a group or carry it over.
 
     ``minimum`` is the smallest payout in minor units of the group's currency (nothing below 1 is ever
-    paid); ``methods`` are those that the run pays by. What the payee is owed is looked at first, so
-    that a reason about money is not hidden by one about papers. Of an amount that the method cannot carry
-    as it is (too large at once, or finer than it moves), the part that it can is paid; the rest stays owed.
+    paid, and no more is asked for than one payout by the payee's method can be); ``methods`` are those
+    that the run pays by. What the payee is owed is looked at first, so that a reason about money is not
+    hidden by one about papers. Of an amount that the method cannot carry as it is (too large at once, or
+    finer than it moves), the part that it can is paid, if that reaches the minimum; the rest stays owed.
+    Who is due exactly what is paid here is paid it again: a run decides a second time when the rest is
+    taken away.
     """
     if group.members == 0:
         if group.held:
@@ -95,6 +98,8 @@ def decide(
     if group.amount < 0:
         return Skip("negative_balance", f"owes {-group.amount}; later earnings pay it off first")
     least = max(minimum, 1)
+    if payee is not None:
+        least = min(least, carrying.most(payee.method, group.currency))
     if group.amount < least:
         return Skip("below_minimum", f"{group.amount} of at least {least}")
     if group.amount > carrying.MAX_DUE:
@@ -114,6 +119,11 @@ def decide(
         finest = carrying.step(payee.method, group.currency)
         return Skip(
             "below_minimum", f"{group.amount} of at least {finest} that {payee.method} moves"
+        )
+    if paid < least:
+        return Skip(
+            "below_minimum",
+            f"{paid} of {group.amount} can be moved: less than the minimum of {least}",
         )
     return Pay(payee.payee_id, payee.method, payee.destination, paid, group.amount - paid)
 

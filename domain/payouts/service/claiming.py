@@ -173,13 +173,16 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     spec = RunSpec(run.merchant_id, run.name, run.as_of, run.minimums, tuple(run.methods))
     decided = _decide(tx, locked, spec)
     ids_of = _number(tx, decided)
-    if _carry_over(tx, run, decided, ids_of):
+    carried = _carry_over(tx, run, decided, ids_of)
+    if carried:
         # What is carried over is written, so that what is due now is what can be paid.
         decided = _decide(tx, locked, spec)
     paid = [(line, line.decision, due) for line, due in decided if isinstance(line.decision, Pay)]
     other = [
         line.account_id for line, pay, _ in paid if pay.carried or line.account_id not in ids_of
     ]
+    # What is carried over out of a payout that is not made would be carried over again by every run.
+    other += sorted(carried - {line.account_id for line, _, _ in paid})
     if other:
         raise ShardChanged(other)
     new = [_new_payout(run, line, pay, due) for line, pay, due in paid]
@@ -231,12 +234,13 @@ def _number(tx: Tx, decided: Sequence[tuple[PreviewLine, Due]]) -> dict[int, int
 
 def _carry_over(
     tx: Tx, run: Any, decided: Sequence[tuple[PreviewLine, Due]], ids_of: Mapping[int, int]
-) -> bool:
+) -> set[int]:
     """Write what payouts cannot carry as two earnings of sum 0 each: one that joins the payout, and one
-    that is due just after this run. Returns whether there were any."""
-    pairs = []
+    that is due just after this run. Returns the accounts that have a pair now."""
+    pairs, carried = [], set()
     for line, _ in decided:
         if isinstance(line.decision, Pay) and line.decision.carried:
+            carried.add(line.account_id)
             for source_kind, amount, due in (
                 (store.CARRIED_OUT, -line.decision.carried, run.as_of),
                 (store.CARRIED_IN, line.decision.carried, run.as_of + NEXT_RUN),
@@ -256,7 +260,7 @@ def _carry_over(
                 )
     if pairs:
         earnings.record(tx, pairs)
-    return bool(pairs)
+    return carried
 
 
 def _new_payout(run: Any, line: PreviewLine, pay: Pay, due: Due) -> NewPayout:

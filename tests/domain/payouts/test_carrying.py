@@ -1,10 +1,13 @@
 """What a payout cannot carry stays owed: nothing is rounded away, and no amount stops a run."""
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from domain.db import transaction
+from domain.earnings import service as earnings
 from domain.payouts import service
 from domain.payouts.rules import Pay, Skip
 from domain.payouts.service import RunSpec
@@ -62,6 +65,64 @@ def test_less_than_can_be_moved_waits_and_says_so(engine: Engine) -> None:
     assert "at least 10" in line.decision.detail
     assert house.run(engine, acme).reasons == {"below_minimum": 1}
     assert owed(engine) == 9
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "minimum"), [("kwd", 5_124, 5_123), ("huf", 1_050, 1_001)]
+)
+def test_what_can_be_moved_waits_below_the_minimum_and_nothing_is_written_run_after_run(
+    engine: Engine, currency: str, amount: int, minimum: int
+) -> None:
+    minimums = {currency: minimum}
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        payee(tx, acme)
+        earn(tx, acme, amount, currency=currency)
+        [line] = service.preview(tx, RunSpec(acme, "preview", JUNE, minimums=minimums))
+    assert isinstance(line.decision, Skip)
+    for name in ("june", "again"):
+        result = house.run(engine, acme, name, minimums=minimums)
+        assert (result.created, result.reasons) == (0, {"below_minimum": 1})
+        assert house.rows(engine, "SELECT kind, amount FROM earnings") == [("reward", amount)]
+    assert owed(engine) == amount
+    assert_whole(engine)
+
+
+def test_a_minimum_above_stripes_largest_is_paid_in_parts_of_the_largest(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        payee(tx, acme)
+        earn(tx, acme, 250_000_000)
+    for month, reasons in enumerate(({}, {}, {"below_minimum": 1})):
+        as_of = JUNE + timedelta(days=30 * month)
+        spec = RunSpec(acme, f"run-{month}", as_of, minimums={"usd": 200_000_000})
+        with transaction(engine) as tx:
+            [line] = service.preview(tx, spec)
+        result = service.build_run(engine, spec)
+        assert result.reasons == reasons
+        assert result.created == isinstance(line.decision, Pay)
+    assert [row[1] for row in house.rows(engine, PAID)] == [99_999_999, 99_999_999]
+    assert owed(engine) == 50_000_002
+    assert_whole(engine)
+
+
+def test_a_block_between_the_two_decisions_of_a_run_leaves_nothing_carried_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        payee(tx, acme)
+        earn(tx, acme, 5_124, currency="kwd")
+    record = earnings.record
+
+    def block_first(*args: Any) -> Any:
+        house.execute(engine, "UPDATE payees SET blocked_reason = 'restricted'")
+        return record(*args)
+
+    monkeypatch.setattr(earnings, "record", block_first)
+    assert house.run(engine, acme).reasons == {"blocked": 1}
+    assert house.rows(engine, "SELECT kind, amount FROM earnings") == [("reward", 5_124)]
     assert_whole(engine)
 
 

@@ -1,30 +1,35 @@
 """The straight road ends where the careful one does, in fewer statements."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
-from domain.db import transaction
+from domain.db import Tx, transaction
 from domain.payouts import service
 from domain.payouts.rules import Leave
 from domain.payouts.service import Attempt
 from tests.domain.payouts import house
 from tests.domain.payouts.house import PAPER, SILENCE, SUCCESS, assert_whole, execute, one_payout
+from tests.domain.waiting import PATIENCE, until_one_waits_for
 
-Begin = Callable[[Engine, int], Attempt | Leave]
+Road = Callable[[Tx, int], Attempt | Leave]
 
 
-def straight(engine: Engine, payout_id: int) -> Attempt | Leave:
+def straight(tx: Tx, payout_id: int) -> Attempt | Leave:
+    return service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
+
+
+def careful(tx: Tx, payout_id: int) -> Attempt | Leave:
+    return service.begin_attempt(tx, payout_id, PAPER)
+
+
+def begin_on(road: Road, engine: Engine, payout_id: int) -> Attempt | Leave:
     with transaction(engine) as tx:
-        return service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
-
-
-def careful(engine: Engine, payout_id: int) -> Attempt | Leave:
-    with transaction(engine) as tx:
-        return service.begin_attempt(tx, payout_id, PAPER)
+        return road(tx, payout_id)
 
 
 SITUATIONS = {
@@ -42,14 +47,14 @@ SITUATIONS = {
 }
 
 
-@pytest.mark.parametrize("begin", [straight, careful])
+@pytest.mark.parametrize("road", [straight, careful])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_both_roads_begin_or_leave_alike(engine: Engine, begin: Begin, situation: str) -> None:
+def test_both_roads_begin_or_leave_alike(engine: Engine, road: Road, situation: str) -> None:
     payout_id = one_payout(engine, (700, 300))
     statement, reason = SITUATIONS[situation]
     if statement:
         execute(engine, statement)
-    begun = begin(engine, payout_id)
+    begun = begin_on(road, engine, payout_id)
     attempts = house.rows(engine, "SELECT n, state, tries FROM payout_attempts")
     if reason is not None:
         assert begun == Leave(reason)
@@ -63,7 +68,39 @@ def test_both_roads_begin_or_leave_alike(engine: Engine, begin: Begin, situation
     assert house.rows(
         engine, "SELECT kind, amount FROM ledger_transfers ORDER BY id DESC LIMIT 1"
     ) == [("payout_sent", 1_000)]
-    assert begin(engine, payout_id) == Leave("leased")
+    assert begin_on(road, engine, payout_id) == Leave("leased")
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize("road", [straight, careful])
+def test_a_send_waits_for_a_block_that_is_being_written_and_sends_nothing(
+    engine: Engine, road: Road
+) -> None:
+    payout_id = one_payout(engine)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            tx.execute(text("UPDATE payees SET blocked_reason = 'restricted'"))
+            begun = pool.submit(begin_on, road, engine, payout_id)
+            until_one_waits_for(engine, tx)
+        assert begun.result(PATIENCE) == Leave("blocked")
+    assert house.rows(engine, "SELECT id FROM payout_attempts") == []
+    assert house.rows(engine, "SELECT state FROM payouts") == [("canceled",)]
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize("road", [straight, careful])
+def test_a_block_is_committed_only_after_the_sends_that_did_not_see_it(
+    engine: Engine, road: Road
+) -> None:
+    payout_id = one_payout(engine)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            assert isinstance(road(tx, payout_id), Attempt)
+            block = "UPDATE payees SET blocked_reason = 'restricted'"
+            blocked = pool.submit(execute, engine, block)
+            until_one_waits_for(engine, tx)
+        blocked.result(PATIENCE)
+    assert house.rows(engine, "SELECT state FROM payout_attempts") == [("sending",)]
     assert_whole(engine)
 
 
@@ -88,7 +125,7 @@ def test_a_success_after_the_lease_was_lost_goes_the_careful_road(engine: Engine
     payout_id = one_payout(engine)
     late = house.begin(engine, payout_id)
     house.expire_lease(engine, late.attempt_id)
-    assert straight(engine, payout_id) == Leave("unknown")
+    assert begin_on(straight, engine, payout_id) == Leave("unknown")
     assert house.record(engine, late, SILENCE).payout_state == "unknown"
     assert house.record(engine, late, SUCCESS).payout_state == "paid"
     assert_whole(engine)

@@ -1,6 +1,7 @@
 """A clock that jumps holds every fire until a person has looked; a scheduler that slept is no jump."""
 
 import doctest
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from domain.schedules import guarding, rules, service
 from domain.schedules.guarding import ClockHeld, Hold, Seen
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
+from tests.domain.waiting import PATIENCE, until_one_waits_for
 
 HOUR = 3_600.0
 ANN = Actor("person", "ann")
@@ -146,6 +148,40 @@ def test_what_one_scheduler_sees_holds_all_and_is_accepted_once(machine: Machine
     assert [one.look() for one in (machine, other, late)] == [None] * 3
     machine.jump(HOUR)
     assert machine.look() is not None
+
+
+def held_while_the_other_looks(machine: Machine, other: Machine) -> list[Hold | None]:
+    """What both see, if the second looks before the first one's hold is committed."""
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(machine.engine) as tx:
+            _, first = guarding.look(tx, machine.boot, machine.elapsed, machine.last)
+            looking = pool.submit(other.look)
+            until_one_waits_for(machine.engine, tx)
+        return [first, looking.result(PATIENCE)]
+
+
+def test_of_two_that_see_the_same_jump_at_once_both_are_held(machine: Machine) -> None:
+    other = Machine(machine.engine)
+    for one in (machine, other):
+        one.look()
+        one.jump(HOUR)
+    first, second = held_while_the_other_looks(machine, other)
+    assert first is not None
+    assert second == first
+    with transaction(machine.engine) as tx:
+        assert tx.execute(text("SELECT action FROM audit_entries")).all() == [
+            ("scheduler.clock_held",)
+        ]
+
+
+def test_one_that_cannot_know_of_a_jump_is_held_by_one_that_it_waited_for(machine: Machine) -> None:
+    machine.look()
+    machine.sleep(60)
+    machine.jump(HOUR)
+    started_now = Machine(machine.engine, boot="boot-b", elapsed=5.0)
+    first, second = held_while_the_other_looks(machine, started_now)
+    assert first is not None
+    assert second == first
 
 
 def test_simulated_time_is_meant_to_jump(machine: Machine) -> None:

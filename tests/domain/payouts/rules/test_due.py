@@ -1,6 +1,7 @@
 """Who is paid, and what freezes it."""
 
 import doctest
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,49 @@ def test_what_is_paid_is_exactly_what_is_due_and_at_least_the_minimum(
 
 
 CODES = sorted(carrying.STRIPE_CURRENCIES)
+
+
+@given(
+    st.sampled_from(["usd", "kwd", "huf", "isk", "idr"]) | st.sampled_from(CODES),
+    st.sampled_from(["stripe", "manual"]),
+    st.integers(0, 2_000) | st.integers(99_999_000, 100_001_000),
+    st.integers(0, 200),
+)
+def test_who_is_due_exactly_what_was_decided_is_paid_it(
+    currency: str, method: str, minimum: int, above: int
+) -> None:
+    ready = PayeeView(1, method, "a", None)
+    due = Group(9, "ada", currency, minimum + above, 1)  # near the minimum, and near the largest
+    first = decide(due, ready, minimum=minimum, methods=(method,))
+    if isinstance(first, Pay):
+        assert first.amount >= min(minimum, carrying.most(method, currency))
+        rest_taken = replace(due, amount=first.amount)
+        assert decide(rest_taken, ready, minimum=minimum, methods=(method,)) == replace(
+            first, carried=0
+        )
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "minimum", "paid"),
+    [
+        ("kwd", 5_124, 5_120, 5_120),
+        ("kwd", 5_124, 5_121, None),
+        ("huf", 1_050, 1_000, 1_000),
+        ("huf", 1_050, 1_001, None),
+        # A minimum that no payout can reach is not asked for.
+        ("usd", 250_000_000, 200_000_000, 99_999_999),
+        ("usd", 99_999_999, 200_000_000, 99_999_999),
+        ("usd", 99_999_998, 200_000_000, None),
+        ("kwd", 99_999_990, 200_000_000, 99_999_990),
+    ],
+)
+def test_the_minimum_is_of_what_is_paid_and_within_what_one_payout_can_be(
+    currency: str, amount: int, minimum: int, paid: int | None
+) -> None:
+    due = Group(9, "ada", currency, amount, 1)
+    decision = decide(due, READY, minimum=minimum, methods=("stripe",))
+    assert (decision.amount if isinstance(decision, Pay) else None) == paid
+    assert not isinstance(decision, Skip) or decision.reason == "below_minimum"
 
 
 @given(st.integers(1, 10**20), st.sampled_from(CODES), st.integers(0, 10**9))
