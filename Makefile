@@ -65,5 +65,6 @@ clean: ## remove the virtual environment and caches (data stays; see `payspool d
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: fuzz
-fuzz: install-dev ## 200,000 wrong events, queue messages and lines of files (FUZZ_INPUTS)
+fuzz: install-dev ## 200,000 wrong events, queue messages and lines of files (FUZZ_INPUTS), then 10,000 requests (FUZZ_REQUESTS)
 	@FUZZ_INPUTS=$${FUZZ_INPUTS:-200000} $(PY) -m pytest -n 2 --dist loadgroup -q tests/fuzz $(ARGS)
+	@FUZZ_INPUTS=$${FUZZ_REQUESTS:-10000} $(PY) -m pytest -q tests/web/test_fuzz.py $(ARGS)

@@ -35,13 +35,34 @@ _PIECES: Final = [
 ]  # fmt: skip
 
 
+_TIMES: Final = [
+    *["2026-06-01T12:00:00Z"] * 6, "2026-06-01T12:00:00.5+02:00", "0001-01-01T00:00:00Z",
+    "1969-12-31T23:59:59Z", "1970-01-01T00:00:00+14:00", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-14:00", "2024-02-29T23:59:60Z", "1997-01-01T00:00:00-12:00",
+]  # fmt: skip
+
+
 def value(dice: Random, depth: int = 0) -> Any:
     """Any JSON value, odd ones mostly."""
     kind = dice.randrange(9 if depth < 4 else 7)
     if kind == 0:
         return dice.choice([None, True, False])
     if kind == 1:
-        return dice.choice([0, -1, 1, 2**53, -(2**53), 2**63, 2**31, 10**30, dice.getrandbits(60)])
+        return dice.choice(
+            [
+                0,
+                -1,
+                1,
+                2**53,
+                -(2**53),
+                2**63,
+                2**31,
+                10**30,
+                10**400,
+                2**53 - 1,
+                dice.getrandbits(60),
+            ]
+        )
     if kind == 2:
         return dice.choice([0.0, -0.0, 1.5, 5.0, 1e300, 5e-324, dice.random()])
     if kind == 3:
@@ -69,7 +90,7 @@ def document(dice: Random) -> dict[str, Any]:
         "source": "fuzz",
         "merchant": dice.choice(["acme"] * 8 + ["nobody", "ACME"]),
         "type": kind,
-        "time": dice.choice(["2026-06-01T12:00:00Z", "2026-06-01T12:00:00.5+02:00"]),
+        "time": dice.choice(_TIMES),
         "data": dict(VALID[kind]),
     }
     for _ in range(dice.randrange(4)):
