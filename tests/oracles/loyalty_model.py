@@ -305,12 +305,25 @@ class Book:
         for record in mine:
             assert record.lot is not None
             points = record.amount * refunded // total - record.undone - record.lot.expired
+            points = min(points, self.owed(mine, refunded, total))
             if points > 0:
                 record.undone += points
                 missing = self.remove(card, points, at, record.lot)
                 card.rows.append(("points_voided", missing - points, card.balance()))
                 took = True
         return "applied" if took else "applied:nothing_to_reverse"
+
+    @staticmethod
+    def owed(order: list[Record], refunded: int, total: int) -> int:
+        """What the refunds of an order may still take of all its earns together."""
+        left = sum(record.amount for record in order) * refunded // total
+        for record in order:
+            assert record.lot is not None
+            left -= record.undone
+            share = record.amount * refunded // total
+            if record.undone < share:
+                left -= min(record.lot.expired, share - record.undone)
+        return left
 
     def use(self, e: dict[str, Any], now: datetime) -> str:
         card = self.cards[e["card"]]
