@@ -114,7 +114,7 @@ def test_a_waiting_void_says_what_it_waits_for_and_a_copy_of_it_is_a_duplicate(d
     ]
 
 
-def pause(db: Rolled, status: str) -> None:
+def pause(db: Any, status: str) -> None:
     with transaction(db) as tx:
         tx.execute(text("UPDATE loyalty_programs SET status = :status"), {"status": status})
 
@@ -256,3 +256,31 @@ def test_a_sweep_that_races_the_original_applies_the_void_once(engine: Engine) -
         together([lambda n=n: send(engine, earn(f"o{n}")), sweep, sweep])
     assert set(standing(engine).values()) == {"applied"}
     assert points(engine) == 0
+
+
+def test_a_retry_of_a_refused_earn_that_races_its_void_and_refund_loses_neither(
+    engine: Engine,
+) -> None:
+    open_shop(engine)
+    names = [f"o{n}" for n in range(16)]
+    pause(engine, "paused")
+    send(engine, *(earn(name) for name in names))
+    pause(engine, "active")
+    ids = dict(rows(engine, "SELECT event_id, id FROM inbox_events"))
+
+    def retry(name: str) -> None:
+        with transaction(engine) as tx:
+            inbox.retry(tx, [ids[name]], actor=Actor("command", "tests"))
+
+    for name in names:
+        together(
+            [
+                lambda name=name: retry(name),
+                lambda name=name: send(engine, void(name, f"{name}/v", points=30)),
+                lambda name=name: send(engine, refund(name, "r", 10_000, card="C1")),
+            ]
+        )
+    found = standing(engine)
+    assert all(found[name] == "applied" for name in names), found
+    assert all(found[f"{name}/r"] == "applied" for name in names), found
+    assert (points(engine), awaited(engine)) == (0, [])
