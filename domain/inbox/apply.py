@@ -65,9 +65,11 @@ def apply_subjects(
         if isinstance(done, loyalty.Waits):
             result.decided[i] = Decided("waiting", "waits_for_original", None, done.correlation)
         elif not isinstance(done, loyalty.Done):
-            result.decided[i] = Decided("rejected", done.reason, done.sentence)
+            result.decided[i] = Decided(
+                "rejected", done.reason, done.sentence, loyalty.refused_under(events[i])
+            )
         elif done.noted:
-            result.decided[i] = Decided("applied", done.noted)
+            result.decided[i] = Decided("applied", done.noted, None, done.correlation)
 
     positions = by_subject.get("payees", [])
     payouts.apply_payees(tx, [events[i] for i in positions])

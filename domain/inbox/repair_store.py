@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -30,12 +30,10 @@ def by_id(tx: Tx, ids: Sequence[int], *, lock: bool = False) -> list[Any]:
     )
 
 
-_TO_RETRY = """
-    FROM inbox_events i JOIN merchants m ON m.id = i.merchant_id
-    WHERE i.status = ANY(:statuses)
-      AND (CAST(:merchant_id AS bigint) IS NULL OR i.merchant_id = :merchant_id)
-      AND (CAST(:reason AS text) IS NULL OR i.reason = :reason)
-      AND (CAST(:since AS timestamptz) IS NULL OR i.received_at >= :since)
+_MATCHES = """
+    (CAST(:merchant_id AS bigint) IS NULL OR i.merchant_id = :merchant_id)
+    AND (CAST(:reason AS text) IS NULL OR i.reason = :reason)
+    AND (CAST(:since AS timestamptz) IS NULL OR i.received_at >= :since)
 """
 
 
@@ -44,19 +42,42 @@ def to_retry(
 ) -> list[Any]:
     """Refused and dead events after an id, ascending; without those of the reasons ``left_out``.
 
-    ``filters`` has statuses, merchant_id, reason and since; None does not filter.
+    ``filters`` has statuses, merchant_id, reason and since; None does not filter. It costs the events
+    from ``after`` to the last that is returned, however many are left behind that.
     """
-    return list(
-        tx.execute(
-            text(
-                f"""
-                SELECT {_COLUMNS} {_TO_RETRY} AND NOT i.reason = ANY(:left_out) AND i.id > :after
-                ORDER BY i.id LIMIT :limit
-                """
-            ),
-            filters | {"left_out": list(left_out), "after": after, "limit": limit},
-        )
-    )
+    values = filters | {"left_out": list(left_out)}
+    found: list[int] = []
+    window = limit
+    while len(found) < limit:
+        rows = tx.execute(_NEXT, values | {"after": after, "window": window}).all()
+        matching = [row.id for row in rows if row.matches]
+        found += matching
+        if len(rows) < window:
+            break
+        after = rows[-1].id
+        window = limit if matching else min(window * 2, _MOST_AT_ONCE)
+    return by_id(tx, found[:limit])
+
+
+_MOST_AT_ONCE: Final = 10_000
+"""Events that one statement looks at where none of many matches."""
+# The index is by status and id: one limited scan of it for each status needs no sort of all that is left.
+# Filters come after the merge, else a status of which nothing matches were read to its end for each page.
+_NEXT = text(
+    f"""
+    SELECT i.id, {_MATCHES} AND NOT i.reason = ANY(:left_out) AS matches
+    FROM (
+        (SELECT id, merchant_id, reason, received_at FROM inbox_events
+         WHERE status = 'rejected' AND 'rejected' = ANY(CAST(:statuses AS text[])) AND id > :after
+         ORDER BY id LIMIT :window)
+        UNION ALL
+        (SELECT id, merchant_id, reason, received_at FROM inbox_events
+         WHERE status = 'dead' AND 'dead' = ANY(CAST(:statuses AS text[])) AND id > :after
+         ORDER BY id LIMIT :window)
+    ) i
+    ORDER BY i.id LIMIT :window
+    """  # noqa: S608 (constants)
+)
 
 
 def count_to_retry(tx: Tx, filters: dict[str, Any], left_out: Iterable[str]) -> tuple[int, int]:
@@ -65,8 +86,9 @@ def count_to_retry(tx: Tx, filters: dict[str, Any], left_out: Iterable[str]) -> 
         text(
             f"""
             SELECT count(*) FILTER (WHERE NOT i.reason = ANY(:left_out)) AS taken,
-                   count(*) FILTER (WHERE i.reason = ANY(:left_out)) AS left_out {_TO_RETRY}
-            """
+                   count(*) FILTER (WHERE i.reason = ANY(:left_out)) AS left_out
+            FROM inbox_events i WHERE i.status = ANY(:statuses) AND {_MATCHES}
+            """  # noqa: S608 (constants)
         ),
         filters | {"left_out": list(left_out)},
     ).one()

@@ -178,7 +178,10 @@ def waiting(tx: Tx, after_id: int, limit: int) -> list[Any]:
 def set_outcomes(
     tx: Tx, rows: Sequence[tuple[int, str, str | None, str | None, str | None, bool]]
 ) -> None:
-    """Write (id, status, reason, detail, correlation, tried again) of events that did not just apply."""
+    """Write (id, status, reason, detail, correlation, tried again) of events that did not just apply.
+
+    What a row says already is not written: the sweep looks at all that waits, time and again.
+    """
     ids, statuses, reasons, details, correlations, again = (
         list(column) for column in zip(*rows, strict=True)
     )
@@ -191,6 +194,8 @@ def set_outcomes(
                         CAST(:details AS text[]), CAST(:correlations AS text[]), CAST(:again AS bool[]))
                  AS k (id, status, reason, detail, correlation, again)
             WHERE i.id = k.id
+              AND (k.again OR (i.status, i.reason, i.detail, i.correlation)
+                              IS DISTINCT FROM (k.status, k.reason, k.detail, k.correlation))
             """
         ),
         {

@@ -26,6 +26,8 @@ class Book:
         self.orders: dict[str, list[Record]] = {}
         self.waiting: list[dict[str, Any]] = []
         self.said: dict[str, str] = {}
+        # (card, what waits for it) of earns, redemptions and stamps that were refused.
+        self.refused: set[tuple[str, str]] = set()
         self.lots = 0
 
     # --- arrival ------------------------------------------------------------------------------------
@@ -42,7 +44,8 @@ class Book:
 
     def sweep_waiting(self, now: datetime) -> None:
         """Try everything that waits again."""
-        self.rounds(self.taken_up({self.awaited(e) for e in self.waiting}), now)
+        due = {self.awaited(e) for e in self.waiting if self.said[e["id"]] == "waiting"}
+        self.rounds(self.taken_up(due), now)
 
     def taken_up(self, names: set[str]) -> list[dict[str, Any]]:
         due = [e for e in self.waiting if self.awaited(e) in names]
@@ -55,9 +58,9 @@ class Book:
             wakes: set[str] = set()
             for event in events:
                 said = self.take(event, now)
-                if said == "waiting":
+                if said in ("waiting", "noted"):
                     waited.add(self.awaited(event))
-                elif said == "applied":
+                elif said == "applied" or event["kind"] in ("earn", "redeem", "stamp"):
                     wakes |= {n for n in self.names(event) if n in waited or self.noted(n, event)}
             events = self.taken_up(wakes)
 
@@ -80,6 +83,11 @@ class Book:
         said = getattr(self, event["kind"])(event, now)
         if said == "waiting":
             self.waiting.append(event)
+            if (event["card"], self.awaited(event)) in self.refused:
+                self.said[event["id"]] = "applied:nothing_to_reverse"
+                return "noted"
+        if said.startswith("rejected") and event["kind"] in ("earn", "redeem", "stamp"):
+            self.refused |= {(event["card"], name) for name in self.names(event)}
         self.said[event["id"]] = said
         return "applied" if said.startswith("applied") else said
 
@@ -305,12 +313,25 @@ class Book:
         for record in mine:
             assert record.lot is not None
             points = record.amount * refunded // total - record.undone - record.lot.expired
+            points = min(points, self.owed(mine, refunded, total))
             if points > 0:
                 record.undone += points
                 missing = self.remove(card, points, at, record.lot)
                 card.rows.append(("points_voided", missing - points, card.balance()))
                 took = True
         return "applied" if took else "applied:nothing_to_reverse"
+
+    @staticmethod
+    def owed(order: list[Record], refunded: int, total: int) -> int:
+        """What the refunds of an order may still take of all its earns together."""
+        left = sum(record.amount for record in order) * refunded // total
+        for record in order:
+            assert record.lot is not None
+            left -= record.undone
+            share = record.amount * refunded // total
+            if record.undone < share:
+                left -= min(record.lot.expired, share - record.undone)
+        return left
 
     def use(self, e: dict[str, Any], now: datetime) -> str:
         card = self.cards[e["card"]]

@@ -2,6 +2,7 @@
 
 An order of 30.00 earned 10 points. Ten refunds of 3.00 take one point each, a rounding at a time:
 
+>>> from dataclasses import replace
 >>> from datetime import UTC, datetime
 >>> from domain.loyalty.rules.cards import Original
 >>> earned = Original(card_id=1, type="points_earned", points=10, stamps=0,
@@ -13,6 +14,14 @@ An order of 30.00 earned 10 points. Ten refunds of 3.00 take one point each, a r
 10
 >>> order.refuse("r-1", 3_001, None).reason
 'refund_exceeds_transaction'
+
+All of it was refunded, then the order earned 10 points for another 30.00. When half of that is refunded
+too, 15 of its 20 points are to be gone:
+
+>>> earned.undone, again = 10, replace(earned)
+>>> order.earns.append(again)
+>>> clawback(earned, order, 4_500), clawback(again, order, 4_500)
+(0, 5)
 """
 
 from dataclasses import dataclass, field
@@ -62,9 +71,24 @@ def clawback(earn: Original, order: Order, refunded: int) -> int:
     """Points to take back of ``earn`` once ``refunded`` (in all, minor units) of its order was refunded.
 
     ``floor(earned × refunded ÷ total)``, less what was taken before. What expired counts as gone: as if
-    the purchase had been the smaller one from the start.
+    the purchase had been the smaller one from the start. Over all earns never more than that share of
+    what the order earned: one that was taken back beyond its share, as the order earned again only
+    later, spares the others.
     """
     total = order.total
     assert total, "a refund of an order without an amount is refused"
-    gone = earn.undone + (earn.lot.expired if earn.lot else 0)
-    return max(earn.points * refunded // total - gone, 0)
+    earned = sum(one.points for one in order.earns)
+    gone = sum(_gone(one, _share(one.points, refunded, total)) for one in order.earns)
+    left = _share(earned, refunded, total) - gone
+    share = _share(earn.points, refunded, total)
+    return max(min(share - _gone(earn, share), left), 0)
+
+
+def _share(points: int, refunded: int, total: int) -> int:
+    return points * refunded // total
+
+
+def _gone(earn: Original, share: int) -> int:
+    """What is gone of an earn: all that was taken back, and what expired as far as it is of the share."""
+    expired = earn.lot.expired if earn.lot else 0
+    return earn.undone + min(expired, max(share - earn.undone, 0))

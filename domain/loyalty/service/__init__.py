@@ -1,7 +1,14 @@
 """Use cases of loyalty: apply events, expire for inactivity, keep programs, and check the books."""
 
 from domain.loyalty.service.apply import TYPES, Applied, apply
-from domain.loyalty.service.batch import Done, LoyaltyEvent, Outcome, Waits, correlation_of
+from domain.loyalty.service.batch import (
+    Done,
+    LoyaltyEvent,
+    Outcome,
+    Waits,
+    correlation_of,
+    refused_under,
+)
 from domain.loyalty.service.cards import CardView, card, transactions_of
 from domain.loyalty.service.expiry import (
     ExpiryRange,
@@ -35,6 +42,7 @@ __all__ = [
     "dry_run",
     "expire_range",
     "plan_expiry",
+    "refused_under",
     "set_status",
     "summary",
     "terms_of",

@@ -16,7 +16,15 @@ from domain.loyalty.rules import Card, Entry, Refusal
 from domain.loyalty.rules.cards import usable
 from domain.loyalty.rules.earning import ONE
 from domain.loyalty.service import corrections, stamps
-from domain.loyalty.service.batch import Batch, LoyaltyEvent, Outcome, keep, outcome_of, turn
+from domain.loyalty.service.batch import (
+    Batch,
+    LoyaltyEvent,
+    Outcome,
+    keep,
+    outcome_of,
+    turn,
+    turn_down,
+)
 from domain.loyalty.service.corrections import Decision
 from domain.loyalty.service.loading import load
 from domain.loyalty.store import corrections as correction_store
@@ -57,7 +65,7 @@ def apply(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Applied:
     if not events:
         return Applied([], [])
     batch = load(tx, events, now)
-    decided = [_HANDLERS[event.type](batch, event) for event in events]
+    decided = [_decide(batch, event) for event in events]
     history.write(tx, batch.entries, list(batch.changed.values()))
     if batch.refunds:
         correction_store.add_refunds(
@@ -79,6 +87,13 @@ def apply(tx: Tx, events: Sequence[LoyaltyEvent], now: datetime) -> Applied:
         [transfer_for(entry) for entry, _, _ in batch.entries if entry.points],
         batch.wakes,
     )
+
+
+def _decide(batch: Batch, event: LoyaltyEvent) -> Decision:
+    decided = _HANDLERS[event.type](batch, event)
+    if isinstance(decided, Refusal):
+        turn_down(batch, event)
+    return decided
 
 
 def transfer_for(entry: Entry) -> Transfer:

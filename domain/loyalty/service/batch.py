@@ -36,7 +36,8 @@ class LoyaltyEvent(Protocol):
 class Done:
     """An applied event: the rows that it made, its points (signed), and the card's balances after it.
 
-    ``noted`` says why an applied event made no row.
+    ``noted`` says why an applied event made no row. Under ``correlation`` it is looked at again, should
+    the original that was refused be accepted.
     """
 
     card_id: int
@@ -47,6 +48,7 @@ class Done:
     stamps: int = 0
     stamps_balance: int = 0
     noted: str | None = None
+    correlation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Corrections:
     orders: dict[tuple[int, str], Order] = field(default_factory=dict)
     # Cards of an order that a refund names without its card.
     order_cards: dict[tuple[int, str], set[int]] = field(default_factory=dict)
+    # Originals that were refused: (merchant, card number, correlation).
+    refused: set[tuple[int, str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -137,22 +141,52 @@ def turn(
 
 def keep(batch: Batch, event: LoyaltyEvent, entries: list[Entry]) -> list[Entry]:
     """Have ``entries`` written, and wake what waited for the event."""
-    card, data = entries[0].card, event.data
+    card = entries[0].card
     about = _provenance(event, entries[0])
     batch.entries.extend((entry, event.inbox_id, about) for entry in entries)
     batch.changed[card.id] = card
     if batch.corrections is not None:
         _remember(batch.corrections, event, entries)
-    if card.awaits or batch.waiting:
-        names = {event_correlation(event.source, event.event_id)}
-        if event.type == "loyalty.points_earned" and data.order_reference is not None:
-            names.add(order_correlation(data.order_reference))
-        found = {n for n in names if n in card.awaits or (event.merchant_id, n) in batch.waiting}
-        if found:
-            batch.wakes |= {(event.merchant_id, name) for name in found}
-            card.awaits -= found
-            card.reshaped = True
+    found = _awaited(batch, event, card)
+    if found:
+        batch.wakes |= {(event.merchant_id, name) for name in found}
+        card.awaits -= found
+        card.reshaped = True
     return entries
+
+
+def turn_down(batch: Batch, event: LoyaltyEvent) -> None:
+    """Remember that an original was refused, and wake what waited for it: it has nothing to reverse.
+
+    Its card goes on to remember that, for the original may be accepted yet.
+    """
+    card = batch.cards.get((event.merchant_id, event.data.card))
+    if card is None or event.type not in _ORIGINALS:
+        return
+    if batch.corrections is not None:
+        batch.corrections.refused |= {
+            (event.merchant_id, card.number, name) for name in _names(event)
+        }
+    batch.wakes |= {(event.merchant_id, name) for name in _awaited(batch, event, card)}
+
+
+def refused_under(event: LoyaltyEvent) -> str | None:
+    """What a refused event is kept under, so that refunds of its order find that it was refused."""
+    if event.type == "loyalty.points_earned" and event.data.order_reference is not None:
+        return order_correlation(event.data.order_reference)
+    return None
+
+
+def _awaited(batch: Batch, event: LoyaltyEvent, card: Card) -> set[str]:
+    if not (card.awaits or batch.waiting):
+        return set()
+    names = _names(event)
+    return {n for n in names if n in card.awaits or (event.merchant_id, n) in batch.waiting}
+
+
+def _names(event: LoyaltyEvent) -> set[str]:
+    order = refused_under(event)
+    return {event_correlation(event.source, event.event_id)} | ({order} if order else set())
 
 
 def wait(batch: Batch, event: LoyaltyEvent, card: Card | None, correlation: str) -> Waits:
@@ -163,6 +197,20 @@ def wait(batch: Batch, event: LoyaltyEvent, card: Card | None, correlation: str)
         card.reshaped = True
         batch.changed[card.id] = card
     return Waits(correlation)
+
+
+def reverse_nothing(batch: Batch, event: LoyaltyEvent, card: Card, correlation: str) -> Done:
+    """Have a correction of a refused original reverse nothing, until that is accepted."""
+    wait(batch, event, card, correlation)
+    return Done(
+        card.id,
+        card.number,
+        (),
+        0,
+        card.balance,
+        noted="nothing_to_reverse",
+        correlation=correlation,
+    )
 
 
 def settle(batch: Batch, card: Card | None, correlation: str) -> None:
@@ -190,6 +238,9 @@ def _remember(corrections: Corrections, event: LoyaltyEvent, entries: Sequence[E
 
 
 _NO_PROVENANCE: Final[tuple[Any, ...]] = (None,) * len(history.PROVENANCE_COLUMNS)
+_ORIGINALS: Final = frozenset(
+    {"loyalty.points_earned", "loyalty.points_redeemed", "loyalty.stamp_earned"}
+)
 _LIFECYCLE: Final = frozenset({"card_created", "card_deactivated", "card_reactivated"})
 
 

@@ -12,6 +12,7 @@ from domain.loyalty.service.batch import (
     Waits,
     correlation_of,
     keep,
+    reverse_nothing,
     settle,
     turn,
     wait,
@@ -81,7 +82,7 @@ def purchase_refunded(batch: Batch, event: LoyaltyEvent) -> Decision:
         return card
     order = known.orders.get((card.id, data.order_reference)) if card else None
     if card is None or order is None:
-        return wait(batch, event, card, name)
+        return _without_original(batch, event, card, name)
     settle(batch, card, name)
     turned = turn(batch, event, card=card)
     if isinstance(turned, Refusal):
@@ -156,9 +157,21 @@ def find_original(
     name = correlation_of(event.type, event.data, event.source)
     assert name is not None
     if original is None:
-        return wait(batch, event, card, name)
+        return _without_original(batch, event, card, name)
     settle(batch, card, name)
     return original
+
+
+def _without_original(
+    batch: Batch, event: LoyaltyEvent, card: Card | None, name: str
+) -> Waits | Done:
+    """Wait for the original, or reverse nothing where it was refused.
+
+    Only a card that is there can remember to look again, so that others wait on.
+    """
+    if card and (event.merchant_id, card.number, name) in _known(batch).refused:
+        return reverse_nothing(batch, event, card, name)
+    return wait(batch, event, card, name)
 
 
 def _known(batch: Batch) -> Corrections:

@@ -9,7 +9,14 @@ from domain.loyalty.rules import Card
 from domain.loyalty.rules.policies import deadline_of
 from domain.loyalty.rules.programs import MAX_BALANCE
 from domain.loyalty.rules.terms import MAX_MINUTES
-from domain.loyalty.service.batch import Batch, Corrections, Done, LoyaltyEvent
+from domain.loyalty.service.batch import (
+    Batch,
+    Corrections,
+    Done,
+    LoyaltyEvent,
+    event_correlation,
+    order_correlation,
+)
 from domain.loyalty.service.enrolment import open_cards
 from domain.loyalty.store import cards as card_store
 from domain.loyalty.store import corrections as store
@@ -156,11 +163,15 @@ def _corrections(
         if event.type in VOIDS
     }
     if named:
-        found.originals, found.kinds = store.originals(tx, named, by_id)
+        found.originals, found.kinds, refused = store.originals(tx, named, by_id)
+        for (merchant, source, event_id), card in refused.items():
+            found.refused.add((merchant, card, event_correlation(source, event_id)))
     ordered = {
         (event.merchant_id, event.data.order_reference) for event in events if event.type == REFUND
     }
     if ordered:
         known = {original.id: original for original in found.originals.values()}
+        names = {(merchant, order_correlation(order)) for merchant, order in ordered}
+        found.refused |= store.refused_earns(tx, names)
         found.orders, found.order_cards = store.orders(tx, ordered, by_id, known)
     return found

@@ -55,7 +55,8 @@ _COLUMNS = """
 
 _ORIGINALS = text(
     f"""
-    SELECT i.merchant_id, i.source, i.event_id, i.type AS kind, {_COLUMNS}
+    SELECT i.merchant_id, i.source, i.event_id, i.type AS kind,
+           CASE i.status WHEN 'rejected' THEN i.data ->> 'card' END AS refused_card, {_COLUMNS}
     FROM unnest(CAST(:merchants AS bigint[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
          AS w (merchant_id, source, event_id)
     JOIN inbox_events i USING (merchant_id, source, event_id)
@@ -71,6 +72,15 @@ _EARNS_OF_ORDERS = text(
     JOIN loyalty_transactions t USING (merchant_id, order_reference)
     WHERE t.type = 'points_earned' ORDER BY t.id
     """  # noqa: S608
+)
+
+_REFUSED_EARNS = text(
+    """
+    SELECT DISTINCT i.merchant_id, i.data ->> 'card' AS card, i.correlation
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS w (merchant_id, correlation)
+    JOIN inbox_events i USING (merchant_id, correlation)
+    WHERE i.status = 'rejected' AND i.type = 'loyalty.points_earned'
+    """
 )
 
 _REFUNDS = text(
@@ -146,8 +156,13 @@ def made_before(tx: Tx, inbox_ids: Sequence[int]) -> list[Any]:
 
 def originals(
     tx: Tx, named: Iterable[tuple[int, str, str]], cards: Mapping[int, Card]
-) -> tuple[dict[tuple[int, str, str], Original], dict[tuple[int, str, str], str]]:
-    """Rows that can be voided, by the event that made them, and the types of all those events.
+) -> tuple[
+    dict[tuple[int, str, str], Original],
+    dict[tuple[int, str, str], str],
+    dict[tuple[int, str, str], str],
+]:
+    """Rows that can be voided, by the event that made them, the types of all those events, and the cards
+    of those that were refused.
 
     Their lots are those of ``cards``, which must be locked; closed ones join them.
     """
@@ -167,7 +182,21 @@ def originals(
         if row.id is not None
     }
     _load_lots(tx, list(found.values()), cards)
-    return found, kinds
+    refused = {
+        (row.merchant_id, row.source, row.event_id): row.refused_card
+        for row in rows
+        if row.refused_card is not None
+    }
+    return found, kinds, refused
+
+
+def refused_earns(tx: Tx, wanted: Iterable[tuple[int, str]]) -> set[tuple[int, str, str]]:
+    """(merchant, card number, correlation) of earns that were refused under ``wanted``."""
+    keys = sorted(wanted)
+    rows = tx.execute(
+        _REFUSED_EARNS, {"merchants": [m for m, _ in keys], "correlations": [c for _, c in keys]}
+    )
+    return {(row.merchant_id, row.card, row.correlation) for row in rows}
 
 
 def orders(

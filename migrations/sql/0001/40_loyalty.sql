@@ -195,31 +195,43 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT a.id, a.type, a.related_transaction_id, original.type AS original_type INTO broken
-    FROM (
-        SELECT DISTINCT ON (related_transaction_id, type) * FROM added
-        WHERE related_transaction_id IS NOT NULL
-    ) a
+    FROM added a
     LEFT JOIN LATERAL (
-        SELECT t.card_id, t.type, t.points_delta AS points, t.stamps_delta AS stamps, t.id
+        SELECT t.card_id, t.type, t.points_delta AS points, t.id
         FROM loyalty_transactions t WHERE t.id = a.related_transaction_id OFFSET 0
     ) original ON true
-    LEFT JOIN LATERAL (
-        SELECT sum(v.points_delta - coalesce(v.points_not_taken, 0)) AS points, sum(v.stamps_delta) AS stamps,
-               bool_and(v.points_delta * sign(original.points) <= 0) AS against
-        FROM loyalty_transactions v
-        WHERE v.related_transaction_id = original.id AND v.type IN ('points_voided', 'stamp_voided')
-        OFFSET 0
-    ) voids ON true
-    WHERE original.card_id IS DISTINCT FROM a.card_id
-       OR original.id >= a.id
-       OR CASE a.type
-           WHEN 'points_voided' THEN original.type NOT IN ('points_earned', 'welcome_bonus', 'points_redeemed')
-               OR NOT voids.against OR abs(voids.points) > abs(original.points)
-           WHEN 'stamp_voided' THEN original.type <> 'stamp_earned' OR -voids.stamps > original.stamps
-           WHEN 'points_adjustment' THEN original.type <> 'points_expired'
-           ELSE true
-       END
+    WHERE a.related_transaction_id IS NOT NULL
+      AND (original.card_id IS DISTINCT FROM a.card_id
+           OR original.id >= a.id
+           OR CASE a.type
+               WHEN 'points_voided' THEN a.points_delta * sign(original.points) > 0
+                   OR original.type NOT IN ('points_earned', 'welcome_bonus', 'points_redeemed')
+               WHEN 'stamp_voided' THEN original.type <> 'stamp_earned'
+               WHEN 'points_adjustment' THEN original.type <> 'points_expired'
+               ELSE true
+           END)
     LIMIT 1;
+    IF NOT FOUND THEN
+        -- Once for each original: one statement may bring many corrections of it.
+        SELECT a.id, a.type, a.related_transaction_id, original.type AS original_type INTO broken
+        FROM (
+            SELECT DISTINCT ON (related_transaction_id) id, type, related_transaction_id FROM added
+            WHERE type IN ('points_voided', 'stamp_voided')
+        ) a
+        CROSS JOIN LATERAL (
+            SELECT t.type, t.points_delta AS points, t.stamps_delta AS stamps
+            FROM loyalty_transactions t WHERE t.id = a.related_transaction_id OFFSET 0
+        ) original
+        CROSS JOIN LATERAL (
+            SELECT sum(v.points_delta - coalesce(v.points_not_taken, 0)) AS points, sum(v.stamps_delta) AS stamps
+            FROM loyalty_transactions v
+            WHERE v.related_transaction_id = a.related_transaction_id
+              AND v.type IN ('points_voided', 'stamp_voided')
+            OFFSET 0
+        ) voids
+        WHERE abs(voids.points) > abs(original.points) OR -voids.stamps > original.stamps
+        LIMIT 1;
+    END IF;
     IF FOUND THEN
         RAISE EXCEPTION '% %: % % cannot be its original, or is exceeded by its corrections',
             broken.type, broken.id, coalesce(broken.original_type, 'transaction'), broken.related_transaction_id

@@ -404,3 +404,18 @@ def test_tiers_and_caps_count_conversions_without_a_code(db: Rolled, deliver) ->
         (4, 1_000),
     ]
     assert standing(db)["o4/paid"] == "rejected:reward_cap_reached"
+
+
+def test_a_sweep_writes_only_what_no_longer_waits(db: Rolled) -> None:
+    open_shop(db, PERCENTAGE)
+    send_one_by_one(db, refund("o1"), refund("o2"), conversion("o3"))
+    placed = "SELECT event_id, xmin::text, ctid::text FROM inbox_events WHERE status = 'waiting'"
+    before = rows(db, placed)
+    with transaction(db) as tx:
+        assert inbox.recheck_waiting(tx) == (0, None)
+    assert (len(before), rows(db, placed)) == (2, before)
+    with transaction(db) as tx:
+        # What it says is written though it waits still.
+        tx.execute(text("UPDATE inbox_events SET reason = 'so' WHERE status = 'waiting'"))
+        assert inbox.recheck_waiting(tx) == (0, None)
+    assert standing(db)["o1/r1"] == "waiting:waits_for_conversion"

@@ -114,17 +114,67 @@ def test_a_waiting_void_says_what_it_waits_for_and_a_copy_of_it_is_a_duplicate(d
     ]
 
 
-def test_a_void_waits_while_its_original_is_refused_and_follows_once_that_is_accepted(
-    db: Rolled,
-) -> None:
+def pause(db: Any, status: str) -> None:
     with transaction(db) as tx:
-        tx.execute(text("UPDATE loyalty_programs SET status = 'paused'"))
-    assert said(send_one_by_one(db, earn("o1"), void("o1", "v"))) == [
-        "rejected:program_inactive",
+        tx.execute(text("UPDATE loyalty_programs SET status = :status"), {"status": status})
+
+
+@SEND
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_corrects_a_refused_earn_has_nothing_to_reverse_in_any_order(
+    db: Rolled, deliver: Any, order: tuple[int, ...]
+) -> None:
+    events = [earn("o1", 1), void("o1", "v"), refund("o1", "r", 1, card="C1")]
+    deliver(db, *(events[i] for i in order))
+    assert standing(db) == {
+        "card": "applied",
+        "o1": "rejected:no_points",
+        "v": "applied:nothing_to_reverse",
+        "o1/r": "applied:nothing_to_reverse",
+    }
+    with transaction(db) as tx:
+        assert inbox.recheck_waiting(tx) == (0, None)
+    assert points(db) == 0
+
+
+@SEND
+def test_a_refund_of_a_refused_earn_is_looked_at_again_when_the_order_earns_by_another_event(
+    db: Rolled, deliver: Any
+) -> None:
+    corrected = event(
+        "loyalty.points_earned", "o1b", card="C1", purchase_amount=10_000, order_reference="o1"
+    )
+    deliver(db, earn("o1", 1), void("o1", "v"), refund("o1", "r", 5_000, card="C1"), corrected)
+    assert standing(db)["v"] == "applied:nothing_to_reverse"
+    assert (standing(db)["o1/r"], points(db)) == ("applied", 50)
+    assert awaited(db) == ["event:shop/o1"]
+
+
+def test_what_no_card_can_remember_waits_though_its_earn_was_refused(db: Rolled) -> None:
+    unknown = event("loyalty.points_earned", "o2", card="C2", purchase_amount=10_000)
+    late = event("loyalty.points_voided", "v2", JUNE + HOUR, card="C2", related_event="o2")
+    enrolled = event("loyalty.card_created", "second", card="C2", customer_id="ben")
+    assert said(send_one_by_one(db, unknown, late, earn("o1", 1), refund("o1", "r", 1))) == [
+        "rejected:card_unknown",
+        "waiting:waits_for_original",
+        "rejected:no_points",
         "waiting:waits_for_original",
     ]
+    send_one_by_one(db, enrolled, unknown)
     with transaction(db) as tx:
-        tx.execute(text("UPDATE loyalty_programs SET status = 'active'"))
+        assert inbox.recheck_waiting(tx)[1] is None
+    assert standing(db)["v2"] == "applied"
+
+
+def test_a_void_of_a_refused_earn_follows_once_that_is_accepted(
+    db: Rolled,
+) -> None:
+    pause(db, "paused")
+    assert said(send_one_by_one(db, earn("o1"), void("o1", "v"))) == [
+        "rejected:program_inactive",
+        "applied:nothing_to_reverse",
+    ]
+    pause(db, "active")
     # A pause was a decision: the replay leaves it, an operator's retry does not.
     assert said(send_one_by_one(db, earn("o1"))) == ["duplicate"]
     [(refused,)] = rows(db, "SELECT id FROM inbox_events WHERE event_id = 'o1'")
@@ -206,3 +256,31 @@ def test_a_sweep_that_races_the_original_applies_the_void_once(engine: Engine) -
         together([lambda n=n: send(engine, earn(f"o{n}")), sweep, sweep])
     assert set(standing(engine).values()) == {"applied"}
     assert points(engine) == 0
+
+
+def test_a_retry_of_a_refused_earn_that_races_its_void_and_refund_loses_neither(
+    engine: Engine,
+) -> None:
+    open_shop(engine)
+    names = [f"o{n}" for n in range(16)]
+    pause(engine, "paused")
+    send(engine, *(earn(name) for name in names))
+    pause(engine, "active")
+    ids = dict(rows(engine, "SELECT event_id, id FROM inbox_events"))
+
+    def retry(name: str) -> None:
+        with transaction(engine) as tx:
+            inbox.retry(tx, [ids[name]], actor=Actor("command", "tests"))
+
+    for name in names:
+        together(
+            [
+                lambda name=name: retry(name),
+                lambda name=name: send(engine, void(name, f"{name}/v", points=30)),
+                lambda name=name: send(engine, refund(name, "r", 10_000, card="C1")),
+            ]
+        )
+    found = standing(engine)
+    assert all(found[name] == "applied" for name in names), found
+    assert all(found[f"{name}/r"] == "applied" for name in names), found
+    assert (points(engine), awaited(engine)) == (0, [])

@@ -46,6 +46,32 @@ def test_the_database_refuses_a_void_that_does_not_fit_its_original(
         tx.execute(text(VOID.format(**values)))
 
 
+@pytest.mark.parametrize("first", ["C1", "C2"])
+def test_the_database_looks_at_every_void_of_a_statement_that_voids_one_earn_twice(
+    tx: Tx, shop: Any, first: str
+) -> None:
+    shop.apply(tx, [shop.enrol("C1"), shop.earn("C1", 100)])
+    shop.apply(tx, [shop.enrol("C2"), shop.earn("C2", 100)])
+    of = "(SELECT id FROM cards WHERE number = 'C1')"
+    twice = VOID.format(delta=-5, of=of, seq=2).replace(
+        "WHERE number = 'C1'\n", f"ORDER BY number <> '{first}'"
+    )
+    assert twice.count("ORDER BY") == 1
+    with pytest.raises(IntegrityError, match="cannot be its original"):
+        tx.execute(text(twice))
+
+
+def test_the_database_sums_the_voids_that_one_statement_brings(tx: Tx, shop: Any) -> None:
+    shop.apply(tx, [shop.enrol("C1"), shop.earn("C1", 100)])
+    tenth = VOID.format(delta=-10, of="c.id", seq=2)
+    many = tenth.replace("c.last_seq + 1", "c.last_seq + n").replace(
+        "c.points_balance + -10", "c.points_balance - 10 * n"
+    )
+    numbered = many.replace("FROM cards c WHERE", "FROM cards c, generate_series(1, 11) n WHERE")
+    with pytest.raises(IntegrityError, match="exceeded by its corrections"):
+        tx.execute(text(numbered))
+
+
 @pytest.mark.parametrize(
     "statement",
     [

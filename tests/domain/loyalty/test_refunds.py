@@ -82,3 +82,22 @@ def test_an_order_that_earned_in_parts_is_clawed_back_from_each(
     outcomes = apply(tx, shop, [shop.enrol("C1"), *parts, shop.refund("o1", "r1", 2_000)])
     assert told(outcomes)[-1] == -20
     assert state(tx) == (20, 0, [5, 15])
+
+
+def test_an_order_that_earned_again_after_a_refund_loses_no_more_than_its_share(
+    tx: Tx, shop: Any, apply: Any
+) -> None:
+    first, again = (shop.earn("C1", purchase_amount=1_000, order_reference="o1") for _ in "ab")
+    refunds = [shop.refund("o1", f"r{n}", amount) for n, amount in enumerate((1_000, 500, 500))]
+    outcomes = apply(tx, shop, [shop.enrol("C1"), first, refunds[0], again, *refunds[1:]])
+    assert told(outcomes)[1:] == [10, -10, 10, -5, -5], "15 of 20 are gone with 15.00 of 20.00"
+    assert state(tx) == (0, 0, [0, 0])
+
+
+def test_what_expired_beyond_its_share_of_a_refund_spares_no_other_earn(tx: Tx, shop: Any) -> None:
+    later = NOON + 400 * DAY
+    shop.apply(tx, [shop.enrol("C1"), shop.earn("C1", purchase_amount=1_000, order_reference="o1")])
+    again = shop.earn("C1", purchase_amount=1_000, order_reference="o1", time=later)
+    shop.apply(tx, [again], later)
+    assert told(shop.apply(tx, [shop.refund("o1", "r1", 1_000, later)], later)) == [-5]
+    assert state(tx) == (5, 0, [0, 5])
