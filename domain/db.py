@@ -122,6 +122,13 @@ def transaction(engine: Engine) -> Iterator[Tx]:
 
 
 @contextmanager
+def trial(engine: Engine) -> Iterator[Tx]:
+    """Open a transaction of which nothing stays: to see whether something can be done."""
+    with engine.connect() as tx:  # closing it rolls back
+        yield tx
+
+
+@contextmanager
 def snapshot(engine: Engine) -> Iterator[Tx]:
     """A read-only transaction in which every statement sees the same moment: for checks across tables."""
     with engine.connect() as plain:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import uuid4
 
 from dramatiq import Message
 
 from payspool_client import wire
-from queues.consumer import Access, LaneConsumer
+from queues.consumer import DEATHS_MAX, Access, LaneConsumer
 from queues.lane import HeldMessage
 from queues.scripts import Fetched, Taken
 
@@ -115,8 +117,23 @@ class BatchConsumer(LaneConsumer):
         message = self.decoded(taken, wire.decode_message)
         if message is None:
             return None
+        if taken.deaths == DEATHS_MAX - 1 and len(message.texts) > 1:
+            self._split(taken, message.texts)
+            return None
         return BatchItem(
             taken.id, message.message_id, message.timestamp, taken.tries, message.texts
+        )
+
+    def _split(self, taken: Taken, texts: list[str]) -> None:
+        """Give each event a message of its own, where their message kills its workers: the next
+        death would bury all of them, and one of them is to blame."""
+        self.scripts.split(self.queue, taken.id, [_alone(taken.raw, text) for text in texts])
+        log.warning(
+            "%s workers died while they held message %s of %s: its %s events go on one by one.",
+            taken.deaths,
+            taken.id,
+            self.queue,
+            len(texts),
         )
 
     def _parts(self, items: list[BatchItem]) -> Iterator[list[BatchItem]]:
@@ -138,3 +155,15 @@ class BatchConsumer(LaneConsumer):
         )
         ids = tuple(item.redis_message_id for item in items)
         return HeldMessage(message, ids, max(item.redelivered for item in items))
+
+
+def _alone(raw: bytes, text: str) -> tuple[str, bytes]:
+    """A message (id, bytes) of one event of a message: its other fields stay, so its time does."""
+    message = json.loads(raw)
+    redis_message_id = str(uuid4())
+    message["message_id"] = str(uuid4())
+    message["options"]["redis_message_id"] = redis_message_id
+    message["options"]["payspool"]["n"] = 1
+    message["args"] = [[text]]
+    # In ASCII: what a producer escaped (half of a surrogate pair) could not be written otherwise.
+    return redis_message_id, json.dumps(message, separators=(",", ":")).encode()

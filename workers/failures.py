@@ -39,3 +39,11 @@ def is_infrastructure(error: BaseException) -> bool:
         return True
     state = (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""
     return state in _TIMED_OUT or state.startswith(_OTHER_SCHEMA)
+
+
+def sentence_of(error: Exception) -> str:
+    """What went wrong, without the row: it holds people's data, and this text is stored and shown."""
+    original = getattr(error, "orig", None) or error
+    diagnosis = getattr(original, "diag", None)
+    text = getattr(diagnosis, "message_primary", None) or str(error)
+    return f"{type(original).__name__}: {text}"

@@ -10,7 +10,8 @@ from domain.inbox import service as inbox
 from domain.inbox.rules import Delivery, Outcome, Parsed, parse
 from queues.batches import Batch
 from workers.context import Runtime
-from workers.failures import is_infrastructure
+from workers.failures import is_infrastructure, sentence_of
+from workers.guilt import bury_guilty
 from workers.registry import actor
 
 log = structlog.get_logger(__name__)
@@ -34,14 +35,13 @@ def ingest(rt: Runtime, batch: Batch) -> None:
 
 
 def apply(rt: Runtime, parsed: Sequence[Parsed]) -> None:
-    """Apply deliveries in one transaction; a bug is found by halving, and kept as a dead event."""
+    """Apply deliveries in one transaction; a bug is found by halving, and its event is kept as dead."""
     try:
         with transaction(rt.engine) as tx:
             outcomes = inbox.apply(tx, parsed)
     except Exception as error:
         if is_infrastructure(error):
             raise
-        bug = error
     else:
         rt.watch.events_decided(outcomes)
         return
@@ -49,8 +49,16 @@ def apply(rt: Runtime, parsed: Sequence[Parsed]) -> None:
         middle = len(parsed) // 2
         apply(rt, parsed[:middle])
         apply(rt, parsed[middle:])
+        return
+    try:
+        # A stored event that this one wakes may be the poison: then that one dies, and this one lives.
+        outcomes = bury_guilty(rt, lambda tx, stored: inbox.apply(tx, parsed, stored))
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        _bury(rt, parsed[0], error)
     else:
-        _bury(rt, parsed[0], bug)
+        rt.watch.events_decided(outcomes)
 
 
 def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
@@ -58,19 +66,11 @@ def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
     log.error("event.dead", message_id=parsed.delivery.message_id, exc_info=bug)
     try:
         with transaction(rt.engine) as tx:
-            inbox.mark_dead(tx, parsed, _sentence(bug))
+            inbox.mark_dead(tx, parsed, sentence_of(bug))
     except Exception as error:
         if is_infrastructure(error):
             raise
         with transaction(rt.engine) as tx:
-            inbox.keep_unclaimable(tx, parsed, _sentence(error))
+            inbox.keep_unclaimable(tx, parsed, sentence_of(error))
     type_ = parsed.event.type if parsed.event else None
     rt.watch.events_decided([Outcome("dead", type_, reason="bug")])
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong, without the row: it holds people's data, and this text is stored and shown."""
-    original = getattr(error, "orig", None) or error
-    diagnosis = getattr(original, "diag", None)
-    text = getattr(diagnosis, "message_primary", None) or str(error)
-    return f"{type(original).__name__}: {text}"

@@ -20,6 +20,8 @@ from domain.schedules import service as schedules
 from queues.pause import Pauses
 from workers import dead_letters
 from workers.context import Runtime
+from workers.failures import is_infrastructure
+from workers.guilt import bury_guilty
 from workers.registry import actor
 
 log = structlog.get_logger(__name__)
@@ -54,14 +56,24 @@ def recheck_waiting(rt: Runtime, name: str, fire_at: str) -> None:
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         settled, after = 0, 0
         while True:
-            with transaction(rt.engine) as tx:
-                left, following = inbox.recheck_waiting(tx, after)
+            left, following = _recheck_page(rt, after)
             settled += left
             if following is None:
                 return {"settled": settled}
             after = following
 
     sweep(rt, name, fire_at, body)
+
+
+def _recheck_page(rt: Runtime, after: int) -> tuple[int, int | None]:
+    """One page of what waits: an event with a bug is buried, and holds up none behind it."""
+    try:
+        with transaction(rt.engine) as tx:
+            return inbox.recheck_waiting(tx, after)
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+    return bury_guilty(rt, lambda tx, stored: inbox.recheck_waiting(tx, after, stored))
 
 
 @actor("schedules.re_emit", queue="sweeps")

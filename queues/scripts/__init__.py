@@ -126,6 +126,20 @@ class Scripts:
             )
         )
 
+    def split(self, queue: str, message_id: str, parts: Sequence[tuple[str, bytes]]) -> bool:
+        """Put messages (id, message) in the place of one; False if it was no longer ours.
+
+        They go to the front, in order, as suspects of one death.
+        """
+        k = self._keys(queue)
+        run = self._run["split"]
+        return bool(
+            run(
+                keys=[k.list, k.messages, k.in_flight(self._owner), k.tries, k.deaths],
+                args=[message_id, *(value for part in parts for value in part)],
+            )
+        )
+
     def dead_letter(self, queue: str, message_id: str, reason: str, attempts: int = 0) -> bool:
         """Move a message to the dead letters; False if it was no longer ours.
 

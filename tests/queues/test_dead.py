@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -175,3 +176,30 @@ def test_a_letter_that_is_put_back_has_a_new_id_and_no_history(client: redis.Red
     assert (taken.id, taken.raw, taken.tries, taken.deaths) == (fresh, b"x", 0, 0)
     assert fresh != "a"
     assert client.keys("payspool:events.XQ*") == []
+
+
+def test_the_events_of_a_message_that_killed_two_workers_go_on_as_they_were_sent(
+    client: redis.Redis, broker: PayspoolBroker, book: Book, serve: Callable[[], None]
+) -> None:
+    batches: list[Batch] = []
+
+    @dramatiq.actor(broker=broker, queue_name=wire.QUEUE, actor_name=wire.ACTOR)
+    def ingest(batch: Batch) -> None:
+        batches.append(batch)
+
+    texts = ['{"id": "é"}', "half of a pair: \ud800", "not json", "\0"]
+    ((id_, raw),) = wire.encode_messages(["?"] * len(texts))
+    message = json.loads(raw) | {"args": [texts], "message_timestamp": 1_795_167_000_000}
+    client.hset("payspool:events.msgs", id_, json.dumps(message))
+    client.hset("payspool:events.tries", id_, 2)
+    client.hset("payspool:events.deaths", id_, 2)
+    client.rpush("payspool:events", id_)
+    serve()
+    wait_until(lambda: client.hlen("payspool:events.msgs") == 0)
+    (batch,) = batches
+    assert [item.texts for item in batch] == [[text] for text in texts]
+    assert {item.timestamp for item in batch} == {1_795_167_000_000}
+    ids = {item.message_id for item in batch} | {item.redis_message_id for item in batch}
+    assert len(ids - {id_, message["message_id"]}) == 2 * len(texts)
+    assert book.letters == []
+    assert not client.exists("payspool:events.tries", "payspool:events.deaths")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from payspool_client import Publisher
+from payspool_client import Publisher, wire
 from queues.consumer import DEATHS_MAX
 from queues.inspect import inspect
 from queues.scripts import SUSPECTS_MAX, Fetched, Scripts
@@ -56,6 +56,30 @@ def test_an_event_that_kills_its_worker_is_a_dead_letter_after_three_deaths(
     assert client.hgetall("payspool:events.XQ.msgs") == {poison: raw}
     assert b"3 workers died" in client.hget("payspool:events.XQ.errors", poison)
     assert client.hget("payspool:events.XQ.counts", poison) == b"3 3"
+    assert not client.exists("payspool:events.tries", "payspool:events.deaths", "payspool:apart")
+
+
+@pytest.mark.slow
+def test_an_event_that_kills_its_worker_does_not_take_those_in_its_message_along(
+    client: redis.Redis, publisher: Publisher, start_worker: Start, url: str, tmp_path: Path
+) -> None:
+    publisher.publish_many(event(i) for i in range(60))
+    ((packed, raw),) = client.hgetall("payspool:events.msgs").items()
+    deaths = keep_alive(
+        start_worker,
+        lambda: client.hlen("payspool:events.msgs") == 0,
+        url,
+        limits={"messages": 25},
+        deadly=["e-20"],
+    )
+    assert deaths == 4, "two of their message, and two of its own"
+    done = sorted(id_ for record in read_records(tmp_path, "done") for id_ in record["ids"])
+    assert done == sorted(f"e-{i}" for i in range(60) if i != 20), "each neighbour, once"
+    ((id_, letter),) = client.hgetall("payspool:events.XQ.msgs").items()
+    assert id_ != packed
+    dead, sent = wire.decode_message(letter), wire.decode_message(raw)
+    assert (dead.texts, dead.timestamp) == ([sent.texts[20]], sent.timestamp)
+    assert b"3 workers died" in client.hget("payspool:events.XQ.errors", id_)
     assert not client.exists("payspool:events.tries", "payspool:events.deaths", "payspool:apart")
 
 

@@ -150,6 +150,30 @@ def test_a_full_server_lets_work_drain(
         client.config_set("maxmemory", 0)
 
 
+def test_parts_take_the_place_of_a_message_while_it_is_ours(
+    client: redis.Redis, scripts: Scripts
+) -> None:
+    fill(client, "a", "b")
+    fetch(scripts, messages=1)
+    parts = [("a1", b"one"), ("a2", b"two"), ("a3", b"three")]
+    assert scripts.split("events", "a", parts)
+    assert waiting(client) == ["a1", "a2", "a3", "b"]
+    assert not scripts.split("events", "a", [("a4", b"again")]), "as after a lost answer"
+    assert waiting(client) == ["a1", "a2", "a3", "b"]
+    assert client.hgetall("payspool:events.msgs") == {
+        b"a1": b"one",
+        b"a2": b"two",
+        b"a3": b"three",
+        b"b": b"x" * 10,
+    }
+    fetched = fetch(scripts)
+    assert [(one.id, one.tries, one.deaths) for one in fetched.taken] == [
+        ("a1", 1, 1),
+        ("a2", 1, 1),
+        ("a3", 1, 1),
+    ], "apart from b"
+
+
 def test_a_dead_letter_keeps_its_bytes(client: redis.Redis, scripts: Scripts) -> None:
     fill(client, "a")
     fetch(scripts)

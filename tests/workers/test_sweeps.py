@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from domain.audit.service import Actor
-from domain.db import transaction
+from domain.db import Tx, transaction
 from domain.dead_letters import service as dead_letters
+from domain.referrals import service as referrals
 from domain.schedules import service as schedules
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
@@ -27,6 +30,7 @@ from tests.domain.inbox.shop import (
     rows,
     scalar,
     send,
+    standing,
 )
 from workers import sweeps
 from workers.context import Runtime
@@ -112,6 +116,57 @@ def test_the_recheck_settles_what_waits_in_pages(
     assert balance(rt.engine) == 0
     assert scalar(rt.engine, "SELECT count(*) FROM inbox_events WHERE status = 'waiting'") == 1
     assert rows(rt.engine, "SELECT progress FROM schedule_fires") == [({"settled": 4},)]
+
+
+def test_the_recheck_buries_poison_and_goes_on_behind_it(
+    rt: Runtime, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.inbox.service.applying.RECHECK_BATCH", 4)
+    healthy = referrals.apply
+
+    def buggy(tx: Tx, events: Sequence[Any], refused: Any) -> Any:
+        if {"o1/r1", "o2/r1", "o6/r1"} & {one.event_id for one in events}:
+            raise ValueError("cursed")
+        return healthy(tx, events, refused)
+
+    open_shop(rt.engine, PERCENTAGE)
+    send(rt.engine, *(refund(f"o{number}") for number in range(8)))
+    hide = "UPDATE inbox_events SET correlation = correlation || '?' WHERE status = 'waiting'"
+    show = "UPDATE inbox_events SET correlation = rtrim(correlation, '?') WHERE status = 'waiting'"
+    with transaction(rt.engine) as tx:
+        tx.execute(text(hide))
+    send(rt.engine, *(conversion(f"o{number}") for number in range(8)))
+    with transaction(rt.engine) as tx:
+        tx.execute(text(show))
+    monkeypatch.setattr(referrals, "apply", buggy)
+    sweeps.recheck_waiting(rt, "inbox.recheck_waiting", fire(rt.engine, "inbox.recheck_waiting"))
+    refunds = {id_: how for id_, how in standing(rt.engine).items() if id_.endswith("/r1")}
+    assert refunds == {
+        f"o{number}/r1": "dead:bug" if number in (1, 2, 6) else "applied" for number in range(8)
+    }
+    assert balance(rt.engine) == 3_000
+    assert set(rows(rt.engine, "SELECT detail FROM inbox_events WHERE status = 'dead'")) == {
+        ("ValueError: cursed",)
+    }
+    assert rows(rt.engine, "SELECT state, progress FROM schedule_fires") == [
+        ("done", {"settled": 8})
+    ]
+    assert [line["event"] for line in logged].count("event.dead") == 3
+
+
+def test_the_recheck_comes_back_whole_if_the_database_goes(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise OperationalError("", {}, psycopg.OperationalError("server closed the connection"))
+
+    open_shop(rt.engine, PERCENTAGE)
+    send(rt.engine, refund("o1"))
+    monkeypatch.setattr(referrals, "apply", away)
+    at = fire(rt.engine, "inbox.recheck_waiting")
+    with pytest.raises(OperationalError):
+        sweeps.recheck_waiting(rt, "inbox.recheck_waiting", at)
+    assert standing(rt.engine) == {"o1/r1": "waiting:waits_for_conversion"}
 
 
 def test_a_lost_message_is_emitted_again_by_its_sweep(rt: Runtime) -> None:

@@ -6,6 +6,7 @@ order: inbox rows, correlation locks, then what the subjects lock, kept balances
 
 from domain.inbox.service.applying import (
     RECHECK_BATCH,
+    Stored,
     apply,
     keep_unclaimable,
     mark_dead,
@@ -30,6 +31,7 @@ __all__ = [
     "Edited",
     "Retried",
     "Selection",
+    "Stored",
     "apply",
     "by_number",
     "count_selected",

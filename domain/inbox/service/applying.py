@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,13 +33,29 @@ UNREADABLE_NOW: Final = "no_longer_valid"
 """Why a stored event is dead that an older version accepted and this one cannot read."""
 
 
-def apply(tx: Tx, parsed: Sequence[Parsed]) -> list[Outcome]:
+@dataclass(slots=True)
+class Stored:
+    """The stored events that a transaction takes up besides what came: how a guilty one is found.
+
+    ``dead``: those that are not to be applied but kept as dead, with the sentence of the bug that each
+    provokes. Filled in: ``came``, the events that were applied as they came; ``read``, the others that
+    were taken up, in their order; ``buried``, those of ``dead`` that are dead now, with their types.
+    """
+
+    dead: Mapping[int, str] = field(default_factory=dict)
+    came: set[int] = field(default_factory=set)
+    read: dict[int, None] = field(default_factory=dict)
+    buried: dict[int, str] = field(default_factory=dict)
+
+
+def apply(tx: Tx, parsed: Sequence[Parsed], stored: Stored | None = None) -> list[Outcome]:
     """Apply deliveries in order; returns one outcome for each. A refusal is a row, never an exception.
 
     A copy inside the batch is a duplicate of what the batch decides of the first.
     """
     batch = claimed(tx, parsed)
-    decided = apply_fresh(tx, [incoming for _, incoming in batch.fresh], batch.retried, batch.now)
+    fresh = [incoming for _, incoming in batch.fresh]
+    decided = apply_fresh(tx, fresh, batch.retried, batch.now, stored=stored)
     for (position, incoming), one in zip(batch.fresh, decided, strict=True):
         batch.outcomes[position] = Outcome(
             one.status, incoming.type, incoming.inbox_id, one.reason, one.detail
@@ -48,7 +65,9 @@ def apply(tx: Tx, parsed: Sequence[Parsed]) -> list[Outcome]:
     return outcomes
 
 
-def recheck_waiting(tx: Tx, after_id: int = 0) -> tuple[int, int | None]:
+def recheck_waiting(
+    tx: Tx, after_id: int = 0, stored: Stored | None = None
+) -> tuple[int, int | None]:
     """Look at waiting events again; returns how many no longer wait, and where to go on (None: done).
 
     The advisory locks make waiting without losing certain; this is the net below them.
@@ -57,7 +76,8 @@ def recheck_waiting(tx: Tx, after_id: int = 0) -> tuple[int, int | None]:
     if not rows:
         return 0, None
     advisory_lock(tx, (lock_key(row.merchant_id, row.correlation) for row in rows))
-    settled = _apply_stored(tx, {(row.merchant_id, row.correlation) for row in rows})
+    keys = {(row.merchant_id, row.correlation) for row in rows}
+    settled = _apply_stored(tx, keys, stored or Stored())
     still = {inbox_id for inbox_id, one in settled.items() if one.status == "waiting"}
     left = sum(1 for row in rows if row.id not in still)
     return left, rows[-1].id if len(rows) == RECHECK_BATCH else None
@@ -84,6 +104,7 @@ def apply_fresh(
     now: datetime,
     *,
     left: Iterable[tuple[int, str]] = (),
+    stored: Stored | None = None,
 ) -> list[Decided]:
     """Apply claimed events with what waited for them; writes what became of all. One decision for each.
 
@@ -95,21 +116,25 @@ def apply_fresh(
         if (c := correlation_of(e.type, e.data, e.source)) is not None
     } | set(left)
     advisory_lock(tx, (lock_key(*key) for key in correlations))
-    stored, refused = _stored(tx, correlations, {e.inbox_id for e in fresh})
-    decided, wakes = _decide(tx, [*stored, *fresh], refused, now)
-    _write_outcomes(tx, [*stored, *fresh], decided, {e.inbox_id for e in stored}, retried)
+    besides = stored or Stored()
+    besides.came |= {e.inbox_id for e in fresh}
+    waited, refused = _stored(tx, correlations, besides.came, besides)
+    decided, wakes = _decide(tx, [*waited, *fresh], refused, now)
+    _write_outcomes(tx, [*waited, *fresh], decided, {e.inbox_id for e in waited}, retried)
     # What waited for an event of this batch follows it here; one of the batch itself may be among it.
-    woken = _apply_stored(tx, wakes) if wakes else {}
+    woken = _apply_stored(tx, wakes, besides) if wakes else {}
     return [
-        woken.get(e.inbox_id, one) for e, one in zip(fresh, decided[len(stored) :], strict=True)
+        woken.get(e.inbox_id, one) for e, one in zip(fresh, decided[len(waited) :], strict=True)
     ]
 
 
-def _apply_stored(tx: Tx, correlations: set[tuple[int, str]]) -> dict[int, Decided]:
+def _apply_stored(
+    tx: Tx, correlations: set[tuple[int, str]], besides: Stored
+) -> dict[int, Decided]:
     """Apply what waits under some correlations, and what waited for that in turn; decisions by inbox id."""
     settled: dict[int, Decided] = {}
     while correlations:
-        stored, refused = _stored(tx, correlations, set())
+        stored, refused = _stored(tx, correlations, set(), besides)
         decided, correlations = _decide(tx, stored, refused, clock.business_now(tx))
         _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
         settled |= {e.inbox_id: one for e, one in zip(stored, decided, strict=True)}
@@ -117,7 +142,7 @@ def _apply_stored(tx: Tx, correlations: set[tuple[int, str]]) -> dict[int, Decid
 
 
 def _stored(
-    tx: Tx, correlations: set[tuple[int, str]], but: set[int]
+    tx: Tx, correlations: set[tuple[int, str]], but: set[int], besides: Stored
 ) -> tuple[list[Incoming], set[tuple[int, str]]]:
     """What waits under some correlations, oldest first, and which conversions were refused under them."""
     if not correlations:
@@ -127,6 +152,12 @@ def _stored(
     dead: list[tuple[int, str, str, str, None, bool]] = []
     for row in rows:
         if row.status not in ("waiting", "applied"):
+            continue
+        if row.id in besides.dead:
+            dead.append(
+                (row.id, "dead", "bug", storable(besides.dead[row.id])[:MAX_DETAIL], None, False)
+            )
+            besides.buried[row.id] = row.type
             continue
         event = _read(row)
         if isinstance(event, Incoming):
@@ -140,7 +171,11 @@ def _stored(
         for row in rows
         if row.status == "rejected" and row.type == "conversion.recorded"
     }
-    return sorted(waiting, key=lambda event: event.order), refused
+    waiting.sort(key=lambda event: event.order)
+    besides.read |= {
+        event.inbox_id: None for event in waiting if event.inbox_id not in besides.came
+    }
+    return waiting, refused
 
 
 def _read(row: Any) -> Incoming | str:
