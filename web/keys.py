@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.access import service as access
@@ -24,6 +25,12 @@ queued through a failover, and a key that was revoked just before it is good no 
 
 SIZE_MAX: Final = 10_000
 """Most keys that are remembered."""
+
+NOTE_AGAIN_SECONDS: Final = 10.0
+"""After a use could not be recorded, how long none is tried: a server that is read-only costs a
+connection each time."""
+
+log: Final = structlog.get_logger("web")
 
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
 
@@ -50,6 +57,7 @@ class KeyCache:
         self._fresh = fresh
         self._stale = stale
         self._held: dict[bytes, _Held] = {}
+        self._note_at = 0.0
 
     def find(self, secret: str) -> ApiKey | None:
         """The key, or None if it opens nothing. Raises what SQLAlchemy raises without the database."""
@@ -72,7 +80,20 @@ class KeyCache:
                 raise
             return held.key
         self._keep(digest, key, now)
+        if key is not None:
+            self._note_use(key)
         return key
+
+    def _note_use(self, key: ApiKey) -> None:
+        """Record the use of a key; nobody is refused because that cannot be written."""
+        if key.used_lately or time.monotonic() < self._note_at:
+            return
+        try:
+            with transaction(self._engine) as tx:
+                access.note_use(tx, key)
+        except SQLAlchemyError as error:
+            self._note_at = time.monotonic() + NOTE_AGAIN_SECONDS
+            log.debug("use of a key not recorded", key_id=key.id, error=str(error).splitlines()[0])
 
     def _keep(self, digest: bytes, key: ApiKey | None, now: float) -> None:
         if key is None:

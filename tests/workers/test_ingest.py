@@ -29,6 +29,7 @@ from tests.domain.inbox.shop import (
     conversion,
     open_shop,
     read,
+    read_only,
     refund,
     rows,
     scalar,
@@ -220,6 +221,20 @@ def test_a_connection_that_breaks_anywhere_leaves_nothing_half_done(
         assert scalar(engine, f"SELECT count(*) FROM {name}") == 0
     apply(runtime(engine), deliveries)  # the pool has let go of the broken connection
     assert balance(engine) == 10_000
+
+
+def test_a_server_that_is_read_only_since_a_failover_kills_no_event_and_is_let_go_of(
+    engine: Engine, admin_url: str, logged: list[Any]
+) -> None:
+    open_shop(engine, PERCENTAGE)
+    deliveries = read(*(conversion(f"o{i}") for i in range(8)))
+    with read_only(engine, admin_url):
+        with pytest.raises((DBAPIError, psycopg.Error)) as raised:
+            apply(runtime(engine), deliveries)
+        assert is_infrastructure(raised.value)
+    assert [line for line in logged if line["event"] == "event.dead"] == []
+    apply(runtime(engine), deliveries)  # on a new connection: the old one stays read-only
+    assert set(standing(engine).values()) == {"applied"}
 
 
 def test_a_process_that_was_frozen_in_its_transaction_tries_again(
