@@ -125,6 +125,17 @@ def transaction(engine: Engine) -> Iterator[Tx]:
         yield tx
 
 
+def limit_statements(tx: Tx, milliseconds: int) -> None:
+    """From here to its end let no statement of ``tx`` take longer, or wait longer for a lock: for what
+    somebody waits for who can do without."""
+    tx.execute(_LIMIT, {"limit": str(milliseconds)})
+
+
+_LIMIT: Final = text(
+    "SELECT set_config('statement_timeout', :limit, true), set_config('lock_timeout', :limit, true)"
+)
+
+
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Tx]:
     """A read-only transaction in which every statement sees the same moment: for checks across tables."""
