@@ -328,6 +328,17 @@ def test_two_workers_with_the_same_poison_bury_it_once(engine: Engine, owner: En
     assert_whole(engine)
 
 
+def test_a_poisoned_event_is_logged_without_the_row_that_failed(
+    engine: Engine, owner: Engine, logged: list[Any]
+) -> None:
+    open_shop(engine, PERCENTAGE)
+    execute(owner, "ALTER TABLE trackings ADD CONSTRAINT cursed CHECK (transaction_amount <> 666)")
+    apply(runtime(engine), read(conversion("o1", "jane@private.example", amount=666)))
+    [line] = [line for line in logged if line["event"] == "event.dead"]
+    assert 'violates check constraint "cursed"' in line["exception"]
+    assert "jane@private.example" not in repr(line)
+
+
 def test_an_event_far_in_the_past_or_at_the_end_of_time_is_no_poison(engine: Engine) -> None:
     open_shop(engine, PERCENTAGE, hold_days=90, window_days=3_650)
     old = conversion("old", "methuselah", at=datetime(1, 1, 1, tzinfo=UTC))
