@@ -96,7 +96,7 @@ def connect(url: str, *, pool_size: int = 5, application_name: str = "payspool")
         },
     )
     event.listen(engine, "connect", _send_lists_in_binary)
-    event.listen(engine, "handle_error", _drop_stale_plans)
+    event.listen(engine, "handle_error", _drop_useless)
     return engine
 
 
@@ -104,13 +104,17 @@ def _send_lists_in_binary(connection: "psycopg.Connection[Any]", _record: object
     send_lists_packed(connection)
 
 
-def _drop_stale_plans(context: ExceptionContext) -> None:
-    """Let go of connections whose prepared statements a migration has outdated.
+_USELESS: Final = (psycopg.errors.FeatureNotSupported, psycopg.errors.ReadOnlySqlTransaction)
+"""What a connection answers for as long as it lives, while a new one may do better.
 
-    PostgreSQL refuses such a statement for as long as its connection lives ("cached plan must not
-    change result type", 0A000): an old worker beside a new schema would never work again.
-    """
-    if isinstance(context.original_exception, psycopg.errors.FeatureNotSupported):
+0A000, "cached plan must not change result type": a migration has outdated its prepared statements, and
+an old worker beside a new schema would never work again. 25006: after a failover it leads to the server
+that was demoted, which is well and answers every ping.
+"""
+
+
+def _drop_useless(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, _USELESS):
         context.is_disconnect = True
 
 
@@ -119,6 +123,17 @@ def transaction(engine: Engine) -> Iterator[Tx]:
     """Open the one transaction of a use case: commits at the end, rolls back on any exception."""
     with engine.begin() as tx:
         yield tx
+
+
+def limit_statements(tx: Tx, milliseconds: int) -> None:
+    """From here to its end let no statement of ``tx`` take longer, or wait longer for a lock: for what
+    somebody waits for who can do without."""
+    tx.execute(_LIMIT, {"limit": str(milliseconds)})
+
+
+_LIMIT: Final = text(
+    "SELECT set_config('statement_timeout', :limit, true), set_config('lock_timeout', :limit, true)"
+)
 
 
 @contextmanager
@@ -186,8 +201,12 @@ def _copying(
     driver: psycopg.Connection[Any] = tx.connection.driver_connection  # type: ignore[assignment]
     names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
     statement = psycopg.sql.SQL("COPY {} ({}) " + how).format(psycopg.sql.Identifier(table), names)
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        yield copy
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except _USELESS as error:  # the engine's hook sees only what goes through SQLAlchemy
+        tx.invalidate(error)
+        raise
 
 
 def advisory_lock(tx: Tx, keys: Iterable[int], *, shared: bool = False) -> None:

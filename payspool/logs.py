@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from domain.tracebacks import format_traceback
+
 
 def configure(level: str, style: str, *, process: str) -> None:
     """Set up structlog and the standard library's logging alike, with the process's name in each line."""
@@ -30,7 +32,7 @@ def configure(level: str, style: str, *, process: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(_traceback),
                 renderer,
             ],
         )
@@ -40,3 +42,7 @@ def configure(level: str, style: str, *, process: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("httpx", "httpcore", "stripe", "urllib3", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
+    return format_traceback(exc_info[1])

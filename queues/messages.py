@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import Any, Final
 
 from dramatiq import Actor, Message
 
+from domain.tracebacks import format_traceback
 from queues.consumer import Access, LaneConsumer
 from queues.lane import HeldMessage
 from queues.retries import RetryPolicy
@@ -85,4 +85,4 @@ def _decode(raw: bytes, queue: str) -> Message[Any]:
 def _reason(failure: BaseException | None) -> str:
     if failure is None:
         return "rejected by a middleware"
-    return "".join(traceback.format_exception(failure))[-REASON_CHARACTERS_MAX:]
+    return format_traceback(failure)[-REASON_CHARACTERS_MAX:]

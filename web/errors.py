@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from structlog.contextvars import get_contextvars
@@ -24,6 +24,17 @@ _IN_USE: Final = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
+)
+#: Connections refused or lost, a pool that stays empty, a lock or statement that took too long.
+_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
+#: The same as COPY raises it, not wrapped; and what SQLAlchemy counts among others: a transaction that
+#: was ended because this process was frozen in it, and a server that is read-only since a failover.
+_CANNOT_SERVE: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
 )
 _CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
@@ -108,8 +119,12 @@ def install(app: FastAPI, retry_after_seconds: int) -> None:
         return error_response(ApiError(422, "invalid_request", message, field=field))
 
     async def database(_: Request, error: Exception) -> JSONResponse:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if not lost and not isinstance(error, _AWAY) and not isinstance(original, _CANNOT_SERVE):
+            raise error  # a bug: RequestIds answers for it
         log.warning("database unavailable", error=str(error).splitlines()[0])
-        if isinstance(getattr(error, "orig", None), _IN_USE):
+        if isinstance(original, _IN_USE):
             message = "Others are busy with the same rows. Repeating the request is safe."
             return error_response(Unavailable("busy", message, retry_after_seconds))
         message = "The database cannot serve now. Repeating the request is safe."
@@ -118,6 +133,5 @@ def install(app: FastAPI, retry_after_seconds: int) -> None:
     app.add_exception_handler(ApiError, ours)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, invalid)
-    # Connections refused or lost, a pool that stays empty, a lock or statement that took too long.
-    for kind in (OperationalError, InterfaceError, PoolTimeout):
+    for kind in (DBAPIError, psycopg.Error, PoolTimeout):
         app.add_exception_handler(kind, database)

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars
 
+from domain.tracebacks import format_traceback
 from web.errors import ApiError, Unavailable, error_response, log
 
 HEADER: Final = "X-Request-Id"
@@ -55,8 +56,13 @@ class RequestIds:
                 if started:
                     raise
                 await error_response(_stopping())(scope, receive, send_with_id)
-            except Exception:
-                log.exception("request failed", method=scope["method"], path=scope["path"])
+            except Exception as error:
+                log.error(
+                    "request failed",
+                    method=scope["method"],
+                    path=scope["path"],
+                    exception=format_traceback(error),
+                )
                 if started:
                     raise
                 await error_response(_bug(request_id))(scope, receive, send_with_id)

@@ -10,6 +10,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _TIMED_OUT: Final = ("25P03", "25P04")
 """Idle-in-transaction and transaction time-out: a process that was frozen. InternalError in psycopg."""
+_READ_ONLY: Final = "25006"
+"""A server that takes no writes: after a failover, one that was demoted or is not yet promoted."""
 _OTHER_SCHEMA: Final = "42"
 """Class of what this code's schema has and the database's does not."""
 
@@ -18,9 +20,9 @@ def is_infrastructure(error: BaseException) -> bool:
     """Whether trying again, whole and later, is the answer.
 
     Lost connections, deadlocks, serialization failures, lock and statement time-outs, a server that is
-    shutting down, a full disk (all OperationalError in psycopg); a connection that was given up; and a
-    schema that this code does not know, because then every event would look poisoned while only a
-    migration is missing.
+    shutting down, a full disk (all OperationalError in psycopg); a connection that was given up; a server
+    that is read-only, as after a failover; and a schema that this code does not know, because then every
+    event would look poisoned while only a migration is missing.
     """
     if isinstance(
         error,
@@ -38,7 +40,7 @@ def is_infrastructure(error: BaseException) -> bool:
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
         return True
     state = (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""
-    return state in _TIMED_OUT or state.startswith(_OTHER_SCHEMA)
+    return state in (*_TIMED_OUT, _READ_ONLY) or state.startswith(_OTHER_SCHEMA)
 
 
 def sentence_of(error: Exception) -> str:

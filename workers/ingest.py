@@ -8,6 +8,7 @@ import structlog
 from domain.db import transaction
 from domain.inbox import service as inbox
 from domain.inbox.rules import Delivery, Outcome, Parsed, parse
+from domain.tracebacks import format_traceback
 from queues.batches import Batch
 from workers.context import Runtime
 from workers.failures import is_infrastructure, sentence_of
@@ -63,7 +64,8 @@ def apply(rt: Runtime, parsed: Sequence[Parsed]) -> None:
 
 def _bury(rt: Runtime, parsed: Parsed, bug: Exception) -> None:
     """Keep a poison event; one that cannot even be claimed must not bring its batch back for ever."""
-    log.error("event.dead", message_id=parsed.delivery.message_id, exc_info=bug)
+    message_id = parsed.delivery.message_id
+    log.error("event.dead", message_id=message_id, exception=format_traceback(bug))
     try:
         with transaction(rt.engine) as tx:
             inbox.mark_dead(tx, parsed, sentence_of(bug))

@@ -41,7 +41,10 @@ _PREFIX: Final = len("psk_test_") + 5
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that was presented and found good. ``rate_per_second`` None: as the settings say."""
+    """A key that was presented and found good. ``rate_per_second`` None: as the settings say.
+
+    ``used_lately``: whether its last use was on record to the minute (see ``note_use``).
+    """
 
     id: int
     name: str
@@ -50,6 +53,7 @@ class ApiKey:
     mode: str
     scopes: frozenset[str]
     rate_per_second: int | None
+    used_lately: bool
 
 
 def create(
@@ -106,15 +110,13 @@ def create(
 def check(tx: Tx, secret: str) -> ApiKey | None:
     """The key behind a secret, or None if it is unknown, expired, revoked, or its merchant retired.
 
-    Records its use, to the minute.
+    Only reads: a server that takes no writes can still say whether a key is good.
     """
     if not is_key(secret):
         return None
     row = store.by_hash(tx, hash_of(secret))
     if row is None:
         return None
-    if not row.used_lately:
-        store.note_use(tx, row.id)
     return ApiKey(
         row.id,
         row.name,
@@ -123,7 +125,15 @@ def check(tx: Tx, secret: str) -> ApiKey | None:
         row.mode,
         frozenset(row.scopes),
         row.rate_per_second,
+        row.used_lately,
     )
+
+
+def note_use(tx: Tx, key: ApiKey) -> None:
+    """Record that a key was used, to the minute. For a transaction of its own: it may fail, and whoever
+    presented the key is none the worse."""
+    if not key.used_lately:
+        store.note_use(tx, key.id)
 
 
 def listing(tx: Tx, merchant: Merchant) -> list[Any]:

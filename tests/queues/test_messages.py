@@ -10,7 +10,9 @@ import dramatiq
 import pytest
 import redis
 from dramatiq.errors import Retry
+from sqlalchemy import Engine, text
 
+from domain.db import transaction
 from queues import DelayRefused, LivenessSettings, PayspoolBroker, enqueue
 from queues.inspect import inspect
 from queues.retries import RetryPolicy
@@ -119,6 +121,24 @@ def test_after_the_last_retry_a_message_is_a_dead_letter_with_its_trace(
     assert b"RuntimeError: for ever" in client.hget("payspool:payouts.XQ.errors", dead_id)
     assert client.hlen("payspool:payouts.msgs") == 0
     assert not client.exists("payspool:payouts.tries")
+
+
+def test_a_dead_letters_trace_does_not_quote_a_row(
+    client: redis.Redis, broker: PayspoolBroker, serve: Serve, engine: Engine
+) -> None:
+    private = "jane@private.example"
+
+    def work(number: int) -> None:
+        with transaction(engine) as tx:
+            tx.execute(text("CREATE TEMPORARY TABLE people (name text CHECK (name = ''))"))
+            tx.execute(text("INSERT INTO people VALUES (:name)"), {"name": private})
+
+    declare(broker, work, max_retries=0).send(7)
+    serve()
+    wait_until(lambda: dead(client))
+    trace = client.hget("payspool:payouts.XQ.errors", dead(client)[0])
+    assert b'violates check constraint "people_name_check"' in trace
+    assert private.encode() not in trace
 
 
 def test_an_expected_exception_is_a_dead_letter_at_once(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, create_engine, event, make_url, pool, text
 from sqlalchemy.exc import OperationalError
 
 from domain.access import service as access
@@ -13,8 +18,10 @@ from domain.access.service import ApiKey
 from domain.db import transaction
 from domain.merchants import service as merchants
 from domain.merchants.service import Merchant
+from tests.domain.inbox.shop import PATIENCE, wait_until_blocked
 from tests.web.conftest import ACTOR
-from web.keys import KeyCache
+from web import keys as module
+from web.keys import LOOK_TIMEOUT_MS, KeyCache
 
 
 @pytest.fixture
@@ -98,3 +105,84 @@ def test_what_has_not_the_form_of_a_key_costs_no_look(engine: Engine, database: 
     assert database.statements == 0
     assert keys.find(f"psk_test_{secrets.token_urlsafe(32)}") is None
     assert database.statements > 0
+
+
+@contextmanager
+def locked(engine: Engine, admin_url: str) -> Iterator[None]:
+    """Meanwhile the table of keys is somebody else's, as during a migration."""
+    url = make_url(admin_url).set(database=engine.url.database)
+    with create_engine(url, poolclass=pool.NullPool).begin() as connection:
+        connection.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+LONG = 5 * LOOK_TIMEOUT_MS / 1000
+"""Seconds: far over the limit of a look, far below that of other statements."""
+
+
+def test_while_one_thread_looks_for_a_key_the_others_use_what_is_held(
+    engine: Engine, secret: str, admin_url: str
+) -> None:
+    keys = KeyCache(engine, fresh=0)
+    found = keys.find(secret)
+    assert found is not None
+    with ThreadPoolExecutor(1) as threads, locked(engine, admin_url):
+        began = time.monotonic()
+        looking = threads.submit(keys.find, secret)
+        wait_until_blocked(engine, 1)
+        assert [keys.find(secret) for _ in range(100)] == [found] * 100
+        assert not looking.done(), "nobody waited for it"
+        held = looking.result(PATIENCE)
+        assert time.monotonic() - began < LONG
+        assert held == found
+
+
+def test_threads_that_ask_for_the_same_unknown_key_share_one_bounded_look(
+    engine: Engine, secret: str, admin_url: str, database: Database
+) -> None:
+    keys = KeyCache(engine)
+    with ThreadPoolExecutor(8) as threads, locked(engine, admin_url):
+        began = time.monotonic()
+        first = threads.submit(keys.find, secret)
+        wait_until_blocked(engine, 1)
+        asked = database.statements
+        others = [threads.submit(keys.find, secret) for _ in range(7)]
+        for one in (first, *others):
+            assert isinstance(one.exception(PATIENCE), OperationalError)
+        assert time.monotonic() - began < LONG
+        assert database.statements == asked
+    assert keys.find(secret) is not None
+
+
+def test_a_key_whose_use_cannot_be_recorded_in_time_is_good(
+    engine: Engine, secret: str, admin_url: str
+) -> None:
+    url = make_url(admin_url).set(database=engine.url.database)
+    with create_engine(url, poolclass=pool.NullPool).begin() as connection:
+        connection.execute(text("LOCK TABLE api_keys IN EXCLUSIVE MODE"))  # it may still be read
+        began = time.monotonic()
+        assert KeyCache(engine).find(secret) is not None
+        assert time.monotonic() - began < LONG
+
+
+def test_after_a_look_in_vain_no_held_key_is_looked_for_until_it_may_be_worth_it(
+    engine: Engine,
+    merchant: Merchant,
+    secret: str,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with transaction(engine) as tx:
+        other = access.create(tx, merchant, "desk", access.SCOPES, actor=ACTOR)
+    now = 0.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    keys = KeyCache(engine, fresh=2, stale=60)
+    found = [keys.find(one) for one in (secret, other)]
+    database.away, now = True, 10.0
+    assert keys.find(secret) == found[0]
+    asked = database.statements
+    assert keys.find(other) == found[1]
+    assert database.statements == asked
+    database.away, now = False, 12.5
+    revoke_all(engine)
+    assert [keys.find(one) for one in (secret, other)] == [None, None]

@@ -67,7 +67,7 @@ def test_without_redis_what_needs_only_the_database_goes_on(
 
 
 def test_a_clock_that_was_set_back_locks_nobody_out(valkey: Valkey) -> None:
-    key = access.ApiKey(5, "till", 1, "acme", "test", frozenset(), 100)
+    key = access.ApiKey(5, "till", 1, "acme", "test", frozenset(), 100, True)
     limit = RateLimit(valkey.url, "rates", per_second=1, burst_seconds=1)
     with valkey.client() as client:
         client.set("rates:rate:5", "9000000000000000")

@@ -31,6 +31,7 @@ from tests.domain.inbox.shop import (
     event,
     open_shop,
     read,
+    read_only,
     refund,
     rows,
     scalar,
@@ -224,6 +225,20 @@ def test_a_connection_that_breaks_anywhere_leaves_nothing_half_done(
     assert balance(engine) == 10_000
 
 
+def test_a_server_that_is_read_only_since_a_failover_kills_no_event_and_is_let_go_of(
+    engine: Engine, admin_url: str, logged: list[Any]
+) -> None:
+    open_shop(engine, PERCENTAGE)
+    deliveries = read(*(conversion(f"o{i}") for i in range(8)))
+    with read_only(engine, admin_url):
+        with pytest.raises((DBAPIError, psycopg.Error)) as raised:
+            apply(runtime(engine), deliveries)
+        assert is_infrastructure(raised.value)
+    assert [line for line in logged if line["event"] == "event.dead"] == []
+    apply(runtime(engine), deliveries)  # on a new connection: the old one stays read-only
+    assert set(standing(engine).values()) == {"applied"}
+
+
 def test_a_process_that_was_frozen_in_its_transaction_tries_again(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,12 +330,25 @@ def test_two_workers_with_the_same_poison_bury_it_once(engine: Engine, owner: En
     assert_whole(engine)
 
 
+def test_a_poisoned_event_is_logged_without_the_row_that_failed(
+    engine: Engine, owner: Engine, logged: list[Any]
+) -> None:
+    open_shop(engine, PERCENTAGE)
+    execute(owner, "ALTER TABLE trackings ADD CONSTRAINT cursed CHECK (transaction_amount <> 666)")
+    apply(runtime(engine), read(conversion("o1", "jane@private.example", amount=666)))
+    [line] = [line for line in logged if line["event"] == "event.dead"]
+    assert 'violates check constraint "cursed"' in line["exception"]
+    assert "jane@private.example" not in repr(line)
+
+
 def test_an_event_far_in_the_past_or_at_the_end_of_time_is_no_poison(engine: Engine) -> None:
     open_shop(engine, PERCENTAGE, hold_days=90, window_days=3_650)
-    old = conversion("old", "methuselah", at=datetime(1, 1, 1, tzinfo=UTC))
+    ancient = conversion("ancient", "methuselah", at=datetime(1, 1, 1, tzinfo=UTC))
+    old = conversion("old", "u-70", at=datetime(1970, 1, 1, tzinfo=UTC))
     end = conversion("end", at=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
-    apply(runtime(engine), read(old, end, conversion("o1")))
+    apply(runtime(engine), read(ancient, old, end, conversion("o1")))
     assert standing(engine) == {
+        "ancient/paid": "rejected:invalid_time",
         "old/paid": "applied",
         "end/paid": "rejected:time_in_future",
         "o1/paid": "applied",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Barrier
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, pool, text
 
 from domain.audit.service import Actor
 from domain.db import Tx, transaction
@@ -60,6 +61,24 @@ def code(
 ) -> None:
     """A code of one's own choice."""
     admin.create_codes(tx, merchant_id, key, [NewCode(owner, name, **more)], actor=TESTER)
+
+
+@contextmanager
+def read_only(engine: Engine, admin_url: str) -> Iterator[None]:
+    """Meanwhile new connections, and the engine has no other, find a server that takes no writes."""
+    admin = create_engine(admin_url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
+    setting = f'ALTER DATABASE "{engine.url.database}" SET default_transaction_read_only = '
+
+    def say(value: str) -> None:
+        with admin.connect() as connection:
+            connection.execute(text(setting + value))
+
+    say("on")
+    engine.dispose()
+    try:
+        yield
+    finally:
+        say("off")
 
 
 def open_shop(engine: Engine, rule: dict[str, Any], **terms: Any) -> int:
