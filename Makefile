@@ -33,7 +33,7 @@ up: install ## the pipeline for your own events
 
 test: install-dev ## everything: lint, types, import rules, the whole suite
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n 2 --dist loadgroup -q $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadgroup -q $(ARGS)
 
 faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_PAYOUTS, FAULTS_ROUNDS)
 	@FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest -q -s tests/faults $(ARGS)
