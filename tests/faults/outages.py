@@ -19,7 +19,7 @@ from payspool import instance
 from payspool.embedded import Embedded, Endpoints
 from payspool.embedded.box import ServerName
 from payspool.sandbox_client import SandboxClient
-from payspool_client import Event, Publisher, QueueRefused, QueueUnavailable
+from payspool_client import BacklogFull, Event, Publisher, QueueRefused, QueueUnavailable
 from tests.e2e.installation import Installation, new_folder, wait_for
 from tests.e2e.shop import Shop
 from tests.faults.campaign import CARDS, NAMESPACE
@@ -156,7 +156,7 @@ class Flood(threading.Thread):
         single = self.acknowledged // PART_EVENTS % POSTED_EVERY < 2
         try:
             publisher.publish_many(part, chunk=1 if single else PART_EVENTS)
-        except (QueueUnavailable, QueueRefused):
+        except (BacklogFull, QueueUnavailable, QueueRefused):
             return False
         return True
 
