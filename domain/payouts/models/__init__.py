@@ -1,0 +1,21 @@
+"""Tables of payouts, a module for each of their topics."""
+
+from domain.payouts.models.payouts import (
+    gateway_events,
+    payees,
+    payout_attempts,
+    payout_exclusions,
+    payout_runs,
+    payouts,
+)
+from domain.payouts.models.stops import payout_stops
+
+__all__ = [
+    "gateway_events",
+    "payees",
+    "payout_attempts",
+    "payout_exclusions",
+    "payout_runs",
+    "payout_stops",
+    "payouts",
+]

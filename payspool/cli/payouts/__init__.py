@@ -1,0 +1,7 @@
+"""`payspool payouts`: one module for each part of it, all on one command."""
+
+from payspool.cli.payouts import runs
+
+app = runs.app
+
+__all__ = ["app"]
