@@ -26,7 +26,7 @@ RATE = 1_000
 """Basis points that the shop's program pays for a conversion."""
 RULE = '{"kind": "percentage", "basis_points": 1000}'
 """The same, as the command line takes it."""
-SETTLED_SECONDS = 20.0
+SETTLED_SECONDS = 60.0
 """From the queue to a row, or from a run to the gateway's word: milliseconds, on a machine that is free."""
 
 

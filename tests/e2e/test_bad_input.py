@@ -27,7 +27,7 @@ from workers.sweeps import broken_invariants
 pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
 
 NAMESPACE = "payspool"
-ARRIVES_SECONDS = 20.0
+ARRIVES_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

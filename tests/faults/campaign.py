@@ -36,6 +36,8 @@ from workers.sweeps import broken_invariants
 
 EVENTS_PER_ROUND = 600
 ROUND_SECONDS = 4.0
+HOLDS_SECONDS = 60.0
+"""Within so long a process that was started again holds a message, on a slow machine too."""
 NAMESPACE = "payspool"
 QUEUES = ("events", "payouts", "sweeps")
 REFERRERS = tuple(f"r{n:02}" for n in range(20))
@@ -88,7 +90,11 @@ def amount_of(n: int) -> int:
 
 
 class Producer(threading.Thread):
-    """Publishes steadily, in turn by Valkey and by HTTP; repeats what was not acknowledged."""
+    """Publishes steadily, in turn by Valkey and by HTTP; repeats what was not acknowledged.
+
+    When all is published it says some of it again, until nothing is killed any more: on a slow machine
+    too there is work to be killed in.
+    """
 
     def __init__(self, installation: Installation, shop: Shop, events: list[Event]) -> None:
         super().__init__(name="producer")
@@ -105,6 +111,7 @@ class Producer(threading.Thread):
         )
         self.repeated = 0
         self.failed: BaseException | None = None
+        self.may_end = threading.Event()
 
     def run(self) -> None:
         try:
@@ -129,6 +136,8 @@ class Producer(threading.Thread):
             if turn % 20 == 0:  # a producer that does not trust its own memory
                 publisher.publish_many(part)
             time.sleep(max(0.0, began + (turn + 1) * pause - time.monotonic()))
+        while not self.may_end.wait(pause):
+            self._sent(publisher, self._events[-size:])
 
     def _sent(self, publisher: Publisher, part: list[Event]) -> bool:
         try:
@@ -190,7 +199,7 @@ class Reaper:
         self, process: psutil.Process, queue: str
     ) -> tuple[bytes, set[bytes]]:
         """Halt the process at a moment when it holds messages: only what it holds stays in flight."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + HOLDS_SECONDS
         while time.monotonic() < deadline:
             if queue == "payouts" and not self._in_flight(queue):
                 build_run(self.installation, self.shop)
@@ -250,6 +259,7 @@ def campaign(installation: Installation, shop: Shop, events: list[Event]) -> Ite
     try:
         time.sleep(1)
         yield reaper
+        producer.may_end.set()
         producer.join(len(events) / EVENTS_PER_ROUND * ROUND_SECONDS + 60)
         assert not producer.is_alive()
         assert producer.failed is None, producer.failed
@@ -259,6 +269,7 @@ def campaign(installation: Installation, shop: Shop, events: list[Event]) -> Ite
         assert [(s.queue, s.orphans, s.dead) for s in states if s.orphans or s.dead] == []
         print(f"\nthe producer repeated {producer.repeated} requests")  # noqa: T201
     finally:
+        producer.may_end.set()
         producer.join(60)
         reaper.close()
 
