@@ -1,0 +1,142 @@
+"""Each guard against paying twice, and against paying what nobody approved, is taken away in a copy of
+the checkout: then the named test fails. A guard that could go unnoticed would be no guard.
+
+A row names the guard, the file that holds it, the text that is replaced there and by what, and the test
+that has to fail. In the checkout itself the same test passes, as every run of the suite shows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CHECKOUT: Final = Path(__file__).parents[2]
+SECONDS: Final = 300
+COPIED: Final = (
+    "payspool",
+    "domain",
+    "queues",
+    "workers",
+    "web",
+    "sandbox",
+    "clients",
+    "migrations",
+    "tests",
+    "pyproject.toml",
+)
+
+
+class Guard(NamedTuple):
+    """A guard, how it is taken away, and the test that tells."""
+
+    name: str
+    file: str
+    held: str
+    gone: str
+    told_by: str
+
+
+TABLES: Final = "migrations/sql/0001/00_tables.sql"
+GUARDS: Final = (
+    Guard(
+        "one live attempt of a payout and leg",
+        TABLES,
+        "CREATE UNIQUE INDEX uq_payout_attempts_live",
+        "CREATE INDEX uq_payout_attempts_live",
+        "tests/domain/payouts/test_guards.py::test_attempts_are_numbered_without_gaps_and_one_alone_is_live",
+    ),
+    Guard(
+        "an unknown attempt is asked about under its own key",
+        "domain/payouts/service/sending.py",
+        "        row.idempotency_key,\n        row.params,",
+        "        row.idempotency_key + '/again',\n        row.params,",
+        "tests/workers/payouts/test_payouts.py::test_after_any_fault_that_passes_a_payout_is_paid_once",
+    ),
+    Guard(
+        "no key is sent again once the gateway may have forgotten it",
+        "domain/payouts/rules/attempts.py",
+        "return timedelta(0) <= now - sent_at < REPLAY_WINDOW",
+        "return True",
+        "tests/workers/payouts/test_payouts.py::test_after_a_day_the_key_is_forgotten_and_a_payout_is_looked_up_not_sent",
+    ),
+    Guard(
+        "what was frozen never changes",
+        "migrations/sql/0001/30_payouts.sql",
+        "OR OLD.amount <> NEW.amount OR OLD.members",
+        "OR OLD.members",
+        "tests/domain/payouts/test_guards.py::test_what_was_frozen_never_changes",
+    ),
+    Guard(
+        "earnings leave a payout only when it is given up",
+        "migrations/sql/0001/25_earnings.sql",
+        "IF NEW.payout_id IS NOT NULL OR NOT coalesce(released, false) THEN",
+        "IF NEW.payout_id IS NOT NULL THEN",
+        "tests/domain/payouts/test_guards.py::test_earnings_leave_a_reversed_payout_only_in_full_and_confirmed",
+    ),
+    Guard(
+        "a payout whose message was lost is asked for again",
+        "domain/payouts/service/sweeping.py",
+        "    outbox.emit(tx, [_message(row) for row in rows])\n",
+        "",
+        "tests/domain/payouts/test_sending.py::test_a_message_that_was_lost_is_sent_again_by_the_sweep",
+    ),
+    Guard(
+        "a webhook is stored once",
+        "domain/payouts/webhook_store.py",
+        "ON CONFLICT (merchant_id, method, event_id) DO NOTHING RETURNING id",
+        "RETURNING id",
+        "tests/web/test_webhooks.py",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("teeth")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in COPIED:
+        source = CHECKOUT / name
+        if source.is_dir():
+            shutil.copytree(source, made / name, ignore=ignored)
+        else:
+            shutil.copy(source, made / name)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=[guard.name for guard in GUARDS])
+def test_without_it_a_test_fails(guard: Guard, copy: Path) -> None:
+    file = copy / guard.file
+    text = file.read_text(encoding="utf-8")
+    assert text.count(guard.held) == 1, f"{guard.file} holds what is taken away, once"
+    file.write_text(text.replace(guard.held, guard.gone), encoding="utf-8")
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", guard.told_by],
+            cwd=copy,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    finally:
+        file.write_text(text, encoding="utf-8")
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1, f"nothing failed without it:\n{said[-3000:]}"
+    assert "FAILED " in said, said[-3000:]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what the outer run of pytest says of itself."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
