@@ -38,7 +38,7 @@ test: install-dev ## everything: lint, types, import rules, the whole suite
 faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_PAYOUTS, FAULTS_ROUNDS)
 	@FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest -q -s tests/faults $(ARGS)
 
-bench: install-dev ## the figures beside their peers (ONLY=ingest,publish,latency OUT=file.jsonl; ARGS=--help for sizes)
+bench: install-dev ## the figures beside their peers (ONLY=ingest,publish,latency,runs,sending OUT=file.jsonl; ARGS=--help for sizes)
 	@$(PY) -m bench --only "$(ONLY)" $(if $(OUT),--out $(OUT),) $(ARGS)
 
 outages: install-dev ## servers stopped for 30 s, killed, filled and emptied amid 200,000 events (OUTAGES_EVENTS, OUTAGES_SECONDS)

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from bench import ingest, latency, publish
+from bench import ingest, latency, publish, runs, sending
 from bench.figures import Figure, as_json, as_table, goals
 from bench.machine import describe
 from bench.options import Options
@@ -19,6 +19,8 @@ BENCHES: Final[dict[str, Callable[[Site, Options], Iterator[Figure]]]] = {
     "ingest": ingest.measure,
     "publish": publish.measure,
     "latency": latency.measure,
+    "runs": runs.measure,
+    "sending": sending.measure,
 }
 """What ONLY= chooses from."""
 _SIZES: Final = Options(say=lambda _sentence: None)
@@ -43,6 +45,9 @@ def main(
     publishes: Annotated[
         int, typer.Option(min=1, help="events published one by one")
     ] = _SIZES.publishes,
+    earnings: Annotated[int, typer.Option(min=1, help="due earnings of a run")] = _SIZES.earnings,
+    payees: Annotated[int, typer.Option(min=1, help="payees of a run")] = _SIZES.payees,
+    payouts: Annotated[int, typer.Option(min=1, help="payouts that are sent")] = _SIZES.payouts,
 ) -> None:
     """Measure beside peers and limits. Ends with status 1 if a run was not exact."""
     console = Console(stderr=True)
@@ -62,6 +67,9 @@ def main(
         rate=rate,
         seconds=seconds,
         publishes=publishes,
+        earnings=earnings,
+        payees=payees,
+        payouts=payouts,
     )
     wanted, measured = goals(), list[Figure]()
     with ExitStack() as stack:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Sizes of a call; the defaults give a whole run of about five minutes on two cores.
+    """Sizes of a call; the defaults give a whole run of about fifteen minutes on two cores.
 
     ``peer_events`` are what the slower peers get (Celery half of them); ``warm_events`` go first,
-    untimed, on every road. ``say`` tells progress.
+    untimed, on every road. ``earnings`` of ``payees`` are what a run is built from, ``payouts`` are sent.
+    ``say`` tells progress.
     """
 
     say: Callable[[str], None]
@@ -21,3 +22,6 @@ class Options:
     rate: int = 1_000
     seconds: int = 10
     publishes: int = 5_000
+    earnings: int = 1_000_000
+    payees: int = 100_000
+    payouts: int = 2_000

@@ -14,6 +14,7 @@ FIELDS = {"bench", "value", "unit", "against", "ratio", "goal", "stretch", "exac
 TINY = (
     *("--rounds", "1", "--events", "300", "--peer-events", "60", "--warm-events", "40"),
     *("--rate", "200", "--seconds", "1", "--publishes", "50"),
+    *("--earnings", "300", "--payees", "40", "--payouts", "20"),
 )
 TOLD = {
     "ingest": {
@@ -30,6 +31,8 @@ TOLD = {
     },
     "publish": {"publish.single", "publish.many"},
     "latency": {"latency.p50", "latency.p99"},
+    "runs": {"runs.build", "runs.memory"},
+    "sending": {"sending.unlimited"},
 }
 
 
