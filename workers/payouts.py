@@ -75,7 +75,7 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
             return recorded
     found = gateway.find(attempt.params)
     with transaction(runtime.engine) as tx:
-        return service.record_found(tx, attempt, found, final=not resolution.may_replay)
+        return service.record_found(tx, attempt, found, final=resolution.final)
 
 
 def _call_and_record(
