@@ -140,6 +140,7 @@ def sweep(runtime: Runtime, *, paused: bool = False) -> int:
     if not paused:
         with transaction(runtime.engine) as tx:
             asked = service.sweep_stuck(tx)
+    service.tend_runs(runtime.engine)
     with transaction(runtime.engine) as tx:
         service.settle_runs(tx)
     return asked

@@ -78,3 +78,11 @@ class NotStopped(PayoutsError):
         super().__init__(
             "No stop of exactly this merchant and method is in force; `payspool payouts stops` lists them."
         )
+
+
+class NotApprovable(PayoutsError):
+    """A run cannot be approved or rejected by this person, now, or as it is."""
+
+    def __init__(self, run_id: int, why: str) -> None:
+        self.run_id, self.why = run_id, why
+        super().__init__(f"Run {run_id} cannot be approved or rejected: {why}.")

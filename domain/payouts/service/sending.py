@@ -3,6 +3,7 @@ is recorded. What stops a second payment is a frozen amount and one live attempt
 database; the gateway's idempotency key only helps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -342,6 +343,15 @@ def cancel(tx: Tx, payout_id: int, *, reason: str) -> None:
     if not can(PAYOUT, state, "canceled"):
         raise NotCancelable(payout_id, state)
     _cancel(tx, payout, state, reason)
+
+
+def cancel_all(tx: Tx, drafts: Sequence[Any], *, reason: str) -> None:
+    """Cancel payouts (id, account_id) that were never handed over; one that is no draft any more is left."""
+    earnings.lock_payables(tx, sorted({d.account_id for d in drafts}), wait=True)
+    for draft in sorted(drafts, key=lambda d: d.id):
+        payout = store.lock_payout(tx, draft.id)
+        if payout.state == "draft":
+            _cancel(tx, payout, "draft", reason)
 
 
 def _give_up(tx: Tx, payout: Any, waiting: Any, reason: str) -> None:
