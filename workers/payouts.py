@@ -75,7 +75,7 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
             return recorded
     found = gateway.find(attempt.params)
     with transaction(runtime.engine) as tx:
-        return service.record_found(tx, attempt, found, final=not resolution.may_replay)
+        return service.record_found(tx, attempt, found, final=resolution.final)
 
 
 def _call_and_record(
@@ -140,6 +140,7 @@ def sweep(runtime: Runtime, *, paused: bool = False) -> int:
     if not paused:
         with transaction(runtime.engine) as tx:
             asked = service.sweep_stuck(tx)
+    service.tend_runs(runtime.engine)
     with transaction(runtime.engine) as tx:
         service.settle_runs(tx)
     return asked

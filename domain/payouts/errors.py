@@ -58,3 +58,31 @@ class NoSuchPayout(PayoutsError):
     def __init__(self, what: str, wanted: int) -> None:
         self.what, self.wanted = what, wanted
         super().__init__(f"There is no {what} {wanted}.")
+
+
+class AlreadyStopped(PayoutsError):
+    """A kill switch of this reach is in force."""
+
+    def __init__(self, merchant_id: int | None, method: str | None) -> None:
+        self.merchant_id, self.method = merchant_id, method
+        super().__init__(
+            "These payouts are stopped already; `payspool payouts stops` says by whom."
+        )
+
+
+class NotStopped(PayoutsError):
+    """No kill switch of exactly this reach is in force."""
+
+    def __init__(self, merchant_id: int | None, method: str | None) -> None:
+        self.merchant_id, self.method = merchant_id, method
+        super().__init__(
+            "No stop of exactly this merchant and method is in force; `payspool payouts stops` lists them."
+        )
+
+
+class NotApprovable(PayoutsError):
+    """A run cannot be approved or rejected by this person, now, or as it is."""
+
+    def __init__(self, run_id: int, why: str) -> None:
+        self.run_id, self.why = run_id, why
+        super().__init__(f"Run {run_id} cannot be approved or rejected: {why}.")

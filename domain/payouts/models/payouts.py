@@ -70,15 +70,32 @@ payout_runs = Table(
     at_column("approved_at", nullable=True),
     Column("approved_by", Text, nullable=True),
     at_column("settled_at", nullable=True),
+    # Who asked for it: a person, or the schedule. They cannot approve it.
+    Column("prepared_by", String(255), nullable=True),
+    # The merchant's policy as it was when the run was opened (rules/approving.py).
+    Column("policy", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("needs_approval", Boolean, nullable=False, server_default=text("false")),
+    # Real time: the last moment of its approval.
+    at_column("approval_expires_at", nullable=True),
+    # What was approved: `members_hash`, as whoever approved it saw it.
+    Column("approved_hash", LargeBinary, nullable=True),
+    at_column("rejected_at", nullable=True),
+    Column("rejected_by", String(255), nullable=True),
+    Column("reject_reason", String(500), nullable=True),
     UniqueConstraint("merchant_id", "name", "as_of"),
     CheckConstraint(
-        "state IN ('building', 'frozen', 'pending_approval', 'approved', 'sending', 'settled')",
+        "state IN ('building', 'frozen', 'pending_approval', 'approved', 'rejected', 'sending', 'settled')",
         name="state",
     ),
     CheckConstraint("state = 'building' OR frozen_at IS NOT NULL", name="frozen_when"),
     CheckConstraint(
-        "state IN ('building', 'frozen', 'pending_approval') OR approved_by IS NOT NULL",
+        "state IN ('building', 'frozen', 'pending_approval', 'rejected')"
+        " OR (approved_by IS NOT NULL AND approved_hash = members_hash) IS TRUE",
         name="approved_by_whom",
+    ),
+    CheckConstraint(
+        "state <> 'rejected' OR (rejected_by IS NOT NULL AND reject_reason IS NOT NULL)",
+        name="rejected_by_whom",
     ),
     Index("ix_payout_runs_open", "id", postgresql_where=text("state <> 'settled'")),
 )

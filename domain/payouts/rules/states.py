@@ -67,8 +67,8 @@ RUN: Final = Table(
     moves={
         "building": ("frozen",),
         # To `approved` without `pending_approval` where no person has to approve.
-        "frozen": ("pending_approval", "approved"),
-        "pending_approval": ("approved",),
+        "frozen": ("pending_approval", "approved", "rejected"),
+        "pending_approval": ("approved", "rejected"),
         "approved": ("sending",),
         "sending": ("settled",),
     },
@@ -89,9 +89,12 @@ def mermaid(table: Table) -> str:
         building --> frozen
         frozen --> pending_approval
         frozen --> approved
+        frozen --> rejected
         pending_approval --> approved
+        pending_approval --> rejected
         approved --> sending
         sending --> settled
+        rejected --> [*]
         settled --> [*]
     """
     lines = ["stateDiagram-v2", *(f"    [*] --> {state}" for state in table.begins)]

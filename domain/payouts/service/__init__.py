@@ -1,7 +1,7 @@
 """Use cases of payouts: build a run, send it so that it cannot pay twice, settle what is unknown."""
 
 from domain.payouts.service.abandoning import agree_abandon, propose_abandon
-from domain.payouts.service.building import RunResult, build_run, run_result
+from domain.payouts.service.building import RunResult, build_run, hand_over, run_result, tend_runs
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
 from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
@@ -50,6 +50,7 @@ __all__ = [
     "check_invariants",
     "find_payee",
     "frozen",
+    "hand_over",
     "preview",
     "propose_abandon",
     "put_payees",
@@ -64,4 +65,5 @@ __all__ = [
     "summary",
     "sweep_stuck",
     "take_up",
+    "tend_runs",
 ]

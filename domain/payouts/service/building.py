@@ -1,4 +1,4 @@
-"""From earnings to a frozen, approved run: claim shard by shard, freeze, approve, ask for the sends.
+"""From earnings to a frozen run: claim shard by shard, freeze, and once it is approved ask for the sends.
 
 Each step is one transaction that leaves the run resumable: killed anywhere and called again, it ends in
 the same payouts. Any number of builders may work on one run; they take turns.
@@ -18,7 +18,10 @@ from domain.outbox.rules import OutboxMessage
 from domain.payouts.errors import RunChangesTooFast, ShardChanged
 from domain.payouts.rules import EMPTY_RUN_HASH
 from domain.payouts.rules.attempts import LOST_AFTER
+from domain.payouts.service import approving
 from domain.payouts.service.claiming import SHARD, RunSpec, claim_one, claim_shard
+from domain.payouts.store import approving as approving_store
+from domain.payouts.store import policies
 from domain.payouts.store import runs as store
 
 MAX_SHARD_TRIES: Final = 5
@@ -51,7 +54,9 @@ class RunResult:
 def build_run(
     engine: Engine, spec: RunSpec, *, on_progress: Callable[[int], None] | None = None
 ) -> RunResult:
-    """Build, freeze and approve a run, and ask for its sends; a repeated call resumes or tells.
+    """Build and freeze a run, and ask for its sends; a repeated call resumes or tells.
+
+    A run that a person has to approve stops at `pending_approval`, and is handed over once it is.
 
     ``on_progress`` is called after each shard with the number of accounts looked at so far by this
     call. Raises RunChangesTooFast if a shard could not be claimed in MAX_SHARD_TRIES tries.
@@ -64,6 +69,8 @@ def build_run(
             as_of=spec.as_of,
             minimums=spec.minimums,
             methods=spec.methods,
+            prepared_by=(spec.prepared_by or spec.name)[:255],
+            policy=policies.of(tx, spec.merchant_id).as_json(),
             empty_hash=EMPTY_RUN_HASH,
         )
     looked_at = 0
@@ -75,11 +82,8 @@ def build_run(
     with transaction(engine) as tx:
         _freeze(tx, run_id)
     with transaction(engine) as tx:
-        _approve(tx, run_id, by="automatic")
-    more = True
-    while more:
-        with transaction(engine) as tx:
-            more = _hand_over(tx, run_id)
+        approving.open_approval(tx, run_id)
+    hand_over(engine, run_id)
     with transaction(engine) as tx:
         return run_result(tx, run_id)
 
@@ -135,7 +139,8 @@ def _is_lock_timeout(error: OperationalError) -> bool:
 
 
 def _freeze(tx: Tx, run_id: int) -> None:
-    if store.lock_run(tx, run_id).state != "building":
+    run = store.lock_run(tx, run_id)
+    if run.state != "building":
         return
     by_currency = store.made_by_currency(tx, run_id)
     reasons = store.exclusion_reasons(tx, run_id)
@@ -153,13 +158,29 @@ def _freeze(tx: Tx, run_id: int) -> None:
             "reasons": reasons,
             "by_currency": by_currency,
         },
+        needs_approval=approving.needs_approval(tx, run),
     )
 
 
-def _approve(tx: Tx, run_id: int, *, by: str) -> None:
-    run = store.lock_run(tx, run_id)
-    if run.state == "frozen":
-        store.approve_run(tx, run_id, by, run.members_hash)
+def tend_runs(engine: Engine) -> None:
+    """Reject runs that nobody approved in time, and finish what an interrupted approval or rejection
+    left: payouts that are not handed over, or not canceled."""
+    approving.expire(engine)
+    with transaction(engine) as tx:
+        unfinished = approving_store.unfinished(tx)
+    for run in unfinished:
+        if run.state == "approved":
+            hand_over(engine, run.id)
+        else:
+            approving.cancel_drafts(engine, run.id)
+
+
+def hand_over(engine: Engine, run_id: int) -> None:
+    """Ask for the sends of an approved run, shard by shard; a repeated call resumes, any other run is left."""
+    more = True
+    while more:
+        with transaction(engine) as tx:
+            more = _hand_over(tx, run_id)
 
 
 def _hand_over(tx: Tx, run_id: int) -> bool:

@@ -36,7 +36,8 @@ NEXT_RUN: Final = timedelta(microseconds=1)
 class RunSpec:
     """What to build. Merchant, name and ``as_of`` (business time, UTC) name the run for ever.
 
-    ``minimums`` are the smallest payouts in minor units by currency; ``methods`` the ways to pay.
+    ``minimums`` are the smallest payouts in minor units by currency; ``methods`` the ways to pay;
+    ``prepared_by`` is the person who asked for it (None: the fire that names it did).
     """
 
     merchant_id: int
@@ -44,6 +45,7 @@ class RunSpec:
     as_of: datetime
     minimums: Mapping[str, int] = field(default_factory=dict)
     methods: tuple[str, ...] = ("stripe",)
+    prepared_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from domain.payouts.rules.attempts import AFTER_LEASE, resolve_wait
 from domain.payouts.service.recording import Recorded, freeze, settle_success
 from domain.payouts.service.sending import Attempt, expire, hold_elsewhere, leased
 from domain.payouts.store import sending as store
+from domain.payouts.store import stops
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
 NEEDS_A_PERSON: Final = (
@@ -23,10 +24,16 @@ NEEDS_A_PERSON: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """An unknown attempt whose lease the caller holds; ``may_replay``: its key may still be sent."""
+    """An unknown attempt whose lease the caller holds.
+
+    ``may_replay``: its key may be sent again now; ``final``: the gateway may have forgotten the key, so
+    that it may never be sent again, and a look-up is all that is left. While a stop is in force neither
+    holds: nothing is sent, and the attempt stays unknown.
+    """
 
     attempt: Attempt
     may_replay: bool
+    final: bool
 
 
 def begin_resolution(tx: Tx, attempt_id: int, account: str) -> Resolution | Leave:
@@ -55,8 +62,17 @@ def begin_resolution(tx: Tx, attempt_id: int, account: str) -> Resolution | Leav
     if elsewhere is not None:
         return elsewhere
     lease_until = store.lease_attempt(tx, attempt_id, "unknown", LEASE)
-    store.move_payout(tx, payout.id, PayoutMove("unknown", "unknown", look=LEASE + AFTER_LEASE))
-    return Resolution(leased(payout, row, lease_until), may_replay(row.sent_at, row.real_now))
+    stop = stops.in_force(tx, payout.merchant_id, payout.method)
+    parked = None if stop is None else stop.sentence
+    store.move_payout(
+        tx, payout.id, PayoutMove("unknown", "unknown", look=LEASE + AFTER_LEASE, parked=parked)
+    )
+    remembered = may_replay(row.sent_at, row.real_now)
+    return Resolution(
+        leased(payout, row, lease_until),
+        may_replay=remembered and stop is None,
+        final=not remembered,
+    )
 
 
 def record_found(
@@ -72,10 +88,11 @@ def record_found(
     if row.state != "unknown":
         return Recorded(Verdict.UNKNOWN, payout.state)
     ours = [f for f in found or () if f.key == row.idempotency_key]
-    if not ours and not final:
+    if not ours and not final and row.lease_until != attempt.lease_until:
+        # The replay that came before it has said when to ask again.
         return Recorded(Verdict.UNKNOWN, payout.state)
     if not ours:
-        return _not_found(tx, payout, row, asked=found is not None)
+        return _not_found(tx, payout, row, asked=found is not None, final=final)
     seen = GatewayOutcome("response", external_id=ours[0].external_id, message="found by look-up")
     right = (payout.amount, payout.currency, payout.destination)
     if len(ours) > 1 or (ours[0].amount, ours[0].currency, ours[0].destination) != right:
@@ -88,7 +105,7 @@ def record_found(
     return Recorded(Verdict.SUCCEEDED, settle_success(tx, payout, row, seen))
 
 
-def _not_found(tx: Tx, payout: Any, row: Any, *, asked: bool) -> Recorded:
+def _not_found(tx: Tx, payout: Any, row: Any, *, asked: bool, final: bool) -> Recorded:
     outcome = "not found by look-up" if asked else "could not be looked up"
     store.move_attempt(tx, row.id, AttemptMove("unknown", "unknown", outcome, resolved=False))
     store.move_payout(
@@ -97,9 +114,9 @@ def _not_found(tx: Tx, payout: Any, row: Any, *, asked: bool) -> Recorded:
         PayoutMove(
             payout.state,
             payout.state,
-            # A look-up that was not answered is repeated: it moves no money.
-            look=None if asked else resolve_wait(row.tries),
-            parked=NEEDS_A_PERSON if asked else None,
+            # A look-up that was not answered, or is not the last word, is repeated: it moves no money.
+            look=None if asked and final else resolve_wait(row.tries),
+            parked=NEEDS_A_PERSON if asked and final else payout.parked_reason,
         ),
     )
     return Recorded(Verdict.UNKNOWN, payout.state)

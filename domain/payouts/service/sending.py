@@ -3,6 +3,7 @@ is recorded. What stops a second payment is a frozen amount and one live attempt
 database; the gateway's idempotency key only helps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,10 +30,11 @@ from domain.payouts.rules.attempts import (
     AFTER_LEASE,
     LOST_AFTER,
 )
+from domain.payouts.rules.stopping import Stop
 from domain.payouts.service import booking
 from domain.payouts.store import runs as run_store
 from domain.payouts.store import sending as store
-from domain.payouts.store import straight
+from domain.payouts.store import stops, straight
 from domain.payouts.store.runs import Exclusion
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
@@ -43,6 +45,11 @@ IMMEDIATELY: Final = timedelta(0)
 
 OTHER_ACCOUNT: Final = timedelta(minutes=10)
 """How long an attempt of another account waits before it is looked at again: a key may come back."""
+
+
+WHILE_STOPPED: Final = timedelta(minutes=1)
+"""How long after a stop was found the sweep looks: it asks for nothing while the stop is in force, and
+lifting it does not wait for this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,9 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
         expire(tx, payout, latest)
         ask(tx, payout.merchant_id, "payouts.resolve", {"attempt_id": latest.id}, IMMEDIATELY)
         return Leave("unknown")
+    stop = stops.in_force(tx, payout.merchant_id, payout.method)
+    if stop is not None:
+        return _wait_for(tx, payout, stop)
     if excluded is not None:
         return _exclude(tx, payout, latest if step is Step.RESUME else None, *excluded)
     if step is Step.RESUME:
@@ -169,6 +179,25 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
         tx, payout.id, PayoutMove(payout.state, "sending", look=LEASE + AFTER_LEASE, tried=1)
     )
     return _mint(tx, frozen(tx, payout_id), latest.last_n + 1, gateway, business_now(tx))
+
+
+def _wait_for(tx: Tx, payout: Any, stop: Stop) -> Leave:
+    """Keep a payout that could be sent as it is, until the stop is lifted."""
+    store.move_payout(
+        tx,
+        payout.id,
+        PayoutMove(
+            payout.state,
+            payout.state,
+            # A failed payout that may be tried again says so by having a time for it.
+            next_try=None if payout.next_try_at is None else IMMEDIATELY,
+            look=WHILE_STOPPED,
+            parked=stop.sentence,
+            error_code=payout.error_code,
+            error_message=payout.error_message,
+        ),
+    )
+    return Leave("stopped")
 
 
 def _exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:
@@ -314,6 +343,15 @@ def cancel(tx: Tx, payout_id: int, *, reason: str) -> None:
     if not can(PAYOUT, state, "canceled"):
         raise NotCancelable(payout_id, state)
     _cancel(tx, payout, state, reason)
+
+
+def cancel_all(tx: Tx, drafts: Sequence[Any], *, reason: str) -> None:
+    """Cancel payouts (id, account_id) that were never handed over; one that is no draft any more is left."""
+    earnings.lock_payables(tx, sorted({d.account_id for d in drafts}), wait=True)
+    for draft in sorted(drafts, key=lambda d: d.id):
+        payout = store.lock_payout(tx, draft.id)
+        if payout.state == "draft":
+            _cancel(tx, payout, "draft", reason)
 
 
 def _give_up(tx: Tx, payout: Any, waiting: Any, reason: str) -> None:

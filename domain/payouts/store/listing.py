@@ -38,11 +38,27 @@ def runs(tx: Tx, merchant_id: int, limit: int) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT id, name, as_of, state, result, created_at FROM payout_runs
+                SELECT id, name, as_of, state, result, prepared_by, approved_by, approval_expires_at, created_at
+                FROM payout_runs
                 WHERE merchant_id = :merchant_id ORDER BY id DESC LIMIT :limit
                 """
             ),
             {"merchant_id": merchant_id, "limit": limit},
+        )
+    )
+
+
+def exclusions(tx: Tx, run_id: int, limit: int) -> list[Any]:
+    """Whom a run left out, and why; amounts in minor units."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT user_id, amount, currency, reason, detail FROM payout_exclusions
+                WHERE run_id = :run_id ORDER BY account_id LIMIT :limit
+                """
+            ),
+            {"run_id": run_id, "limit": limit},
         )
     )
 

@@ -71,6 +71,8 @@ def open_run(
     as_of: datetime,
     minimums: Mapping[str, int],
     methods: Sequence[str],
+    prepared_by: str,
+    policy: Mapping[str, Any],
     empty_hash: bytes,
 ) -> int:
     """The id of the run of this name and time, made if it is new. What it was made with stays."""
@@ -78,8 +80,9 @@ def open_run(
     tx.execute(
         text(
             """
-            INSERT INTO payout_runs (merchant_id, name, as_of, minimums, methods, members_hash)
-            VALUES (:merchant_id, :name, :as_of, CAST(:minimums AS jsonb), CAST(:methods AS jsonb), :hash)
+            INSERT INTO payout_runs (merchant_id, name, as_of, minimums, methods, prepared_by, policy, members_hash)
+            VALUES (:merchant_id, :name, :as_of, CAST(:minimums AS jsonb), CAST(:methods AS jsonb),
+                    :prepared_by, CAST(:policy AS jsonb), :hash)
             ON CONFLICT (merchant_id, name, as_of) DO NOTHING
             """
         ),
@@ -87,6 +90,8 @@ def open_run(
         | {
             "minimums": json.dumps(dict(minimums)),
             "methods": json.dumps(list(methods)),
+            "prepared_by": prepared_by,
+            "policy": json.dumps(policy),
             "hash": empty_hash,
         },
     )
@@ -113,6 +118,20 @@ def run(tx: Tx, run_id: int) -> Any:
     ).one_or_none()
 
 
+def approval_is_over(tx: Tx, run_id: int) -> bool:
+    """Whether the time in which a run could be approved is over, by PostgreSQL's real clock."""
+    over: bool = tx.execute(
+        text(
+            """
+            SELECT coalesce(approval_expires_at <= clock_timestamp(), false)
+            FROM payout_runs WHERE id = :id
+            """
+        ),
+        {"id": run_id},
+    ).scalar_one()
+    return over
+
+
 def advance(tx: Tx, run_id: int, *, cursor: int, members_hash: bytes) -> None:
     """Remember how far a run is built."""
     tx.execute(
@@ -135,32 +154,19 @@ def move_run(tx: Tx, run_id: int, old: str, new: str) -> None:
     assert moved.rowcount == 1, f"run {run_id} was {old}"
 
 
-def freeze_run(tx: Tx, run_id: int, result: Mapping[str, Any]) -> None:
-    """From building to frozen, with what it made."""
+def freeze_run(tx: Tx, run_id: int, result: Mapping[str, Any], *, needs_approval: bool) -> None:
+    """From building to frozen, with what it made, and whether a person has to approve it."""
     frozen = tx.execute(
         text(
             """
-            UPDATE payout_runs SET state = 'frozen', frozen_at = clock_timestamp(), result = CAST(:result AS jsonb)
+            UPDATE payout_runs SET state = 'frozen', frozen_at = clock_timestamp(), result = CAST(:result AS jsonb),
+                   needs_approval = :needs_approval
             WHERE id = :id AND state = 'building'
             """
         ),
-        {"id": run_id, "result": json.dumps(result)},
+        {"id": run_id, "result": json.dumps(result), "needs_approval": needs_approval},
     )
     assert frozen.rowcount == 1, f"run {run_id} was building"
-
-
-def approve_run(tx: Tx, run_id: int, by: str, members_hash: bytes) -> None:
-    """From frozen to approved: an approval is of one hash."""
-    approved = tx.execute(
-        text(
-            """
-            UPDATE payout_runs SET state = 'approved', approved_at = clock_timestamp(), approved_by = :by
-            WHERE id = :id AND state = 'frozen' AND members_hash = :members_hash
-            """
-        ),
-        {"id": run_id, "by": by, "members_hash": members_hash},
-    )
-    assert approved.rowcount == 1, f"run {run_id} was frozen with this hash"
 
 
 def payout_ids(tx: Tx, count: int) -> list[int]:

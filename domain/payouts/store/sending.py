@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from domain.db import Tx
+from domain.payouts.store.stops import IN_FORCE
 
 HISTORY_KEPT: Final = 20
 """Outcomes that an attempt's history keeps, newest last."""
@@ -263,7 +264,8 @@ def move_payout(tx: Tx, payout_id: int, move: PayoutMove) -> None:
 def stuck(tx: Tx, limit: int) -> list[Any]:
     """Payouts that nothing happened to for too long, longest first, with their live attempt.
 
-    Those that another sweep or a sender holds are left out.
+    Those that another sweep or a sender holds are left out, and those that a stop keeps from being sent:
+    only what may have been paid is still looked up then.
     """
     return list(
         tx.execute(
@@ -271,12 +273,16 @@ def stuck(tx: Tx, limit: int) -> list[Any]:
                 """
                 SELECT p.id, p.merchant_id, p.state, p.emit_count, a.id AS attempt_id,
                        a.state AS attempt_state, a.lease_until
-                FROM (SELECT id, merchant_id, state, emit_count FROM payouts
+                FROM (SELECT id, merchant_id, state, emit_count FROM payouts p
                       WHERE look_at <= clock_timestamp() AND frozen_reason IS NULL
+                            AND (state = 'unknown'
+                                 OR NOT EXISTS (SELECT FROM payout_stops s WHERE $in_force)
+                                 OR EXISTS (SELECT FROM payout_attempts l WHERE l.payout_id = p.id
+                                            AND l.state = 'sending' AND l.lease_until IS NOT NULL))
                       ORDER BY look_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) p
                 LEFT JOIN payout_attempts a ON a.payout_id = p.id
                      AND a.state NOT IN ('failed', 'abandoned', 'reversed')
-                """
+                """.replace("$in_force", IN_FORCE)
             ),
             {"limit": limit},
         )

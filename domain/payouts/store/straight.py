@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from domain.db import Tx
+from domain.payouts.store.stops import IN_FORCE
 
 
 def frozen(tx: Tx, payout_id: int) -> Any:
@@ -61,8 +62,9 @@ _TAKE: Final = text(
           AND y.blocked_reason IS NULL AND y.method = p.method AND y.account = p.destination
           AND NOT EXISTS (SELECT FROM earnings e
                           WHERE e.payout_id = p.id AND e.held_at IS NOT NULL AND e.reverses_id IS NULL)
+          AND NOT EXISTS (SELECT FROM payout_stops s WHERE $in_force)
     RETURNING $now
-    """.replace("$now", _NOW)
+    """.replace("$now", _NOW).replace("$in_force", IN_FORCE)
 )
 # The attempt is read beside the payout, not locked: whoever changes it holds the payout, and moves it on.
 _SETTLE: Final = text(

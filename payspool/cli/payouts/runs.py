@@ -48,12 +48,18 @@ def preview(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = Fa
 
 @app.command(epilog="Example: payspool payouts run acme --minimum usd=1000")
 def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False) -> None:
-    """Build a run of what is due now, freeze and approve it, and send it."""
+    """Build a run of what is due now, and send it, or let it wait for a person to approve it."""
     _, rt = session.build()
     with transaction(rt.engine) as tx:
         found = merchants.get(tx, merchant)
         name = f"manual {clock.real_now(tx):%Y-%m-%dT%H:%M:%S.%f}"  # each is a run of its own
-        spec = RunSpec(found.id, name, clock.business_now(tx), _minimums(minimum))
+        spec = RunSpec(
+            found.id,
+            name,
+            clock.business_now(tx),
+            _minimums(minimum),
+            prepared_by=session.me().id,
+        )
         audit.record(
             tx,
             session.me(),
@@ -69,6 +75,7 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
             {"created": result.created, "skipped": result.skipped, "errors": result.errors}
             | {
                 "run_id": result.run_id,
+                "state": result.state,
                 "reasons": result.reasons,
                 "by_currency": result.by_currency,
             }
@@ -89,6 +96,11 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
         session.say(f"  {count} skipped: {reason}")
     for error in result.errors:
         session.errors.print(error, markup=False, soft_wrap=True)
+    if result.state == "pending_approval":
+        session.say(
+            f"It waits for another person: payspool payouts approve {merchant} {result.run_id}"
+        )
+        return
     session.say(f"Follow them with `payspool payouts list {merchant}`.")
 
 

@@ -22,8 +22,9 @@ NEW = {
     " api_version, platform_account, external_id, abandon_proposed_by, abandon_evidence, abandon_agreed_by, state)"
     " SELECT merchant_id, id, 1, 'key', '{}', '\\x00', 'v', 'acct', 'tr_1', 'ann', 'looked', 'bob', :state"
     " FROM payouts RETURNING id",
-    "payout_runs": "INSERT INTO payout_runs (merchant_id, name, as_of, members_hash, frozen_at, approved_by, state)"
-    " SELECT id, 'new', now(), '\\x00', now(), 'ada', :state FROM merchants RETURNING id",
+    "payout_runs": "INSERT INTO payout_runs (merchant_id, name, as_of, members_hash, frozen_at, approved_by, approved_hash,"
+    " rejected_by, reject_reason, state)"
+    " SELECT id, 'new', now(), '\\x00', now(), 'ada', '\\x00', 'ben', 'no', :state FROM merchants RETURNING id",
 }
 
 
@@ -107,7 +108,9 @@ FROZEN = {
                         "api_version = 'w'", "n = 2", "leg = 'bank'", "payout_id = payout_id + 1",
                         "merchant_id = merchant_id + 1", "external_id = 'tr_2'", "sent_at = now()"],
     "payout_runs": ["name = 'other'", "as_of = now()", "minimums = '{\"usd\": 1}'", "methods = '[\"manual\"]'",
-                    "members_hash = '\\x01'", "frozen_at = now() + interval '1 day'"],
+                    "members_hash = '\\x01'", "frozen_at = now() + interval '1 day'", "policy = '{\"approval\": \"never\", \"x\": 1}'",
+                    "prepared_by = 'eve'", "needs_approval = true", "approved_by = 'eve'",
+                    "approved_hash = '\\x01'"],
     "earnings": ["amount = amount + 1", "currency = 'eur'", "user_id = 'eve'", "account_id = account_id + 1",
                  "merchant_id = merchant_id + 1", "kind = 'adjustment'", "source_kind = 'x'", "source_id = 0",
                  "reverses_id = id", "payout_id = NULL", "payout_id = payout_id + 1"],

@@ -32,6 +32,14 @@ def begin_on(road: Road, engine: Engine, payout_id: int) -> Attempt | Leave:
         return road(tx, payout_id)
 
 
+STOP = (
+    "INSERT INTO payout_stops (kind, merchant_id, method, reason, stopped_by)"
+    " SELECT 'kill_switch', {}, {}, 'wrong amounts', 'ann' FROM merchants"
+)
+LIFTED = (
+    "INSERT INTO payout_stops (kind, reason, stopped_by, lifted_at, lifted_by)"
+    " VALUES ('kill_switch', 'wrong amounts', 'ann', now(), 'ben')"
+)
 SITUATIONS = {
     "nothing in the way": ("", None),
     "its payee is blocked": ("UPDATE payees SET blocked_reason = 'restricted'", "blocked"),
@@ -42,7 +50,16 @@ SITUATIONS = {
         "UPDATE earnings SET held_at = now(), hold_reason = 'velocity'",
         "on_hold",
     ),
-    "it is stopped": ("UPDATE payouts SET frozen_reason = 'look'", "frozen"),
+    "it is frozen": ("UPDATE payouts SET frozen_reason = 'look'", "frozen"),
+    "all is stopped": (STOP.format("NULL", "NULL"), "stopped"),
+    "its merchant is stopped": (STOP.format("id", "NULL"), "stopped"),
+    "its method is stopped": (STOP.format("NULL", "'stripe'"), "stopped"),
+    "another method is stopped": (STOP.format("NULL", "'wise'"), None),
+    "a stop was lifted": (LIFTED, None),
+    "its breaker is open": (
+        STOP.format("id", "'stripe'").replace("kill_switch", "breaker"),
+        "stopped",
+    ),
     "it is canceled": ("UPDATE payouts SET state = 'canceled'", "canceled"),
 }
 

@@ -1,0 +1,86 @@
+"""When a person has to approve a run.
+
+>>> policy = Policy("above_limits", limits={"usd": Limits(auto_payout=1_000, auto_run=5_000)})
+>>> needs_approval(policy, {"usd": Made(largest=1_000, total=4_000)})
+False
+>>> needs_approval(policy, {"usd": Made(largest=1_001, total=4_000)})
+True
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+Approval = Literal["never", "above_limits", "always"]
+
+APPROVAL_HOURS: Final = 72
+"""How long a run can be approved, where a merchant says nothing else."""
+
+AUTOMATIC: Final = "automatic"
+"""Who approves what needs no person; no person can act under this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Up to where no person is needed, in minor units of one currency; None: any amount."""
+
+    auto_payout: int | None = None
+    auto_run: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When a merchant's runs need a person, and how long they can be approved."""
+
+    approval: Approval
+    approval_hours: int = APPROVAL_HOURS
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As a run keeps it."""
+        return {
+            "approval": self.approval,
+            "approval_hours": self.approval_hours,
+            "limits": {currency: asdict(limits) for currency, limits in self.limits.items()},
+        }
+
+
+def policy_from(kept: Mapping[str, Any]) -> Policy:
+    """A policy as a run keeps it; runs of before there were policies needed nobody.
+
+    >>> policy_from(Policy("always").as_json()) == Policy("always")
+    True
+    """
+    limits = {currency: Limits(**each) for currency, each in kept.get("limits", {}).items()}
+    return Policy(kept.get("approval", "never"), kept.get("approval_hours", APPROVAL_HOURS), limits)
+
+
+def default_policy(mode: str) -> Policy:
+    """What holds where a merchant has set nothing: live money is always approved."""
+    return Policy("never" if mode == "test" else "always")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run pays in one currency: its largest payout and the sum, in minor units."""
+
+    largest: int
+    total: int
+
+
+def needs_approval(policy: Policy, made: Mapping[str, Made]) -> bool:
+    """Whether a person has to approve a run that pays ``made``, by currency.
+
+    Above limits, a currency without any limit needs one too: nobody has said what is little in it.
+    """
+    if policy.approval != "above_limits":
+        return policy.approval == "always" and bool(made)
+    return any(_exceeds(policy.limits.get(currency), each) for currency, each in made.items())
+
+
+def _exceeds(limits: Limits | None, made: Made) -> bool:
+    if limits is None or (limits.auto_payout is None and limits.auto_run is None):
+        return True
+    return (limits.auto_payout is not None and made.largest > limits.auto_payout) or (
+        limits.auto_run is not None and made.total > limits.auto_run
+    )
