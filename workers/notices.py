@@ -9,8 +9,8 @@ from __future__ import annotations
 from domain.db import transaction
 from domain.payouts import service
 from domain.payouts.gateway import Gateway, News, TellsNews
-from domain.payouts.rules.notices import Topic, account_of, currencies_of, topic_of
-from domain.payouts.service import Notice
+from domain.payouts.rules.notices import Topic, account_of, currencies_of, id_of, topic_of
+from domain.payouts.service import Booked, Notice
 from workers.payouts import Runtime
 
 WAITS = "waits"
@@ -29,6 +29,8 @@ def apply(runtime: Runtime, notice_id: int) -> str:
     gateway = runtime.gateways(notice.merchant_id, notice.method)
     if topic is Topic.ACCOUNT:
         return _apply_account(runtime, notice, gateway)
+    if topic is Topic.TRANSFER:
+        return _apply_transfer(runtime, notice, gateway)
     return _apply_money(runtime, notice, gateway)
 
 
@@ -65,6 +67,30 @@ def _apply_money(runtime: Runtime, notice: Notice, gateway: Gateway) -> str:
         if service.settle_notice(tx, notice, "applied"):
             service.apply_money(tx, notice, told & available)
     return "applied"
+
+
+def _apply_transfer(runtime: Runtime, notice: Notice, gateway: Gateway) -> str:
+    transfer = id_of(notice.payload)
+    if transfer is None:
+        return _settle(runtime, notice, "failed", "it does not say which transfer it is about")
+    seen = _news(gateway).transfer(transfer)
+    if seen is None:
+        return WAITS
+    with transaction(runtime.engine) as tx:
+        booked = service.book_reversals(tx, notice.merchant_id, seen)
+        if booked is Booked.TOO_EARLY:
+            return WAITS
+        state = _AFTER_BOOKING[booked]
+        why = None if booked is Booked.BOOKED else f"{transfer}: {booked.value}"
+        service.settle_notice(tx, notice, state, why)
+    return state
+
+
+_AFTER_BOOKING = {
+    Booked.BOOKED: "applied",
+    Booked.NOT_OURS: "ignored",
+    Booked.CONTRADICTS: "failed",
+}
 
 
 def _news(gateway: Gateway) -> News:

@@ -8,6 +8,7 @@ from domain.payouts.models.payouts import (
     payout_runs,
     payouts,
 )
+from domain.payouts.models.reversals import payout_reversals
 from domain.payouts.models.stops import payout_stops
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "payees",
     "payout_attempts",
     "payout_exclusions",
+    "payout_reversals",
     "payout_runs",
     "payout_stops",
     "payouts",

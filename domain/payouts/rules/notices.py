@@ -17,6 +17,7 @@ class Topic(Enum):
 
     ACCOUNT = "account"
     MONEY = "money"
+    TRANSFER = "transfer"
 
 
 _TOPICS: Final = {
@@ -25,6 +26,8 @@ _TOPICS: Final = {
     "capability.updated": Topic.ACCOUNT,
     "balance.available": Topic.MONEY,
     "topup.succeeded": Topic.MONEY,
+    "transfer.reversed": Topic.TRANSFER,
+    "transfer.updated": Topic.TRANSFER,
 }
 
 
@@ -48,6 +51,12 @@ def currencies_of(payload: Mapping[str, Any]) -> frozenset[str]:
     listed = available if isinstance(available, list) else [told]
     found = [one.get("currency") for one in listed if isinstance(one, dict)]
     return frozenset(currency for currency in found if isinstance(currency, str))
+
+
+def id_of(payload: Mapping[str, Any]) -> str | None:
+    """The id of the object that a notice is about."""
+    named = _object(payload).get("id")
+    return named if isinstance(named, str) else None
 
 
 def account_of(payload: Mapping[str, Any], account: str | None) -> str | None:

@@ -22,6 +22,7 @@ from domain.payouts.service.resolving import (
     record_found,
 )
 from domain.payouts.service.retrying import retry
+from domain.payouts.service.reversals import Booked, book_reversals, decide, release
 from domain.payouts.service.sending import (
     Attempt,
     FrozenPayout,
@@ -38,6 +39,7 @@ from domain.payouts.store.payees import PayeeUpdate
 
 __all__ = [
     "Attempt",
+    "Booked",
     "FrozenPayout",
     "Notice",
     "PayeeUpdate",
@@ -58,9 +60,11 @@ __all__ = [
     "begin_first_attempt",
     "begin_resolution",
     "block_payee",
+    "book_reversals",
     "build_run",
     "cancel",
     "check_invariants",
+    "decide",
     "find_payee",
     "frozen",
     "notice_died",
@@ -70,6 +74,7 @@ __all__ = [
     "put_payees",
     "record_found",
     "record_outcome",
+    "release",
     "resume_parked",
     "resume_payee",
     "retry",
