@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request
@@ -115,8 +116,8 @@ def receive_stripe(
     context = services(request).context
     try:
         with transaction(context.engine) as tx:
-            merchant, secret = _webhook_secret(tx, merchant_key, context.box)
-            flaw = stripe_signature.flaw(signature, body, secret, time.time())
+            merchant, secrets = _webhook_secrets(tx, merchant_key, context.box)
+            flaw = _flaw(signature, body, secrets)
             if flaw is not None:
                 raise ApiError(400, *flaw, field="Stripe-Signature")
             stored = webhooks.receive(tx, merchant.id, STRIPE, _notice(body), mode=merchant.mode)
@@ -125,16 +126,28 @@ def receive_stripe(
     return WebhookReceipt(received=True, duplicate=stored is None)
 
 
-def _webhook_secret(tx: Tx, merchant_key: str, box: SecretBox) -> tuple[Merchant, str]:
-    """The merchant and its webhook secret. A retired merchant's account still answers: its
+def _flaw(signature: str, body: bytes, secrets: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a signature under every valid secret: of its own endpoint, of the Connect
+    endpoint, and of those that are rolled. None if it is good under one of them."""
+    now = time.time()
+    found = [stripe_signature.flaw(signature, body, secret, now) for secret in secrets]
+    if None in found:
+        return None
+    # One that matches but is too old tells more than those that do not match.
+    flaws = [one for one in found if one is not None]
+    return next((one for one in flaws if one[0] != "wrong_signature"), flaws[0])
+
+
+def _webhook_secrets(tx: Tx, merchant_key: str, box: SecretBox) -> tuple[Merchant, tuple[str, ...]]:
+    """The merchant and its valid webhook secrets. A retired merchant's account still answers: its
     payouts can fail or be returned after it retired."""
     merchant = (
         merchants.find(tx, [merchant_key]).get(merchant_key) if is_key(merchant_key) else None
     )
     if merchant is not None:
         account = merchants.gateway_account(tx, merchant.id, STRIPE, box=box)
-        if account is not None and account.webhook_secret is not None:
-            return merchant, account.webhook_secret
+        if account is not None and account.webhook_secrets:
+            return merchant, account.webhook_secrets
     message = (
         f"There is no Stripe webhook for {merchant_key[:100]!r}: add the merchant, and give its"
         " Stripe account a webhook secret."

@@ -26,7 +26,7 @@ class Desk(Office):
     url: str = ""
     box: SecretBox | None = None
 
-    def listen(self, *, connect: bool, roll_hours: int | None = None) -> None:
+    def listen(self, *, connect: bool) -> None:
         """Register an endpoint at the sandbox, and keep its secret."""
         assert self.box is not None
         made = self.platform.call(
@@ -51,7 +51,9 @@ class Desk(Office):
                     actor=ACTOR,
                     platform_account=self.platform.account_id,
                 )
-            merchants.set_webhook_secret(tx, acme, made["secret"], box=self.box, actor=ACTOR)
+            merchants.set_webhook_secret(
+                tx, acme, made["secret"], box=self.box, actor=ACTOR, connect=connect
+            )
 
     def spoil(self, **rule: Any) -> None:
         """Plan a fault of the webhooks that follow."""

@@ -215,3 +215,15 @@ def test_while_stripe_is_away_a_notice_waits(desk: Desk) -> None:
     notices.sweep(desk)
     desk.work_off()
     assert desk.notices("account.updated") == [("applied", None)]
+
+
+def test_the_platform_and_its_connected_accounts_each_sign_with_their_own_secret(
+    desk: Desk,
+) -> None:
+    waits_for_money(desk)
+    desk.listen(connect=True)
+    desk.listen(connect=False)
+    desk.platform.set_state(desk.account(), "restricted")
+    desk.platform.fund(5_000)
+    desk.told("account.updated")
+    desk.told("balance.available")
