@@ -182,7 +182,7 @@ def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSp
             for n in range(1, settings.event_workers + 1)
         ),
         spec("payouts", "worker", "--queue", "payouts", "--threads", threads),
-        spec("sweeps", "worker", "--queue", "sweeps", "--threads", "2"),
+        spec("sweeps", "worker", "--queue", "sweeps", "--queue", "webhooks", "--threads", "2"),
         spec("relay", "relay"),
         spec("scheduler", "scheduler"),
     ]

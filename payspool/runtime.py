@@ -31,7 +31,7 @@ from workers.gateways.stripe_account import platform_account
 from workers.registry import ACTORS, Function
 from workers.watching import UNWATCHED, Watch
 
-QUEUES: Final = ("events", "payouts", "sweeps")
+QUEUES: Final = ("events", "payouts", "sweeps", "webhooks")
 """Queues that actors work on."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request
@@ -12,6 +13,7 @@ from domain.db import Tx, transaction
 from domain.errors import Invalid
 from domain.merchants import service as merchants
 from domain.merchants.rules import is_key
+from domain.merchants.service import Merchant
 from domain.payouts import webhooks
 from domain.payouts.webhooks import GatewayNotice
 from domain.secrets import SecretBox
@@ -108,31 +110,44 @@ def receive_stripe(
     """Store an event of Stripe, once, after its signature proved where it comes from.
 
     It needs no API key: the signature under the merchant's webhook secret is the proof. Any type is
-    stored; workers ignore those that mean nothing to them.
+    stored; workers ignore those that mean nothing to them, and events of the other mode (a live
+    Connect endpoint is sent test events too).
     """
     context = services(request).context
     try:
         with transaction(context.engine) as tx:
-            merchant_id, secret = _webhook_secret(tx, merchant_key, context.box)
-            flaw = stripe_signature.flaw(signature, body, secret, time.time())
+            merchant, secrets = _webhook_secrets(tx, merchant_key, context.box)
+            flaw = _flaw(signature, body, secrets)
             if flaw is not None:
                 raise ApiError(400, *flaw, field="Stripe-Signature")
-            stored = webhooks.receive(tx, merchant_id, STRIPE, _notice(body))
+            stored = webhooks.receive(tx, merchant.id, STRIPE, _notice(body), mode=merchant.mode)
     except Invalid as invalid:
         raise ApiError(400, "invalid_event", str(invalid), field=invalid.field) from None
     return WebhookReceipt(received=True, duplicate=stored is None)
 
 
-def _webhook_secret(tx: Tx, merchant_key: str, box: SecretBox) -> tuple[int, str]:
-    """The merchant's id and webhook secret. A retired merchant's account still answers: its
+def _flaw(signature: str, body: bytes, secrets: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a signature under every valid secret: of its own endpoint, of the Connect
+    endpoint, and of those that are rolled. None if it is good under one of them."""
+    now = time.time()
+    found = [stripe_signature.flaw(signature, body, secret, now) for secret in secrets]
+    if None in found:
+        return None
+    # One that matches but is too old tells more than those that do not match.
+    flaws = [one for one in found if one is not None]
+    return next((one for one in flaws if one[0] != "wrong_signature"), flaws[0])
+
+
+def _webhook_secrets(tx: Tx, merchant_key: str, box: SecretBox) -> tuple[Merchant, tuple[str, ...]]:
+    """The merchant and its valid webhook secrets. A retired merchant's account still answers: its
     payouts can fail or be returned after it retired."""
     merchant = (
         merchants.find(tx, [merchant_key]).get(merchant_key) if is_key(merchant_key) else None
     )
     if merchant is not None:
         account = merchants.gateway_account(tx, merchant.id, STRIPE, box=box)
-        if account is not None and account.webhook_secret is not None:
-            return merchant.id, account.webhook_secret
+        if account is not None and account.webhook_secrets:
+            return merchant, account.webhook_secrets
     message = (
         f"There is no Stripe webhook for {merchant_key[:100]!r}: add the merchant, and give its"
         " Stripe account a webhook secret."
@@ -152,7 +167,9 @@ def _notice(body: bytes) -> GatewayNotice:
     account = event.get("account")
     if account is not None:
         account = _name(event, "account")
-    return GatewayNotice(_name(event, "id"), _name(event, "type"), account, text)
+    return GatewayNotice(
+        _name(event, "id"), _name(event, "type"), account, text, event.get("livemode") is True
+    )
 
 
 def _name(event: dict[str, Any], field: str) -> str:

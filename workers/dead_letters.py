@@ -86,6 +86,8 @@ def _set_aside(tx: Tx, letter: DeadLetter) -> None:
     about = _about(letter)
     if isinstance(about, Fire):
         schedules.give_up(tx, about.name, about.fire_at, letter.reason[:REASON_CHARACTERS_MAX])
+    elif isinstance(about, Notice):
+        payouts.notice_died(tx, about.notice_id)
     elif about is not None:
         payouts.set_aside(tx, payout_id=about.payout_id, attempt_id=about.attempt_id)
 
@@ -94,7 +96,8 @@ def _take_up(tx: Tx, letter: DeadLetter) -> None:
     about = _about(letter)
     if isinstance(about, Fire):
         schedules.take_up(tx, about.name, about.fire_at)
-    elif about is not None:
+    elif isinstance(about, Payout):
+        # A notice needs nothing: one that failed is applied when its message comes.
         payouts.take_up(tx, payout_id=about.payout_id, attempt_id=about.attempt_id)
 
 
@@ -114,7 +117,14 @@ class Payout:
     attempt_id: int | None
 
 
-def _about(letter: DeadLetter) -> Fire | Payout | None:
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message about what a gateway told us."""
+
+    notice_id: int
+
+
+def _about(letter: DeadLetter) -> Fire | Payout | Notice | None:
     """The row that a message was emitted for; None if it has none, or does not say it as we do."""
     args = json.loads(letter.args)["kwargs"] if letter.args else {}
     if not isinstance(args, dict):
@@ -122,6 +132,11 @@ def _about(letter: DeadLetter) -> Fire | Payout | None:
     if letter.actor in ("payouts.send", "payouts.resolve"):
         ids = [args.get("payout_id"), args.get("attempt_id")]
         return Payout(*(one if isinstance(one, int) and 0 < one < 2**63 else None for one in ids))
+    if letter.actor == "webhooks.apply":
+        notice_id = args.get("notice_id")
+        if isinstance(notice_id, int) and 0 < notice_id < 2**63:
+            return Notice(notice_id)
+        return None
     if isinstance(args.get("name"), str) and isinstance(args.get("fire_at"), str):
         try:
             return Fire(args["name"].replace("\0", ""), datetime.fromisoformat(args["fire_at"]))

@@ -68,6 +68,11 @@ def gateway_clearing(merchant_id: int, method: str, currency: str) -> Account:
     return Account(merchant_id, "gateway_clearing", method, currency)
 
 
+def payouts_reversed(merchant_id: int, currency: str) -> Account:
+    """Came back from payees, and nobody has said yet what becomes of it (a liability)."""
+    return Account(merchant_id, "payouts_reversed", "", currency)
+
+
 def points_account(merchant_id: int, kind: str, program_key: str) -> Account:
     """A points account of a loyalty program; ``kind`` is one of POINTS_KINDS."""
     assert kind in POINTS_KINDS, kind

@@ -4,12 +4,15 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ForeignKey,
     ForeignKeyConstraint,
+    Index,
     LargeBinary,
     String,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from domain.db import at_column, created_at, id_column, metadata
@@ -50,4 +53,27 @@ gateway_accounts = Table(
     ForeignKeyConstraint(["merchant_id", "mode"], ["merchants.id", "merchants.mode"]),
     UniqueConstraint("merchant_id", "method"),
     CheckConstraint("method IN ('stripe', 'wise', 'manual')", name="method"),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    id_column(),
+    Column("gateway_account_id", BigInteger, ForeignKey("gateway_accounts.id"), nullable=False),
+    # `connect`: of the endpoint for events of connected accounts; `platform`: an old one of the account's
+    # own endpoint, whose present one is in gateway_accounts.
+    Column("kind", Text, nullable=False),
+    Column("secret_encrypted", LargeBinary, nullable=False),
+    created_at(),
+    # Real time; NULL: valid until it is replaced.
+    at_column("expires_at", nullable=True),
+    CheckConstraint("kind IN ('platform', 'connect')", name="kind"),
+    CheckConstraint("kind = 'connect' OR expires_at IS NOT NULL", name="old_ones_expire"),
+    Index(
+        "uq_webhook_secrets_current",
+        "gateway_account_id",
+        "kind",
+        unique=True,
+        postgresql_where=text("expires_at IS NULL"),
+    ),
 )

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
 from domain.errors import AlreadyExists, Forbidden, Invalid, NotFound
-from domain.merchants import rules, store
+from domain.merchants import rules, secret_store, store
 from domain.merchants.rules import Mode
 from domain.secrets import SecretBox
 
@@ -33,6 +34,8 @@ class GatewayAccount:
     base_url: str
     api_key: str
     webhook_secret: str | None
+    webhook_secrets: tuple[str, ...]
+    """Every secret that a webhook may be signed with now: its own, Connect's, and those of a roll."""
     platform_account: str | None
     """The gateway's name of the account that the key belongs to; None until the gateway was asked."""
 
@@ -115,6 +118,10 @@ def set_stripe_account(
     same = before is not None and before.platform_account == platform_account
     if secret is None and same:
         secret = before.webhook_secret_encrypted
+    if before is not None and not same:
+        # Endpoints belong to an account: those of the former one have nothing to say about this one.
+        for kind in ("platform", "connect"):
+            secret_store.expire(tx, before.id, kind, timedelta(0))
     store.upsert_gateway_account(
         tx,
         merchant_id=merchant.id,
@@ -144,11 +151,19 @@ def set_stripe_account(
 
 
 def set_webhook_secret(
-    tx: Tx, merchant: Merchant, secret: str, *, box: SecretBox, actor: Actor
+    tx: Tx,
+    merchant: Merchant,
+    secret: str,
+    *,
+    box: SecretBox,
+    actor: Actor,
+    connect: bool = False,
+    roll_hours: int = 0,
 ) -> None:
     """Set or replace the secret by which Stripe signs the merchant's webhooks.
 
-    Raises Invalid for what is no such secret, NotFound without a Stripe account.
+    ``connect``: of the endpoint for events of connected accounts. The one that it replaces stays valid for
+    ``roll_hours`` more. Raises Invalid for what is no such secret, NotFound without a Stripe account.
     """
     if not secret.startswith("whsec_") or len(secret) <= len("whsec_"):
         raise Invalid("webhook_secret", "it is no signing secret (whsec_…)")
@@ -159,7 +174,16 @@ def set_webhook_secret(
             merchant.key,
             f"Give one: `payspool merchants stripe-key {merchant.key}`.",
         )
-    store.set_webhook_secret(tx, account.id, box.encrypt(secret))
+    lasts = timedelta(hours=roll_hours)
+    kind = "connect" if connect else "platform"
+    secret_store.expire(tx, account.id, kind, lasts)
+    if connect:
+        secret_store.add(tx, account.id, kind, box.encrypt(secret), None)
+    else:
+        old = account.webhook_secret_encrypted
+        if old is not None and roll_hours:
+            secret_store.add(tx, account.id, kind, old, lasts)
+        store.set_webhook_secret(tx, account.id, box.encrypt(secret))
     audit.record(
         tx,
         actor,
@@ -168,6 +192,7 @@ def set_webhook_secret(
         subject_kind="merchant",
         subject_id=merchant.key,
         before=_shown(account),
+        after={"kind": kind, "old_one_valid_hours": roll_hours},
     )
 
 
@@ -192,12 +217,15 @@ def gateway_account(
     if row is None:
         return None
     secret = row.webhook_secret_encrypted
+    sealed = [*([secret] if secret else []), *secret_store.valid(tx, row.id)]
+    opened = tuple(box.decrypt(one, "webhook secret") for one in sealed)
     return GatewayAccount(
         method=row.method,
         mode=row.mode,
         base_url=row.base_url,
         api_key=box.decrypt(row.api_key_encrypted, f"{method} key"),
-        webhook_secret=box.decrypt(secret, "webhook secret") if secret else None,
+        webhook_secret=opened[0] if secret else None,
+        webhook_secrets=opened,
         platform_account=row.platform_account,
     )
 
@@ -223,6 +251,9 @@ def reseal(tx: Tx, *, box: SecretBox, actor: Actor) -> int:
         secret = row.webhook_secret_encrypted
         webhook_secret = box.renew(secret, "webhook secret") if secret else None
         store.set_secrets(tx, row.id, api_key, webhook_secret)
+    for extra in secret_store.lock_all(tx):
+        renewed = box.renew(extra.secret_encrypted, "webhook secret")
+        secret_store.replace(tx, extra.id, renewed)
     audit.record(
         tx,
         actor,

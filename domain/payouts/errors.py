@@ -52,6 +52,14 @@ class NotAbandonable(PayoutsError):
         super().__init__(f"Payout {payout_id} cannot be given up: {why}.")
 
 
+class NotReleasable(PayoutsError):
+    """What came back can be decided on once, and a payout let go only as a whole."""
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(f"Nothing was done about {what}: {why}.")
+
+
 class NoSuchPayout(PayoutsError):
     """There is no payout, or no attempt, with this id."""
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from domain.payouts.rules import LEASE, GatewayOutcome
 
@@ -101,3 +101,31 @@ class Gateway(Protocol):
 
     def check_payee(self, destination: str) -> PayeeCheck | None:
         """Whether a destination can be paid; None if the gateway could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTransfer:
+    """A transfer as it is at the gateway now: which attempt made it, and each reversal (id, amount)."""
+
+    external_id: str
+    key: str | None
+    reversals: tuple[tuple[str, int], ...]
+
+
+class News(Protocol):
+    """The objects that a gateway's notices are about, as they are now. None: it could not be asked."""
+
+    def transfer(self, external_id: str) -> SeenTransfer | None:
+        """A transfer with its reversals, oldest first."""
+
+    def currencies_available(self) -> frozenset[str] | None:
+        """The currencies of which the merchant's own account has something to send."""
+
+
+@runtime_checkable
+class TellsNews(Protocol):
+    """A gateway that sends notices, and can be asked what they are about."""
+
+    @property
+    def news(self) -> News:
+        """The objects of the same account."""

@@ -109,15 +109,31 @@ def stripe_key(
 def webhook_secret(
     merchant: MerchantKey,
     secret: Annotated[str, typer.Option(help=f"whsec_…: {secret_input.HELP}")] = secret_input.STDIN,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="of the endpoint for events of connected accounts")
+    ] = False,
+    roll_hours: Annotated[
+        int, typer.Option(min=0, max=168, help="how long the one that it replaces stays valid")
+    ] = 0,
 ) -> None:
-    """Set or replace the secret by which Stripe signs a merchant's webhooks."""
+    """Set or replace the secret by which Stripe signs a merchant's webhooks.
+
+    Stripe has an endpoint for the account's own events and one for those of connected accounts; each has
+    a secret of its own.
+    """
     settings, rt = session.build()
     with transaction(rt.engine) as tx:
         found = service.get(tx, merchant)
     given = read_secret("--secret", secret, f"Webhook secret of {merchant}")
     with transaction(rt.engine) as tx:
         service.set_webhook_secret(
-            tx, found, given, box=runtime.secret_box(settings), actor=session.me()
+            tx,
+            found,
+            given,
+            box=runtime.secret_box(settings),
+            actor=session.me(),
+            connect=connect,
+            roll_hours=roll_hours,
         )
     session.say(f"Webhooks of {merchant} are accepted when they are signed with it.")
 

@@ -35,7 +35,7 @@ STEP_SECONDS: Final = 60.0
 """Longest wait for one step of the story; each takes a fraction of a second."""
 LOOK_SECONDS: Final = 0.02
 
-QUEUES: Final = ("events", "payouts", "sweeps")
+QUEUES: Final = ("events", "payouts", "sweeps", "webhooks")
 
 
 class Stuck(Exception):

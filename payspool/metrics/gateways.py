@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domain.payouts.gateway import Deadline, Found, Gateway, Order, PayeeCheck
+from domain.payouts.gateway import Deadline, Found, Gateway, News, Order, PayeeCheck
 from domain.payouts.rules import GatewayOutcome
 from workers.watching import Watch
 
@@ -58,6 +58,12 @@ class MeasuredGateway:
         checked = self.gateway.check_payee(destination)
         self._called("check_payee", "unknown" if checked is None else "answered", began)
         return checked
+
+    @property
+    def news(self) -> News:
+        """See ``TellsNews``; a gateway that sends no notices has no such attribute."""
+        news: News = getattr(self.gateway, "news")  # noqa: B009 - not every gateway has it
+        return news
 
     def _called(self, call: str, outcome: str, began: float) -> None:
         self.watch.gateway_called(self.method, call, outcome, time.monotonic() - began)

@@ -83,6 +83,33 @@ def test_while_the_secret_is_rolled_either_signature_will_do(api: Api, send: Sen
     assert len(stored(api)) == 1
 
 
+def test_a_secret_that_was_replaced_is_good_until_its_roll_ends(
+    own_api: Api, box: SecretBox
+) -> None:
+    send = sender(own_api)
+
+    def give(secret: str, **more: Any) -> None:
+        with transaction(own_api.engine) as tx:
+            merchants.set_webhook_secret(tx, own_api.merchant, secret, box=box, actor=ACTOR, **more)
+
+    give("whsec_new", roll_hours=1)
+    give("whsec_connect", connect=True)
+    give("whsec_connect_new", connect=True, roll_hours=1)
+    good = [SECRET, "whsec_new", "whsec_connect", "whsec_connect_new"]
+    with transaction(own_api.engine) as tx:
+        merchants.reseal(tx, box=box, actor=ACTOR)
+    assert [send(secret=secret).status_code for secret in good] == [200] * 4
+    stale = send(secret="whsec_connect", age=302)
+    assert stale.json()["error"]["code"] == "stale_signature"
+    with transaction(own_api.engine) as tx:
+        tx.exec_driver_sql(
+            "UPDATE webhook_secrets SET expires_at = now() - interval '1 s' WHERE expires_at > now()"
+        )
+    assert [send(secret=secret).status_code for secret in good] == [400, 200, 400, 200]
+    give("whsec_last")
+    assert send(secret="whsec_new").status_code == 400
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

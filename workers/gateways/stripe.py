@@ -22,6 +22,7 @@ from domain.merchants.rules import Mode
 from domain.payouts.gateway import Deadline, Found, Order, PayeeCheck
 from domain.payouts.rules import MAX_TRIES, ONE_TRY, GatewayOutcome, transfer_group
 from domain.payouts.rules.attempts import CONNECT_SECONDS, MAX_PAUSE_SECONDS, READ_SECONDS
+from workers.gateways.stripe_events import StripeEvents
 from workers.gateways.stripe_keys import check_key
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -91,6 +92,7 @@ class StripeGateway:
     ) -> None:
         self._client, self.account = client, account
         self._pause = pause
+        self.news: Final = StripeEvents(client)
 
     def params(self, order: Order) -> dict[str, Any]:
         """The parameters of ``POST /v1/transfers``."""

@@ -9,6 +9,7 @@ from domain.payouts.models.payouts import (
     payouts,
 )
 from domain.payouts.models.policies import payout_limits, payout_policies
+from domain.payouts.models.reversals import payout_reversals
 from domain.payouts.models.stops import payout_stops
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "payout_exclusions",
     "payout_limits",
     "payout_policies",
+    "payout_reversals",
     "payout_runs",
     "payout_stops",
     "payouts",

@@ -42,8 +42,13 @@ payees = Table(
     at_column("as_of"),
     created_at(),
     at_column("updated_at", nullable=True),
+    # Who set `blocked_reason`: what the gateway blocked, only its own word lifts again.
+    Column("blocked_by", Text, nullable=True),
+    # Real time at which the gateway was asked whose answer holds: an older answer changes nothing.
+    at_column("gateway_asked_at", nullable=True),
     UniqueConstraint("merchant_id", "user_id"),
     CheckConstraint("method IN ('stripe', 'wise', 'manual')", name="method"),
+    CheckConstraint("blocked_by IN ('operator', 'gateway')", name="blocked_by"),
 )
 
 payout_runs = Table(
@@ -257,6 +262,9 @@ gateway_events = Table(
     Column("error", String(500), nullable=True),
     created_at(),
     at_column("applied_at", nullable=True),
+    # Real time: when the sweep asks again if nothing happened until then, and how often it did.
+    at_column("look_at", nullable=True),
+    Column("emit_count", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("merchant_id", "method", "event_id"),
     CheckConstraint("state IN ('received', 'applied', 'ignored', 'failed')", name="state"),
     Index("ix_gateway_events_open", "id", postgresql_where=text("state = 'received'")),

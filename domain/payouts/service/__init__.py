@@ -4,6 +4,16 @@ from domain.payouts.service.abandoning import agree_abandon, propose_abandon
 from domain.payouts.service.building import RunResult, build_run, hand_over, run_result, tend_runs
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
+from domain.payouts.service.notices import (
+    Notice,
+    apply_account,
+    apply_money,
+    notice_died,
+    open_notice,
+    settle_notice,
+    sweep_notices,
+)
+from domain.payouts.service.parking import resume_parked, resume_payee
 from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
 from domain.payouts.service.recording import Recorded, record_outcome
 from domain.payouts.service.resolving import (
@@ -12,6 +22,7 @@ from domain.payouts.service.resolving import (
     record_found,
 )
 from domain.payouts.service.retrying import retry
+from domain.payouts.service.reversals import Booked, book_reversals, decide, release
 from domain.payouts.service.sending import (
     Attempt,
     FrozenPayout,
@@ -28,7 +39,9 @@ from domain.payouts.store.payees import PayeeUpdate
 
 __all__ = [
     "Attempt",
+    "Booked",
     "FrozenPayout",
+    "Notice",
     "PayeeUpdate",
     "Preview",
     "PreviewLine",
@@ -40,29 +53,40 @@ __all__ = [
     "Total",
     "accounts_in_use",
     "agree_abandon",
+    "apply_account",
+    "apply_money",
     "apply_payees",
     "begin_attempt",
     "begin_first_attempt",
     "begin_resolution",
     "block_payee",
+    "book_reversals",
     "build_run",
     "cancel",
     "check_invariants",
+    "decide",
     "find_payee",
     "frozen",
     "hand_over",
+    "notice_died",
+    "open_notice",
     "preview",
     "propose_abandon",
     "put_payees",
     "record_found",
     "record_outcome",
+    "release",
+    "resume_parked",
+    "resume_payee",
     "retry",
     "route",
     "route_of_attempt",
     "run_result",
     "set_aside",
+    "settle_notice",
     "settle_runs",
     "summary",
+    "sweep_notices",
     "sweep_stuck",
     "take_up",
     "tend_runs",

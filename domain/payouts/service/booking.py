@@ -13,6 +13,8 @@ from domain.ledger.rules import (
     payable,
     payouts_in_flight,
     payouts_reserved,
+    payouts_reversed,
+    rewards_expense,
 )
 from domain.payouts.store.runs import NewPayout
 
@@ -61,6 +63,31 @@ def pay(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
     _book(tx, payout, "payout_paid", source, _in_flight(payout), clearing, at)
 
 
+def come_back(tx: Tx, payout: Any, reversal_id: int, amount: int, at: datetime) -> None:
+    """Reversed at the gateway: its books show so much less; a person says what becomes of it."""
+    clearing = gateway_clearing(payout.merchant_id, payout.method, payout.currency)
+    source = ("payout_reversal", reversal_id)
+    _book(tx, payout, "payout_reversed", source, clearing, _reversed(payout), at, amount)
+
+
+def let_go(tx: Tx, payout: Any, at: datetime) -> None:
+    """It came back whole: what it was made of is owed again."""
+    owed = payable(payout.merchant_id, payout.user_id, payout.currency)
+    source = ("payout", payout.id)
+    _book(tx, payout, "payout_reversal_released", source, _reversed(payout), owed, at)
+
+
+def keep(tx: Tx, payout: Any, reversal_id: int, amount: int, at: datetime) -> None:
+    """What came back is the merchant's: it cost so much less."""
+    expense = rewards_expense(payout.merchant_id, payout.currency)
+    source = ("payout_reversal", reversal_id)
+    _book(tx, payout, "payout_reversal_kept", source, _reversed(payout), expense, at, amount)
+
+
+def _reversed(payout: Any) -> Account:
+    return payouts_reversed(payout.merchant_id, payout.currency)
+
+
 def _reserved(payout: Any) -> Account:
     return payouts_reserved(payout.merchant_id, payout.currency)
 
@@ -77,6 +104,7 @@ def _book(
     debit: Account,
     credit: Account,
     at: datetime,
+    amount: int | None = None,
 ) -> None:
-    moved = Transfer(debit, credit, payout.amount, kind, source[0], source[1], at)
+    moved = Transfer(debit, credit, amount or payout.amount, kind, source[0], source[1], at)
     ledger.post(tx, [moved])

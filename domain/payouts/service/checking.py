@@ -6,6 +6,7 @@ from typing import Final
 
 from domain.db import Tx
 from domain.payouts.store import checks as store
+from domain.payouts.store import reversals
 
 VIOLATIONS_SHOWN: Final = 20
 """How many examples of one broken invariant are listed."""
@@ -13,7 +14,7 @@ VIOLATIONS_SHOWN: Final = 20
 _ACCOUNT_OF_STATE: Final = {
     **dict.fromkeys(("draft", "pending_approval", "approved", "failed"), "payouts_reserved"),
     **dict.fromkeys(("sending", "unknown", "in_transit"), "payouts_in_flight"),
-    "paid": "gateway_clearing",
+    **dict.fromkeys(("paid", "returned", "reversed"), "gateway_clearing"),
 }
 """Where a payout's money stands in the ledger; canceled ones stand nowhere."""
 
@@ -60,6 +61,10 @@ def check_invariants(tx: Tx) -> list[str]:
         f"payout {r.id} is {r.state}, its live attempt is {r.attempt_state or 'none'}"
         for r in store.out_of_step(tx, VIOLATIONS_SHOWN)
     ]
+    found += [
+        f"payout {r.id} ({r.state}) is {r.amount}, {r.reversed_amount} came back, its reversals sum to {r.summed}"
+        for r in reversals.wrong_sums(tx, VIOLATIONS_SHOWN)
+    ]
     return found + _ledger_differences(tx)
 
 
@@ -69,7 +74,9 @@ def _ledger_differences(tx: Tx) -> list[str]:
         kind = _ACCOUNT_OF_STATE.get(row.state)
         if kind:
             owner = row.method if kind == "gateway_clearing" else ""
-            expected[row.merchant_id, row.currency, kind, owner] += int(row.amount)
+            expected[row.merchant_id, row.currency, kind, owner] += int(row.amount - row.reversed)
+    for row in reversals.undecided(tx):
+        expected[row.merchant_id, row.currency, "payouts_reversed", ""] += int(row.amount)
     booked = {
         (r.merchant_id, r.currency, r.kind, r.owner): int(r.balance) for r in store.booked(tx)
     }

@@ -113,7 +113,7 @@ def booked(tx: Tx) -> list[Any]:
                     UNION ALL
                     SELECT -amount FROM ledger_transfers WHERE debit_account_id = a.id
                 ) m ON true
-                WHERE a.kind IN ('payouts_reserved', 'payouts_in_flight', 'gateway_clearing')
+                WHERE a.kind IN ('payouts_reserved', 'payouts_in_flight', 'gateway_clearing', 'payouts_reversed')
                 GROUP BY a.id
                 """
             )
@@ -122,12 +122,13 @@ def booked(tx: Tx) -> list[Any]:
 
 
 def standing(tx: Tx) -> list[Any]:
-    """Sum of payouts by merchant, currency, method and state."""
+    """Sum of payouts, and of what came back of them, by merchant, currency, method and state."""
     return list(
         tx.execute(
             text(
                 """
-                SELECT merchant_id, currency, method, state, sum(amount) AS amount
+                SELECT merchant_id, currency, method, state, sum(amount) AS amount,
+                       sum(reversed_amount) AS reversed
                 FROM payouts GROUP BY 1, 2, 3, 4
                 """
             )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 
@@ -51,7 +52,12 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
             ORDER BY merchant_id, user_id
             ON CONFLICT (merchant_id, user_id) DO UPDATE
             SET method = excluded.method, account = excluded.account, as_of = excluded.as_of,
-                name = coalesce(excluded.name, p.name), updated_at = clock_timestamp()
+                name = coalesce(excluded.name, p.name), updated_at = clock_timestamp(),
+                -- What the gateway said was about the account that it was.
+                blocked_reason = CASE WHEN p.blocked_by = 'gateway' AND p.account IS DISTINCT FROM excluded.account
+                                      THEN NULL ELSE p.blocked_reason END,
+                blocked_by = CASE WHEN p.blocked_by = 'gateway' AND p.account IS DISTINCT FROM excluded.account
+                                  THEN NULL ELSE p.blocked_by END
             WHERE p.as_of <= excluded.as_of
             RETURNING p.merchant_id, p.user_id
             """
@@ -68,16 +74,50 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
 
 
 def block(tx: Tx, merchant_id: int, user_id: str, reason: str | None) -> bool:
-    """Set or (with None) lift a block; returns whether the payee exists."""
+    """Set an operator's block, or (with None) lift any; returns whether the payee exists."""
     return (
         tx.execute(
             text(
                 """
-                UPDATE payees SET blocked_reason = :reason, updated_at = clock_timestamp()
+                UPDATE payees SET blocked_reason = :reason, updated_at = clock_timestamp(),
+                       blocked_by = CASE WHEN CAST(:reason AS text) IS NOT NULL THEN 'operator' END
                 WHERE merchant_id = :merchant_id AND user_id = :user_id
                 """
             ),
             {"merchant_id": merchant_id, "user_id": user_id, "reason": reason},
         ).rowcount
         == 1
+    )
+
+
+def lock_account(tx: Tx, merchant_id: int, method: str, account: str) -> list[Any]:
+    """The payees whom a gateway pays to an account, locked by ascending id."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT id, blocked_reason, blocked_by, gateway_asked_at FROM payees
+                WHERE merchant_id = :merchant_id AND method = :method AND account = :account
+                ORDER BY id FOR NO KEY UPDATE
+                """
+            ),
+            {"merchant_id": merchant_id, "method": method, "account": account},
+        )
+    )
+
+
+def gateway_said(tx: Tx, payee_id: int, reason: str | None, asked_at: datetime) -> None:
+    """Set the gateway's block, or (with None) lift it; an operator's stays. Keep when it was asked."""
+    tx.execute(
+        text(
+            """
+            UPDATE payees SET gateway_asked_at = :asked_at, updated_at = clock_timestamp(),
+                   blocked_reason = CASE WHEN blocked_reason IS NOT NULL AND blocked_by IS DISTINCT FROM 'gateway'
+                                         THEN blocked_reason ELSE :reason END,
+                   blocked_by = CASE WHEN blocked_reason IS NOT NULL AND blocked_by IS DISTINCT FROM 'gateway'
+                                     THEN blocked_by WHEN CAST(:reason AS text) IS NOT NULL THEN 'gateway' END
+            WHERE id = :id
+            """
+        ),
+        {"id": payee_id, "reason": reason, "asked_at": asked_at},
     )

@@ -47,7 +47,7 @@ def test_a_queue_is_paused_shown_with_who_when_and_why_and_resumed(
 ) -> None:
     monkeypatch.setenv("USER", "ada")
     monkeypatch.setattr(session, "console", Console(width=300))  # a sentence is not to be folded
-    assert set(listed(run)) == {"events", "payouts", "sweeps"}
+    assert set(listed(run)) == {"events", "payouts", "sweeps", "webhooks"}
     run("queue", "pause", "payouts", "--reason", "the bank calls")
     row = listed(run)["payouts"]
     assert (row["paused_by"], row["pause_reason"]) == ("ada", "the bank calls")
@@ -70,7 +70,7 @@ def test_a_queue_is_paused_shown_with_who_when_and_why_and_resumed(
 
 
 def test_a_queue_that_does_not_exist_and_a_pause_without_reason_are_refused(run: Run) -> None:
-    with pytest.raises(NotFound, match="events, payouts, sweeps"):
+    with pytest.raises(NotFound, match="events, payouts, sweeps, webhooks"):
         run("queue", "pause", "payotus", "--reason", "x")
     with pytest.raises(Invalid, match="--reason"):
         run("queue", "pause", "payouts", "--reason", " ")
