@@ -1,5 +1,7 @@
 """What comes with a merchant's programs: their schedules, under names that include the merchant."""
 
+from collections.abc import Sequence
+
 from domain.db import Tx
 from domain.merchants.service import Merchant
 from domain.schedules import service as schedules
@@ -23,17 +25,29 @@ def expiry_schedule(tx: Tx, merchant: Merchant, cron: str = "0 3 * * *", zone: s
 
 
 def payout_schedule(
-    tx: Tx, merchant: Merchant, minimums: dict[str, int], cron: str, zone: str = "UTC"
-) -> None:
-    """Build and send payout runs; ``minimums`` by currency, in minor units."""
+    tx: Tx,
+    merchant: Merchant,
+    minimums: dict[str, int],
+    cron: str,
+    zone: str = "UTC",
+    *,
+    name: str | None = None,
+    methods: Sequence[str] = ("stripe",),
+) -> str:
+    """Build and send payout runs; ``minimums`` by currency, in minor units. Returns the schedule's name.
+
+    A merchant may have several: ``name`` tells them apart.
+    """
+    scheduled = f"payouts.run/{merchant.key}" + (f"/{name}" if name else "")
     schedules.register(
         tx,
         Schedule(
-            name=f"payouts.run/{merchant.key}",
+            name=scheduled,
             queue="sweeps",
             actor="payouts.run",
             timing=Cron(cron, zone),
-            args={"merchant_id": merchant.id, "minimums": minimums},
+            args={"merchant_id": merchant.id, "minimums": minimums, "methods": list(methods)},
             merchant_id=merchant.id,
         ),
     )
+    return scheduled

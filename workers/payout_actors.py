@@ -1,6 +1,6 @@
 """The payout actors: thin wrappers that turn messages and fires into calls of ``workers.payouts``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -44,11 +44,18 @@ def resolve(rt: Runtime, attempt_id: int) -> None:
 
 
 @actor("payouts.run", queue="sweeps")
-def run(rt: Runtime, name: str, fire_at: str, merchant_id: int, minimums: dict[str, int]) -> None:
-    """Build, freeze and approve the run of a fire; ``fire_at`` is its as-of time."""
+def run(
+    rt: Runtime,
+    name: str,
+    fire_at: str,
+    merchant_id: int,
+    minimums: dict[str, int],
+    methods: Sequence[str] = ("stripe",),
+) -> None:
+    """Build the run of a fire, and send it unless a person has to approve it; ``fire_at`` is its as-of time."""
 
     def body(at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
-        return asdict(payouts.build(rt, merchant_id, name, at, minimums=minimums))
+        return asdict(payouts.build(rt, merchant_id, name, at, minimums=minimums, methods=methods))
 
     sweep(rt, name, fire_at, body)
 

@@ -35,6 +35,8 @@ payees = Table(
     Column("method", Text, nullable=False),
     # The gateway's name for the destination, as `acct_…`. Bank data is never here in plain text.
     Column("account", String(255), nullable=True),
+    # Business time: since when method and account are what they are; a cooling-off counts from it.
+    at_column("destination_since", nullable=True),
     Column("onboarding_url", Text, nullable=True),
     # Set by an operator or by the gateway's word (restricted, deauthorized); NULL: may be paid.
     Column("blocked_reason", Text, nullable=True),

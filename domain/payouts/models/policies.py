@@ -23,9 +23,12 @@ payout_policies = Table(
     Column("approval", Text, nullable=False),
     # How long after it was frozen a run can be approved.
     Column("approval_hours", Integer, nullable=False, server_default=text("72")),
+    # How long after it became known or changed a destination is paid nothing.
+    Column("cooling_off_hours", Integer, nullable=False, server_default=text("0")),
     at_column("updated_at", nullable=True),
     CheckConstraint("approval IN ('never', 'above_limits', 'always')", name="approval"),
     CheckConstraint("approval_hours BETWEEN 1 AND 8760", name="approval_hours"),
+    CheckConstraint("cooling_off_hours BETWEEN 0 AND 8760", name="cooling_off_hours"),
 )
 
 payout_limits = Table(

@@ -9,6 +9,7 @@ True
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 Approval = Literal["never", "above_limits", "always"]
@@ -30,17 +31,24 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When a merchant's runs need a person, and how long they can be approved."""
+    """When a merchant's runs need a person, how long they can be approved, and how long a destination
+    that is new or has changed is paid nothing."""
 
     approval: Approval
     approval_hours: int = APPROVAL_HOURS
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    cooling_off_hours: int = 0
+
+    def known_before(self, as_of: datetime) -> datetime | None:
+        """Since when a destination has to be known to be paid as of a time; None: no matter since when."""
+        return as_of - timedelta(hours=self.cooling_off_hours) if self.cooling_off_hours else None
 
     def as_json(self) -> dict[str, Any]:
         """As a run keeps it."""
         return {
             "approval": self.approval,
             "approval_hours": self.approval_hours,
+            "cooling_off_hours": self.cooling_off_hours,
             "limits": {currency: asdict(limits) for currency, limits in self.limits.items()},
         }
 
@@ -52,12 +60,17 @@ def policy_from(kept: Mapping[str, Any]) -> Policy:
     True
     """
     limits = {currency: Limits(**each) for currency, each in kept.get("limits", {}).items()}
-    return Policy(kept.get("approval", "never"), kept.get("approval_hours", APPROVAL_HOURS), limits)
+    return Policy(
+        kept.get("approval", "never"),
+        kept.get("approval_hours", APPROVAL_HOURS),
+        limits,
+        kept.get("cooling_off_hours", 0),
+    )
 
 
 def default_policy(mode: str) -> Policy:
-    """What holds where a merchant has set nothing: live money is always approved."""
-    return Policy("never" if mode == "test" else "always")
+    """What holds where a merchant has set nothing: live money is always approved, and cools off a day."""
+    return Policy("never") if mode == "test" else Policy("always", cooling_off_hours=24)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
 from domain.payouts.rules import carrying
@@ -17,6 +18,7 @@ Reason = Literal[
     "payee_not_ready",
     "blocked",
     "method_not_in_run",
+    "cooling_off",
     "busy",
     "destination_changed",
 ]
@@ -51,6 +53,7 @@ class PayeeView:
     method: str
     destination: str | None
     blocked_reason: str | None
+    destination_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,19 @@ Decision = Pay | Skip
 
 
 def decide(
-    group: Group, payee: PayeeView | None, *, minimum: int, methods: Collection[str]
+    group: Group,
+    payee: PayeeView | None,
+    *,
+    minimum: int,
+    methods: Collection[str],
+    known_before: datetime | None = None,
 ) -> Decision:
     """Pay a group or carry it over.
 
     ``minimum`` is the smallest payout in minor units of the group's currency (nothing below 1 is ever
     paid, and no more is asked for than one payout by the payee's method can be); ``methods`` are those
-    that the run pays by. What the payee is owed is looked at first, so that a reason about money is not
+    that the run pays by; a destination that is not known since ``known_before`` or longer cools off
+    (None: none does). What the payee is owed is looked at first, so that a reason about money is not
     hidden by one about papers. Of an amount that the method cannot carry as it is (too large at once, or
     finer than it moves), the part that it can is paid, if that reaches the minimum; the rest stays owed.
     Who is due exactly what is paid here is paid it again: a run decides a second time when the rest is
@@ -108,6 +117,10 @@ def decide(
         return Skip("payee_not_ready", "no payout account is known for this payee")
     if payee.blocked_reason:
         return Skip("blocked", payee.blocked_reason)
+    if _cools_off(payee, known_before):
+        return Skip(
+            "cooling_off", f"paid there since {payee.destination_since:%Y-%m-%d %H:%M} only"
+        )
     if payee.method not in methods:
         return Skip("method_not_in_run", f"is paid by {payee.method}")
     if not carrying.is_carried(payee.method, group.currency):
@@ -126,6 +139,14 @@ def decide(
             f"{paid} of {group.amount} can be moved: less than the minimum of {least}",
         )
     return Pay(payee.payee_id, payee.method, payee.destination, paid, group.amount - paid)
+
+
+def _cools_off(payee: PayeeView, known_before: datetime | None) -> bool:
+    return (
+        known_before is not None
+        and payee.destination_since is not None
+        and payee.destination_since > known_before
+    )
 
 
 def _earnings(count: int, does: str, do: str) -> str:

@@ -21,7 +21,9 @@ from domain.payouts.rules import (
     extend_run_hash,
     members_hash,
 )
+from domain.payouts.rules.approving import Policy, policy_from
 from domain.payouts.service import booking
+from domain.payouts.store import policies
 from domain.payouts.store import runs as store
 from domain.payouts.store.runs import Exclusion, NewPayout
 
@@ -86,13 +88,16 @@ class Preview:
 def preview(tx: Tx, spec: RunSpec) -> Iterator[PreviewLine]:
     """What a run would do, payee by payee, without writing or locking anything; memory stays flat."""
     after = 0
+    policy = policies.of(tx, spec.merchant_id)
     while ids := earnings.accounts_with_unclaimed(tx, spec.merchant_id, after=after, limit=SHARD):
         accounts = earnings.payables(tx, ids)
-        yield from (line for line, _ in _decide(tx, accounts, spec))
+        yield from (line for line, _ in _decide(tx, accounts, spec, policy))
         after = ids[-1]
 
 
-def _decide(tx: Tx, accounts: Sequence[Payable], spec: RunSpec) -> list[tuple[PreviewLine, Due]]:
+def _decide(
+    tx: Tx, accounts: Sequence[Payable], spec: RunSpec, policy: Policy
+) -> list[tuple[PreviewLine, Due]]:
     """Decide on every account that has anything due or held; the one road of run and preview."""
     payees = store.payees_of(tx, spec.merchant_id, [a.user_id for a in accounts])
     by_id = {a.account_id: a for a in accounts}
@@ -116,6 +121,7 @@ def _decide(tx: Tx, accounts: Sequence[Payable], spec: RunSpec) -> list[tuple[Pr
             payees.get(account.user_id),
             minimum=spec.minimums.get(account.currency, 0),
             methods=spec.methods,
+            known_before=policy.known_before(spec.as_of),
         )
         line = PreviewLine(due.account_id, account.user_id, account.currency, due.amount, decision)
         decided.append((line, due))
@@ -173,12 +179,13 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     release may come in between, for it needs no account's lock.
     """
     spec = RunSpec(run.merchant_id, run.name, run.as_of, run.minimums, tuple(run.methods))
-    decided = _decide(tx, locked, spec)
+    policy = policy_from(run.policy)
+    decided = _decide(tx, locked, spec, policy)
     ids_of = _number(tx, decided)
     carried = _carry_over(tx, run, decided, ids_of)
     if carried:
         # What is carried over is written, so that what is due now is what can be paid.
-        decided = _decide(tx, locked, spec)
+        decided = _decide(tx, locked, spec, policy)
     paid = [(line, line.decision, due) for line, due in decided if isinstance(line.decision, Pay)]
     other = [
         line.account_id for line, pay, _ in paid if pay.carried or line.account_id not in ids_of

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from domain.clock import business_now
 from domain.db import Tx
 
 
@@ -45,13 +46,16 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
     rows = tx.execute(
         text(
             """
-            INSERT INTO payees AS p (merchant_id, user_id, method, account, name, as_of)
-            SELECT * FROM unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[]), CAST(:methods AS text[]),
+            INSERT INTO payees AS p (merchant_id, user_id, method, account, name, as_of, destination_since)
+            SELECT u.*, CASE WHEN u.account IS NOT NULL THEN CAST(:now AS timestamptz) END
+            FROM unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[]), CAST(:methods AS text[]),
                                  CAST(:accounts AS text[]), CAST(:names AS text[]), CAST(:times AS timestamptz[]))
                      AS u (merchant_id, user_id, method, account, name, as_of)
             ORDER BY merchant_id, user_id
             ON CONFLICT (merchant_id, user_id) DO UPDATE
             SET method = excluded.method, account = excluded.account, as_of = excluded.as_of,
+                destination_since = CASE WHEN (p.method, p.account) IS DISTINCT FROM (excluded.method, excluded.account)
+                                         THEN excluded.destination_since ELSE p.destination_since END,
                 name = coalesce(excluded.name, p.name), updated_at = clock_timestamp(),
                 -- What the gateway said was about the account that it was.
                 blocked_reason = CASE WHEN p.blocked_by = 'gateway' AND p.account IS DISTINCT FROM excluded.account
@@ -68,6 +72,8 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
             "accounts": [u.account for u in updates],
             "names": [u.name for u in updates],
             "times": [u.as_of for u in updates],
+            # Not the word's own time: whoever changes a destination would choose when it cools off.
+            "now": business_now(tx),
         },
     )
     return {(row.merchant_id, row.user_id) for row in rows}

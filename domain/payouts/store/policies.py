@@ -11,7 +11,7 @@ def of(tx: Tx, merchant_id: int) -> Policy:
     row = tx.execute(
         text(
             """
-            SELECT m.mode, p.approval, p.approval_hours FROM merchants m
+            SELECT m.mode, p.approval, p.approval_hours, p.cooling_off_hours FROM merchants m
             LEFT JOIN payout_policies p ON p.merchant_id = m.id WHERE m.id = :merchant_id
             """
         ),
@@ -29,22 +29,30 @@ def of(tx: Tx, merchant_id: int) -> Policy:
         {"merchant_id": merchant_id},
     )
     by_currency = {each.currency: Limits(each.auto_payout, each.auto_run) for each in limits}
-    return Policy(row.approval, row.approval_hours, by_currency)
+    return Policy(row.approval, row.approval_hours, by_currency, row.cooling_off_hours)
 
 
-def put(tx: Tx, merchant_id: int, approval: str, approval_hours: int) -> None:
-    """Write when runs need a person, and how long they can be approved."""
+def put(
+    tx: Tx, merchant_id: int, approval: str, approval_hours: int, cooling_off_hours: int = 0
+) -> None:
+    """Write when runs need a person, how long they can be approved, and how long destinations cool off."""
     tx.execute(
         text(
             """
-            INSERT INTO payout_policies (merchant_id, approval, approval_hours)
-            VALUES (:merchant_id, :approval, :approval_hours)
+            INSERT INTO payout_policies (merchant_id, approval, approval_hours, cooling_off_hours)
+            VALUES (:merchant_id, :approval, :approval_hours, :cooling_off_hours)
             ON CONFLICT (merchant_id) DO UPDATE
             SET approval = excluded.approval, approval_hours = excluded.approval_hours,
+                cooling_off_hours = excluded.cooling_off_hours,
                 updated_at = clock_timestamp()
             """
         ),
-        {"merchant_id": merchant_id, "approval": approval, "approval_hours": approval_hours},
+        {
+            "merchant_id": merchant_id,
+            "approval": approval,
+            "approval_hours": approval_hours,
+            "cooling_off_hours": cooling_off_hours,
+        },
     )
 
 

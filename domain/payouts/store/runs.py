@@ -351,10 +351,13 @@ def payees_of(tx: Tx, merchant_id: int, user_ids: Sequence[str]) -> dict[str, Pa
     rows = tx.execute(
         text(
             """
-            SELECT id, user_id, method, account, blocked_reason FROM payees
+            SELECT id, user_id, method, account, blocked_reason, destination_since FROM payees
             WHERE merchant_id = :merchant_id AND user_id = ANY(:user_ids)
             """
         ),
         {"merchant_id": merchant_id, "user_ids": list(user_ids)},
     )
-    return {r.user_id: PayeeView(r.id, r.method, r.account, r.blocked_reason) for r in rows}
+    return {
+        r.user_id: PayeeView(r.id, r.method, r.account, r.blocked_reason, r.destination_since)
+        for r in rows
+    }

@@ -3,10 +3,12 @@ CREATE TABLE payout_policies (
     merchant_id BIGINT NOT NULL,
     approval TEXT NOT NULL,
     approval_hours INTEGER DEFAULT 72 NOT NULL,
+    cooling_off_hours INTEGER DEFAULT 0 NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_payout_policies PRIMARY KEY (merchant_id),
     CONSTRAINT ck_payout_policies_approval CHECK (approval IN ('never', 'above_limits', 'always')),
     CONSTRAINT ck_payout_policies_approval_hours CHECK (approval_hours BETWEEN 1 AND 8760),
+    CONSTRAINT ck_payout_policies_cooling_off_hours CHECK (cooling_off_hours BETWEEN 0 AND 8760),
     CONSTRAINT fk_payout_policies_merchant_id FOREIGN KEY(merchant_id) REFERENCES merchants (id)
 );
 CREATE TABLE payout_limits (
@@ -20,6 +22,10 @@ CREATE TABLE payout_limits (
     CONSTRAINT fk_payout_limits_merchant_id FOREIGN KEY(merchant_id) REFERENCES merchants (id)
 );
 GRANT SELECT, INSERT, UPDATE ON payout_policies, payout_limits TO payspool_runtime;
+
+-- Business time: since when a payee is paid where they are.
+ALTER TABLE payees ADD COLUMN destination_since TIMESTAMP WITH TIME ZONE;
+UPDATE payees SET destination_since = as_of WHERE account IS NOT NULL;
 
 ALTER TABLE payout_runs
     ADD COLUMN prepared_by VARCHAR(255),

@@ -32,6 +32,10 @@ def policy(
     approval_hours: Annotated[
         int | None, typer.Option(min=1, max=8760, help="how long a run can be approved")
     ] = None,
+    cooling_off_hours: Annotated[
+        int | None,
+        typer.Option(min=0, max=8760, help="how long a new or changed destination waits"),
+    ] = None,
     currency: Annotated[str | None, typer.Option(help="of the limits, as usd")] = None,
     auto_payout: Minor = None,
     auto_run: Minor = None,
@@ -48,9 +52,15 @@ def policy(
         raise Invalid("--approval", "is never, above_limits or always")
     with session.for_merchant(merchant) as (tx, found):
         before = policies.of(tx, found.id)
-        if limited or approval is not None or approval_hours is not None:
+        if limited or any(x is not None for x in (approval, approval_hours, cooling_off_hours)):
             chosen = approval or ("above_limits" if limited else before.approval)
-            policies.put(tx, found.id, chosen, approval_hours or before.approval_hours)
+            policies.put(
+                tx,
+                found.id,
+                chosen,
+                approval_hours or before.approval_hours,
+                before.cooling_off_hours if cooling_off_hours is None else cooling_off_hours,
+            )
             if currency is not None:
                 old = before.limits.get(currency.lower(), Limits())
                 new = Limits(
@@ -73,6 +83,8 @@ def policy(
         session.emit_json(now.as_json())
         return
     session.say(f"A person approves: {now.approval}, within {now.approval_hours} hours.")
+    if now.cooling_off_hours:
+        session.say(f"A new or changed destination waits {now.cooling_off_hours} hours.")
     for code, limits in now.limits.items():
         for name, amount in (("payout", limits.auto_payout), ("run", limits.auto_run)):
             if amount is not None:

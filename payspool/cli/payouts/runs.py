@@ -1,5 +1,6 @@
 """`payspool payouts`: preview, run, look."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from domain.payouts import service
 from domain.payouts.errors import NoSuchPayout
 from domain.payouts.rules import Skip
 from domain.payouts.service import Preview, PreviewLine, RunSpec
+from domain.payouts.service.stopping import METHODS
 from domain.payouts.store import listing
 from payspool.cli import session
 from payspool.cli.session import AsJson, MerchantKey
@@ -189,18 +191,31 @@ def schedule(
     cron: Annotated[str, typer.Argument(metavar="CRON", help="minute hour day month weekday")],
     zone: Annotated[str, typer.Option(help="IANA time zone")] = "UTC",
     minimum: Minimum = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="pay by this method, as stripe; repeatable")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="beside the merchant's other schedules, as monthly")
+    ] = None,
 ) -> None:
-    """Run payouts by the calendar."""
+    """Run payouts by the calendar. A schedule of the same name is replaced."""
+    methods = list(dict.fromkeys(method or ["stripe"]))
+    if not set(methods) <= set(METHODS):
+        raise Invalid("--method", f"is one of {', '.join(METHODS)}")
+    if name is not None and not re.fullmatch(r"[a-z0-9_-]{1,50}", name):
+        raise Invalid("--name", "is 1 to 50 of a-z, 0-9, - and _")
     with session.for_merchant(merchant) as (tx, found):
-        payout_schedule(tx, found, _minimums(minimum), cron, zone)
+        scheduled = payout_schedule(
+            tx, found, _minimums(minimum), cron, zone, name=name, methods=methods
+        )
         audit.record(
             tx,
             session.me(),
             "payout_schedule.set",
             merchant_id=found.id,
             subject_kind="schedule",
-            subject_id=f"payouts.run/{merchant}",
-            after={"cron": cron, "zone": zone, "minimum": minimum},
+            subject_id=scheduled,
+            after={"cron": cron, "zone": zone, "minimum": minimum, "methods": methods},
         )
     session.say("Scheduled; `payspool schedule list` shows the next run.")
 

@@ -98,6 +98,7 @@ def test_every_run_of_a_live_merchant_waits_unless_its_policy_says_otherwise(
             text("INSERT INTO merchants (key, name, mode) VALUES ('l', 'L', 'live') RETURNING id")
         ).scalar_one()
         house.payee(tx, live)
+        tx.execute(text("UPDATE payees SET destination_since = as_of - interval '1 day'"))
         house.earn(tx, live, 1)
     assert house.run(engine, live).state == "pending_approval"
 

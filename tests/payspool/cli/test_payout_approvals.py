@@ -25,6 +25,7 @@ def waiting(command: Command, engine: Engine, monkeypatch: pytest.MonkeyPatch) -
     assert json.loads(set_.output) == {
         "approval": "above_limits",
         "approval_hours": 72,
+        "cooling_off_hours": 0,
         "limits": {"usd": {"auto_payout": None, "auto_run": 800}},
     }
     made = json.loads(command("payouts", "run", "acme", "--json").output)
