@@ -78,8 +78,7 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON payout_reversals FOR EACH STATEMEN
 CREATE FUNCTION guard_release() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     -- That all of it came back is looked at where its earnings leave it (keep_claim).
-    IF OLD.release_confirmed_by IS NOT NULL
-       OR EXISTS (SELECT FROM payout_reversals WHERE payout_id = NEW.id AND decision IS NOT NULL) THEN
+    IF EXISTS (SELECT FROM payout_reversals WHERE payout_id = NEW.id AND decision IS NOT NULL) THEN
         RAISE EXCEPTION 'payout %: it is let go once, and only when nothing was decided about a part of it', NEW.id
             USING ERRCODE = 'restrict_violation';
     END IF;
