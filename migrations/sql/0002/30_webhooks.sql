@@ -77,9 +77,9 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON payout_reversals FOR EACH STATEMEN
 -- The earnings of a payout are let go as a whole only while no part of it was decided on by itself.
 CREATE FUNCTION guard_release() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.release_confirmed_by IS NOT NULL OR NEW.state <> 'reversed' OR NEW.reversed_amount <> NEW.amount
-       OR EXISTS (SELECT FROM payout_reversals WHERE payout_id = NEW.id AND decision IS NOT NULL) THEN
-        RAISE EXCEPTION 'payout %: it is let go once, when all of it came back and nothing was decided about a part', NEW.id
+    -- That all of it came back is looked at where its earnings leave it (keep_claim).
+    IF EXISTS (SELECT FROM payout_reversals WHERE payout_id = NEW.id AND decision IS NOT NULL) THEN
+        RAISE EXCEPTION 'payout %: it is let go once, and only when nothing was decided about a part of it', NEW.id
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
