@@ -8,14 +8,22 @@ from domain.payouts.models.payouts import (
     payout_runs,
     payouts,
 )
+from domain.payouts.models.reconciliation import (
+    gateway_transactions,
+    payout_differences,
+    reconciliations,
+)
 from domain.payouts.models.stops import payout_stops
 
 __all__ = [
     "gateway_events",
+    "gateway_transactions",
     "payees",
     "payout_attempts",
+    "payout_differences",
     "payout_exclusions",
     "payout_runs",
     "payout_stops",
     "payouts",
+    "reconciliations",
 ]
