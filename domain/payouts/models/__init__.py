@@ -1,5 +1,6 @@
 """Tables of payouts, a module for each of their topics."""
 
+from domain.payouts.models.adjustments import adjustments
 from domain.payouts.models.payouts import (
     gateway_events,
     payees,
@@ -16,6 +17,7 @@ from domain.payouts.models.reconciliation import (
 from domain.payouts.models.stops import payout_stops
 
 __all__ = [
+    "adjustments",
     "gateway_events",
     "gateway_transactions",
     "payees",

@@ -1,7 +1,7 @@
 """`payspool payouts`: one module for each part of it, all on one command."""
 
-from payspool.cli.payouts import closing, reconciliation, runs
+from payspool.cli.payouts import adjusting, closing, reconciliation, runs
 
 app = runs.app
 
-__all__ = ["app", "closing", "reconciliation"]
+__all__ = ["adjusting", "app", "closing", "reconciliation"]
