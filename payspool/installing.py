@@ -51,3 +51,18 @@ def payout_schedule(
         ),
     )
     return scheduled
+
+
+def reconciliation_schedule(tx: Tx, merchant: Merchant, cron: str = "30 4 * * *") -> None:
+    """Compare a merchant's payouts with Stripe's books, daily by default (UTC)."""
+    schedules.register(
+        tx,
+        Schedule(
+            name=f"payouts.reconcile/{merchant.key}",
+            queue="sweeps",
+            actor="payouts.reconcile",
+            timing=Cron(cron, "UTC"),
+            args={"merchant_id": merchant.id},
+            merchant_id=merchant.id,
+        ),
+    )

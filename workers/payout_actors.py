@@ -11,7 +11,7 @@ from domain.errors import DomainError
 from domain.payouts.rules import Leave
 from domain.payouts.service import Recorded
 from queues.pause import Pauses
-from workers import payouts
+from workers import payouts, reconciling
 from workers.context import Runtime
 from workers.registry import actor
 from workers.sweeps import sweep
@@ -67,6 +67,16 @@ def sweep_stuck(rt: Runtime, name: str, fire_at: str) -> None:
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         paused = Pauses(rt.redis, rt.namespace).of("payouts") is not None
         return {"asked": payouts.sweep(rt, paused=paused)}
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("payouts.reconcile", queue="sweeps")
+def reconcile(rt: Runtime, name: str, fire_at: str, merchant_id: int) -> None:
+    """Compare a merchant's payouts with its gateway's books; killed at any page, it goes on from there."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        return reconciling.reconcile(rt, merchant_id, clock_may_move=rt.sandbox)
 
     sweep(rt, name, fire_at, body)
 

@@ -94,3 +94,21 @@ class NotApprovable(PayoutsError):
     def __init__(self, run_id: int, why: str) -> None:
         self.run_id, self.why = run_id, why
         super().__init__(f"Run {run_id} cannot be approved or rejected: {why}.")
+
+
+class NoBooks(PayoutsError):
+    """A method whose gateway shows no books cannot be reconciled with them."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        super().__init__(f"Payouts by {method} have no books at a gateway to compare with.")
+
+
+class NoSuchDifference(PayoutsError):
+    """There is no open difference of this number."""
+
+    def __init__(self, difference_id: int) -> None:
+        self.difference_id = difference_id
+        super().__init__(
+            f"There is no open difference {difference_id}; `payspool payouts differences` lists them."
+        )

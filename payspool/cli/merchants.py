@@ -13,6 +13,7 @@ from payspool import runtime
 from payspool.cli import secret_input, session
 from payspool.cli.secret_input import read_secret
 from payspool.cli.session import AsJson, MerchantKey
+from payspool.installing import reconciliation_schedule
 from payspool.sandbox_client import DEFAULT_KEY
 from payspool.settings import Settings
 from workers.gateways.stripe_account import platform_account
@@ -59,6 +60,7 @@ def add(
                 actor=session.me(),
                 platform_account=pays,
             )
+            reconciliation_schedule(tx, merchant)
     told = (
         f"pays by Stripe at {settings.stripe_url} ({pays})" if pays else "has no Stripe account yet"
     )
@@ -94,6 +96,7 @@ def stripe_key(
             platform_account=pays,
             in_use=payouts.accounts_in_use(tx, found.id, "stripe"),
         )
+        reconciliation_schedule(tx, found)
         account = service.gateway_account(tx, found.id, "stripe", box=runtime.secret_box(settings))
     session.say(f"{merchant} now pays by Stripe at {settings.stripe_url}, from {pays}.")
     if account is not None and account.webhook_secret is None:

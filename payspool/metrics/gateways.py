@@ -3,8 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from domain.payouts.books import BooksPage, KeepsBooks
+from domain.payouts.errors import NoBooks
 from domain.payouts.gateway import Deadline, Found, Gateway, News, Order, PayeeCheck
 from domain.payouts.rules import GatewayOutcome
 from workers.watching import Watch
@@ -64,6 +67,19 @@ class MeasuredGateway:
         """See ``TellsNews``; a gateway that sends no notices has no such attribute."""
         news: News = getattr(self.gateway, "news")  # noqa: B009 - not every gateway has it
         return news
+
+    def books(
+        self, *, created_from: datetime, created_before: datetime, after: str | None
+    ) -> BooksPage:
+        """See ``KeepsBooks``. Raises NoBooks for a gateway that keeps none."""
+        if not isinstance(self.gateway, KeepsBooks):
+            raise NoBooks(self.method)
+        began = time.monotonic()
+        page = self.gateway.books(
+            created_from=created_from, created_before=created_before, after=after
+        )
+        self._called("books", "answered", began)
+        return page
 
     def _called(self, call: str, outcome: str, began: float) -> None:
         self.watch.gateway_called(self.method, call, outcome, time.monotonic() - began)

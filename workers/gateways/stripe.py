@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from threading import Lock
 from time import sleep
 from typing import Any, Final
@@ -19,11 +20,13 @@ from tenacity import RetryCallState, Retrying, retry_if_result
 from tenacity.wait import wait_random_exponential
 
 from domain.merchants.rules import Mode
+from domain.payouts.books import BooksPage
 from domain.payouts.gateway import Deadline, Found, Order, PayeeCheck
 from domain.payouts.rules import MAX_TRIES, ONE_TRY, GatewayOutcome, transfer_group
 from domain.payouts.rules.attempts import CONNECT_SECONDS, MAX_PAUSE_SECONDS, READ_SECONDS
 from workers.gateways.stripe_events import StripeEvents
 from workers.gateways.stripe_keys import check_key
+from workers.gateways.stripe_transactions import books_page
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version that new attempts are sent under; a test compares it with the installed SDK's."""
@@ -171,6 +174,14 @@ class StripeGateway:
         except (stripe.StripeError, TypeError, ValueError, AttributeError, KeyError):
             return None
         return None
+
+    def books(
+        self, *, created_from: datetime, created_before: datetime, after: str | None
+    ) -> BooksPage:
+        """See ``domain.payouts.books.KeepsBooks``."""
+        return books_page(
+            self._client, created_from=created_from, created_before=created_before, after=after
+        )
 
     def check_payee(self, destination: str) -> PayeeCheck | None:
         """Whether a connected account may receive transfers and pay out; None if Stripe was not reached."""

@@ -1,5 +1,6 @@
 """Tables of payouts, a module for each of their topics."""
 
+from domain.payouts.models.adjustments import adjustments
 from domain.payouts.models.payouts import (
     gateway_events,
     payees,
@@ -9,13 +10,21 @@ from domain.payouts.models.payouts import (
     payouts,
 )
 from domain.payouts.models.policies import payout_limits, payout_policies
+from domain.payouts.models.reconciliation import (
+    gateway_transactions,
+    payout_differences,
+    reconciliations,
+)
 from domain.payouts.models.reversals import payout_reversals
 from domain.payouts.models.stops import payout_stops
 
 __all__ = [
+    "adjustments",
     "gateway_events",
+    "gateway_transactions",
     "payees",
     "payout_attempts",
+    "payout_differences",
     "payout_exclusions",
     "payout_limits",
     "payout_policies",
@@ -23,4 +32,5 @@ __all__ = [
     "payout_runs",
     "payout_stops",
     "payouts",
+    "reconciliations",
 ]

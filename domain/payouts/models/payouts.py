@@ -234,6 +234,13 @@ payout_attempts = Table(
         "lease_until",
         postgresql_where=text("state IN ('created', 'sending', 'unknown')"),
     ),
+    # By what the gateway calls it: how reconciliation finds ours in the gateway's books.
+    Index(
+        "ix_payout_attempts_external",
+        "platform_account",
+        "external_id",
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
     CheckConstraint(
         "state <> 'abandoned' OR (abandon_evidence <> '' AND abandon_proposed_by <> abandon_agreed_by) IS TRUE",
         name="abandoned_by_two",

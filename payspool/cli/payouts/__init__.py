@@ -1,7 +1,15 @@
 """`payspool payouts`: one module for each part of it, all on one command."""
 
-from payspool.cli.payouts import approvals, reversals, runs, stops
+from payspool.cli.payouts import (
+    adjusting,
+    approvals,
+    closing,
+    reconciliation,
+    reversals,
+    runs,
+    stops,
+)
 
 app = runs.app
 
-__all__ = ["app", "approvals", "reversals", "stops"]
+__all__ = ["adjusting", "app", "approvals", "closing", "reconciliation", "reversals", "stops"]
