@@ -1,5 +1,6 @@
 """Tables of payouts, a module for each of their topics."""
 
+from domain.payouts.models.looking import ix_payout_runs_page, ix_payouts_page, ix_payouts_run
 from domain.payouts.models.payouts import (
     gateway_events,
     payees,
@@ -12,6 +13,9 @@ from domain.payouts.models.stops import payout_stops
 
 __all__ = [
     "gateway_events",
+    "ix_payout_runs_page",
+    "ix_payouts_page",
+    "ix_payouts_run",
     "payees",
     "payout_attempts",
     "payout_exclusions",

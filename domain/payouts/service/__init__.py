@@ -4,6 +4,7 @@ from domain.payouts.service.abandoning import agree_abandon, propose_abandon
 from domain.payouts.service.building import RunResult, build_run, run_result
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
+from domain.payouts.service.explaining import Explained, explain_payout
 from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
 from domain.payouts.service.recording import Recorded, record_outcome
 from domain.payouts.service.resolving import (
@@ -28,6 +29,7 @@ from domain.payouts.store.payees import PayeeUpdate
 
 __all__ = [
     "Attempt",
+    "Explained",
     "FrozenPayout",
     "PayeeUpdate",
     "Preview",
@@ -48,6 +50,7 @@ __all__ = [
     "build_run",
     "cancel",
     "check_invariants",
+    "explain_payout",
     "find_payee",
     "frozen",
     "preview",
