@@ -155,7 +155,8 @@ def _paid(it: Situation) -> list[str]:
 
 def _unknown(it: Situation) -> list[str]:
     attempt = it.attempt
-    assert attempt is not None and attempt.sent_at is not None, "what is unknown was sent"
+    assert attempt is not None, "what is unknown was tried"
+    assert attempt.sent_at is not None, "and sent"
     told = [
         f"Attempt {attempt.n} was sent at {_at(attempt.sent_at)}, and no answer proves what became of it:"
         " it may have been paid."

@@ -6,9 +6,6 @@ from sqlalchemy import text
 
 from domain.db import Tx
 
-TRACKINGS_SHOWN: Final = 100
-"""Trackings that a payout in a list names; its own page pages through all that is in it."""
-
 ATTEMPTS_SHOWN: Final = 100
 
 _RUN: Final = """
@@ -16,14 +13,15 @@ _RUN: Final = """
            AS members_hash, r.created_at, r.frozen_at, r.approved_at, r.approved_by, r.settled_at
     FROM payout_runs r
 """
-_PAYOUT: Final = f"""
+# A list names the first hundred trackings of a payout; its own page pages through all that is in it.
+_PAYOUT: Final = """
     SELECT p.id, p.run_id, p.user_id, p.amount, p.currency, p.state AS status, p.method, p.members,
            p.external_transaction_id, p.processed_at, p.failed_at, p.error_code, p.error_message, p.created_at,
            p.reversed_amount, p.next_try_at, coalesce(p.frozen_reason, p.parked_reason) AS waits_for,
            p.frozen_reason, p.parked_reason,
            ARRAY(SELECT e.source_id FROM earnings e
                  WHERE e.payout_id = p.id AND e.source_kind = 'tracking'
-                 ORDER BY e.id LIMIT {TRACKINGS_SHOWN}) AS trackings
+                 ORDER BY e.id LIMIT 100) AS trackings
     FROM payouts p
 """
 _PAYEE: Final = """
