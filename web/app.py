@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from queues.connection import connect
 from web import documentation, errors, health, metrics, webhooks
-from web.api import event_status, events, loyalty, people, queues
+from web.api import event_status, events, loyalty, payouts, people, queues
 from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
 from web.documentation import DocumentedApp
@@ -101,6 +101,7 @@ def create_app(context: ApiContext) -> FastAPI:
         event_status.router,
         loyalty.router,
         people.router,
+        payouts.router,
         queues.router,
         webhooks.router,
         health.router,

@@ -22,11 +22,14 @@ SCOPES: Final = (
     "loyalty:write",
     "loyalty:read",
     "earnings:read",
+    "payouts:read",
+    "payouts:write",
     "queues:read",
     "queues:write",
 )
 """What a key may do: put events in, ask what became of them; use cards at once, look at them; look at
-what users earned and how they are paid; look at the installation's queues and workers; pause and resume
+what users earned and how they are paid; look at runs, payouts and payees; retry and cancel payouts; look at the
+installation's queues and workers; pause and resume
 queues, for all merchants: a key for who operates the installation."""
 
 DEFAULT_SCOPES: Final = ("events:write", "events:read")

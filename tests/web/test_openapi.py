@@ -20,6 +20,7 @@ from domain.db import transaction
 from domain.loyalty import service as loyalty
 from tests.web.conftest import ACTOR
 from tests.web.support import SECRET, Api
+from tests.web.treasury import three_payouts
 from web.api.answers import REQUEST_ID
 from web.describe import as_text, document
 from web.stripe_signature import sign
@@ -101,6 +102,7 @@ def test_every_example_is_valid(method: str, path: str, operation: dict[str, Any
 @pytest.fixture
 def ready(own_api: Api) -> tuple[Api, str]:
     """A shop where the examples can happen, and a key that may do everything."""
+    three_payouts(own_api)
     with transaction(own_api.engine) as tx:
         loyalty.create_program(
             tx,
@@ -165,7 +167,7 @@ def _filled(path: str, operation: dict[str, Any]) -> str:
     for one in operation.get("parameters", []):
         if one["in"] == "path":
             name = "{" + one["name"] + "}"
-            path = path.replace(name, one["schema"]["examples"][0])
+            path = path.replace(name, str(one["schema"]["examples"][0]))
     return path
 
 

@@ -215,14 +215,41 @@ class UserEarnings(BaseModel):
     currencies: list[CurrencyEarnings]
 
 
-class Payee(BaseModel):
-    """How a user is paid. No account and no bank data is shown."""
+class PayeeRow(BaseModel):
+    """How a user is paid, and what they are owed. No account and no bank data is shown."""
 
     user_id: str
     method: Literal["stripe", "wise", "manual"]
     ready: bool = Field(description="Whether a payout could be sent now.")
     reason: Literal["payee_not_ready", "blocked"] | None = Field(description="Why it is not ready.")
     message: str | None
+    owed: dict[str, int] = Field(
+        description="What is in no payout yet, by currency, in minor units; may be negative."
+    )
+
+
+class LastExclusion(BaseModel):
+    """The newest run that did not pay a user, and why."""
+
+    run_id: int
+    currency: str
+    amount: int = Field(description="What would have been paid, in minor units.")
+    reason: str
+    detail: str
+    created_at: datetime
+
+
+class Payee(PayeeRow):
+    """A payee, and why the last run that left them out did so."""
+
+    last_exclusion: LastExclusion | None
+
+
+class Payees(BaseModel):
+    """Payees, by user."""
+
+    payees: list[PayeeRow]
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
 
 
 class WebhookReceipt(BaseModel):

@@ -1,6 +1,7 @@
 """Tables of payouts, a module for each of their topics."""
 
 from domain.payouts.models.adjustments import adjustments
+from domain.payouts.models.looking import ix_payout_runs_page, ix_payouts_page, ix_payouts_run
 from domain.payouts.models.payouts import (
     gateway_events,
     payees,
@@ -22,6 +23,9 @@ __all__ = [
     "adjustments",
     "gateway_events",
     "gateway_transactions",
+    "ix_payout_runs_page",
+    "ix_payouts_page",
+    "ix_payouts_run",
     "payees",
     "payout_attempts",
     "payout_differences",

@@ -4,6 +4,7 @@ from domain.payouts.service.abandoning import agree_abandon, propose_abandon
 from domain.payouts.service.building import RunResult, build_run, hand_over, run_result, tend_runs
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
+from domain.payouts.service.explaining import Explained, explain_payout
 from domain.payouts.service.notices import (
     Notice,
     apply_account,
@@ -40,6 +41,7 @@ from domain.payouts.store.payees import PayeeUpdate
 __all__ = [
     "Attempt",
     "Booked",
+    "Explained",
     "FrozenPayout",
     "Notice",
     "PayeeUpdate",
@@ -65,6 +67,7 @@ __all__ = [
     "cancel",
     "check_invariants",
     "decide",
+    "explain_payout",
     "find_payee",
     "frozen",
     "hand_over",

@@ -1,0 +1,9 @@
+"""Indexes by which people page through runs and payouts, newest first."""
+
+from sqlalchemy import Index
+
+from domain.payouts.models.payouts import payout_runs, payouts
+
+ix_payout_runs_page = Index("ix_payout_runs_page", payout_runs.c.merchant_id, payout_runs.c.id)
+ix_payouts_page = Index("ix_payouts_page", payouts.c.merchant_id, payouts.c.id)
+ix_payouts_run = Index("ix_payouts_run", payouts.c.run_id, payouts.c.id)
