@@ -1,10 +1,13 @@
 """Use cases of payouts: build a run, send it so that it cannot pay twice, settle what is unknown."""
 
 from domain.payouts.service.abandoning import agree_abandon, propose_abandon
+from domain.payouts.service.bank_files import export, leave_for_bank_file
 from domain.payouts.service.building import RunResult, build_run, run_result
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
+from domain.payouts.service.marking import mark_failed, mark_paid
 from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
+from domain.payouts.service.recipients import set_recipient
 from domain.payouts.service.recording import Recorded, record_outcome
 from domain.payouts.service.resolving import (
     Resolution,
@@ -48,8 +51,12 @@ __all__ = [
     "build_run",
     "cancel",
     "check_invariants",
+    "export",
     "find_payee",
     "frozen",
+    "leave_for_bank_file",
+    "mark_failed",
+    "mark_paid",
     "preview",
     "propose_abandon",
     "put_payees",
@@ -60,6 +67,7 @@ __all__ = [
     "route_of_attempt",
     "run_result",
     "set_aside",
+    "set_recipient",
     "settle_runs",
     "summary",
     "sweep_stuck",

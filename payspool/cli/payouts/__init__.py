@@ -1,7 +1,6 @@
-"""`payspool payouts`: one module for each part of it, all on one command."""
+"""`payspool payouts`: its commands, a module for each of their topics."""
 
-from payspool.cli.payouts import runs
+from payspool.cli.payouts import bank
+from payspool.cli.payouts.runs import app
 
-app = runs.app
-
-__all__ = ["app"]
+__all__ = ["app", "bank"]
