@@ -1,5 +1,7 @@
 """`payspool payees`: who gets paid, and how."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -79,8 +81,11 @@ def recipient(
     """Set the bank account that a user is paid to by bank file. It is stored encrypted."""
     settings, rt = session.build()
     try:
-        with open(0 if file == "-" else file, "rb", closefd=file != "-") as source:
-            raw = source.read(MAX_BYTES + 1).decode()
+        if file == "-":
+            raw = sys.stdin.buffer.read(MAX_BYTES + 1).decode()
+        else:
+            with Path(file).open("rb") as source:
+                raw = source.read(MAX_BYTES + 1).decode()
     except (OSError, ValueError):
         raise Invalid("--file", "cannot be read as UTF-8 text") from None
     given = parse_recipient(raw)
