@@ -1,5 +1,7 @@
 """Secrets at rest: Fernet under rotating keys. The first key encrypts; every key decrypts."""
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -23,10 +25,16 @@ class SecretBox:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._print_key = hmac.digest(keys[0].encode(), b"payspool fingerprint", hashlib.sha256)
 
     def encrypt(self, secret: str) -> bytes:
         """A token that only these keys open."""
         return self._fernet.encrypt(secret.encode())
+
+    def fingerprint(self, secret: str) -> bytes:
+        """HMAC-SHA256 under a key made from the newest one: equal secrets are seen to be, until a reseal
+        makes their fingerprints again."""
+        return hmac.digest(self._print_key, secret.encode(), hashlib.sha256)
 
     def renew(self, token: bytes, what: str) -> bytes:
         """The same secret under the newest key. Raises CannotDecrypt, naming ``what`` it was."""

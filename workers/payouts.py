@@ -45,6 +45,9 @@ def send(runtime: Runtime, payout_id: int) -> Recorded | Leave:
     with runtime.engine.connect() as connection:
         with connection.begin():
             payout = service.frozen(connection, payout_id)
+            if payout.method == "manual":
+                # People pay it out of a bank file; there is no gateway to ask.
+                return service.leave_for_bank_file(connection, payout_id)
         gateway = runtime.gateways(payout.merchant_id, payout.method)
         # Begun before the lease, so that it ends before the lease.
         deadline = Deadline.begin()
@@ -62,6 +65,8 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
     """
     with transaction(runtime.engine) as tx:
         route = service.route_of_attempt(tx, attempt_id)
+    if route.method == "manual":
+        return Leave("manual")
     gateway = runtime.gateways(route.merchant_id, route.method)
     deadline = Deadline.begin()
     with transaction(runtime.engine) as tx:

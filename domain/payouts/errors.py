@@ -112,3 +112,19 @@ class NoSuchDifference(PayoutsError):
         super().__init__(
             f"There is no open difference {difference_id}; `payspool payouts differences` lists them."
         )
+
+
+class NotExportable(PayoutsError):
+    """A run has nothing for a bank file now."""
+
+    def __init__(self, run_id: int, why: str) -> None:
+        self.run_id, self.why = run_id, why
+        super().__init__(f"Run {run_id} cannot be exported: {why}.")
+
+
+class NotMarkable(PayoutsError):
+    """A person's word about a payout contradicts what is known of it."""
+
+    def __init__(self, payout_id: int, why: str) -> None:
+        self.payout_id, self.why = payout_id, why
+        super().__init__(f"Payout {payout_id} cannot be marked: {why}.")

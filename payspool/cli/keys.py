@@ -8,6 +8,7 @@ import typer
 from domain.access import service
 from domain.db import transaction
 from domain.merchants import service as merchants
+from domain.payouts.service.recipients import reseal as reseal_bank_data
 from domain.secrets import new_key
 from payspool import runtime
 from payspool.cli import session
@@ -107,5 +108,10 @@ def reseal() -> None:
     """Encrypt stored secrets under the first of PAYSPOOL_SECRET_KEYS, so that older ones can go."""
     settings, rt = session.build()
     with transaction(rt.engine) as tx:
-        count = merchants.reseal(tx, box=runtime.secret_box(settings), actor=session.me())
-    session.say(f"Encrypted {session.count(count, 'gateway account')} under the newest key.")
+        box = runtime.secret_box(settings)
+        count = merchants.reseal(tx, box=box, actor=session.me())
+        bank = reseal_bank_data(tx, box=box, actor=session.me())
+    session.say(
+        f"Encrypted {session.count(count, 'gateway account')} and"
+        f" {session.count(bank, 'recipient or bank file')} under the newest key."
+    )

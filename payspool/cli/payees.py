@@ -1,5 +1,7 @@
 """`payspool payees`: who gets paid, and how."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +13,10 @@ from domain.errors import Forbidden, Invalid, NotFound
 from domain.merchants import service as merchants
 from domain.merchants.rules import is_sandbox
 from domain.payouts import service
+from domain.payouts.rules.recipients import MAX_BYTES, parse_recipient
 from domain.payouts.service import PayeeUpdate
 from domain.payouts.store import listing
+from payspool import runtime
 from payspool.cli import session
 from payspool.cli.session import AsJson, MerchantKey
 from payspool.sandbox_client import SandboxClient
@@ -64,6 +68,34 @@ def set_(
             after={"method": "stripe", "account": account},
         )
     session.say(f"{user} is paid by Stripe to {account}.")
+
+
+@app.command(
+    epilog="Example: payspool payees recipient acme ada --file ada.json   (or - for a pipe)"
+)
+def recipient(
+    merchant: MerchantKey,
+    user: Annotated[str, typer.Argument(metavar="USER", help="as events name them")],
+    file: Annotated[str, typer.Option(help="JSON with the bank data, or - for standard input")],
+) -> None:
+    """Set the bank account that a user is paid to by bank file. It is stored encrypted."""
+    settings, rt = session.build()
+    try:
+        if file == "-":
+            raw = sys.stdin.buffer.read(MAX_BYTES + 1).decode()
+        else:
+            with Path(file).open("rb") as source:
+                raw = source.read(MAX_BYTES + 1).decode()
+    except (OSError, ValueError):
+        raise Invalid("--file", "cannot be read as UTF-8 text") from None
+    given = parse_recipient(raw)
+    with transaction(rt.engine) as tx:
+        found = merchants.get(tx, merchant)
+        account = service.set_recipient(
+            tx, found.id, user, given,
+            at=clock.business_now(tx), box=runtime.secret_box(settings), actor=session.me(),
+        )  # fmt: skip
+    session.say(f"{user} is paid by bank file to {given.hint} ({account}).")
 
 
 @app.command(epilog="Example: payspool payees check acme ada")

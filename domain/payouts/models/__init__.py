@@ -1,6 +1,7 @@
 """Tables of payouts, a module for each of their topics."""
 
 from domain.payouts.models.adjustments import adjustments
+from domain.payouts.models.bank import bank_file_payouts, bank_files, payee_recipients
 from domain.payouts.models.looking import ix_payout_runs_page, ix_payouts_page, ix_payouts_run
 from domain.payouts.models.payouts import (
     gateway_events,
@@ -21,11 +22,14 @@ from domain.payouts.models.stops import payout_stops
 
 __all__ = [
     "adjustments",
+    "bank_file_payouts",
+    "bank_files",
     "gateway_events",
     "gateway_transactions",
     "ix_payout_runs_page",
     "ix_payouts_page",
     "ix_payouts_run",
+    "payee_recipients",
     "payees",
     "payout_attempts",
     "payout_differences",

@@ -1,10 +1,12 @@
 """Use cases of payouts: build a run, send it so that it cannot pay twice, settle what is unknown."""
 
 from domain.payouts.service.abandoning import agree_abandon, propose_abandon
+from domain.payouts.service.bank_files import export, leave_for_bank_file
 from domain.payouts.service.building import RunResult, build_run, hand_over, run_result, tend_runs
 from domain.payouts.service.checking import Total, accounts_in_use, check_invariants, summary
 from domain.payouts.service.claiming import Preview, PreviewLine, RunSpec, preview
 from domain.payouts.service.explaining import Explained, explain_payout
+from domain.payouts.service.marking import mark_failed, mark_paid
 from domain.payouts.service.notices import (
     Notice,
     apply_account,
@@ -16,6 +18,7 @@ from domain.payouts.service.notices import (
 )
 from domain.payouts.service.parking import resume_parked, resume_payee
 from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
+from domain.payouts.service.recipients import set_recipient
 from domain.payouts.service.recording import Recorded, record_outcome
 from domain.payouts.service.resolving import (
     Resolution,
@@ -68,9 +71,13 @@ __all__ = [
     "check_invariants",
     "decide",
     "explain_payout",
+    "export",
     "find_payee",
     "frozen",
     "hand_over",
+    "leave_for_bank_file",
+    "mark_failed",
+    "mark_paid",
     "notice_died",
     "open_notice",
     "preview",
@@ -86,6 +93,7 @@ __all__ = [
     "route_of_attempt",
     "run_result",
     "set_aside",
+    "set_recipient",
     "settle_notice",
     "settle_runs",
     "summary",

@@ -148,7 +148,7 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
     seen = store.peek(tx, payout_id)
     if seen is None:
         raise NoSuchPayout("payout", payout_id)
-    excluded = _exclusion_found(tx, payout_id, seen)
+    excluded = exclusion_found(tx, payout_id, seen)
     if excluded is not None:
         # The account comes before the payout in the lock order, so that it is locked here already.
         earnings.lock_payables(tx, [seen.account_id], wait=True)
@@ -200,7 +200,7 @@ def _wait_for(tx: Tx, payout: Any, stop: Stop) -> Leave:
     return Leave("stopped")
 
 
-def _exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:
+def exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:
     """A reason not to send that came up after the run was frozen."""
     if seen.blocked_reason:
         return "blocked", seen.blocked_reason

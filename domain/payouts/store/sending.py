@@ -166,9 +166,12 @@ def insert_attempt(
     params_hash: bytes,
     api_version: str,
     platform_account: str,
-    lease: timedelta,
+    lease: timedelta | None,
 ) -> Any:
-    """Mint a key: the intent to send, committed before anything is sent. Returns id and lease."""
+    """Mint a key: the intent to send, committed before anything is sent. Returns id and lease.
+
+    ``lease`` None: no machine works on it, and none takes it for lost.
+    """
     return tx.execute(
         _INSERT_ATTEMPT,
         {

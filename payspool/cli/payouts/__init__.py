@@ -3,6 +3,7 @@
 from payspool.cli.payouts import (
     adjusting,
     approvals,
+    bank,
     closing,
     reconciliation,
     reversals,
@@ -12,4 +13,13 @@ from payspool.cli.payouts import (
 
 app = runs.app
 
-__all__ = ["adjusting", "app", "approvals", "closing", "reconciliation", "reversals", "stops"]
+__all__ = [
+    "adjusting",
+    "app",
+    "approvals",
+    "bank",
+    "closing",
+    "reconciliation",
+    "reversals",
+    "stops",
+]

@@ -28,13 +28,24 @@ Minimum = Annotated[
     typer.Option(help="smallest payout by currency in minor units, as usd=1000; repeatable"),
 ]
 
+Method = Annotated[
+    list[str] | None, typer.Option(help="pay by stripe (the default) or manual; repeatable")
+]
+
 
 @app.command(epilog="Example: payspool payouts preview acme --minimum usd=1000")
-def preview(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False) -> None:
+def preview(
+    merchant: MerchantKey,
+    minimum: Minimum = None,
+    method: Method = None,
+    as_json: AsJson = False,
+) -> None:
     """Show whom a run would pay now, whom not, and why. Writes nothing."""
     total, lines = Preview(), []
     with session.for_merchant(merchant) as (tx, found):
-        spec = RunSpec(found.id, "preview", clock.business_now(tx), _minimums(minimum))
+        spec = RunSpec(
+            found.id, "preview", clock.business_now(tx), _minimums(minimum), _methods(method)
+        )
         for line in service.preview(tx, spec):
             total.add(line)
             lines.append(_previewed(line, as_json=as_json))
@@ -49,7 +60,12 @@ def preview(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = Fa
 
 
 @app.command(epilog="Example: payspool payouts run acme --minimum usd=1000")
-def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False) -> None:
+def run(
+    merchant: MerchantKey,
+    minimum: Minimum = None,
+    method: Method = None,
+    as_json: AsJson = False,
+) -> None:
     """Build a run of what is due now, and send it, or let it wait for a person to approve it."""
     _, rt = session.build()
     with transaction(rt.engine) as tx:
@@ -60,6 +76,7 @@ def run(merchant: MerchantKey, minimum: Minimum = None, as_json: AsJson = False)
             name,
             clock.business_now(tx),
             _minimums(minimum),
+            _methods(method),
             prepared_by=session.me().id,
         )
         audit.record(
@@ -269,3 +286,10 @@ def _minimums(given: list[str] | None) -> dict[str, int]:
             raise Invalid("--minimum", f"{one!r} is not of the form usd=1000 (minor units)")
         made[currency] = int(amount)
     return made
+
+
+def _methods(given: list[str] | None) -> tuple[str, ...]:
+    for one in given or ():
+        if one not in ("stripe", "manual"):
+            raise Invalid("--method", f"{one!r} is neither stripe nor manual")
+    return tuple(dict.fromkeys(given or ("stripe",)))

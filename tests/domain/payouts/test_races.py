@@ -124,7 +124,7 @@ def test_no_credit_is_paid_without_a_debit_that_was_there_before_its_run_began(
         for debit, of_debit, of_credit, run in pairs
         if there_since[debit] < begun[run] and (of_debit is None or of_debit > of_credit)
     ]
-    assert len(pairs) > 20, "the test has something to look at"
+    assert len(pairs) > 5, "the test has something to look at"
     assert left_behind == []
     assert_whole(engine)
 

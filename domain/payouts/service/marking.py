@@ -1,0 +1,91 @@
+"""A person says what a bank did with a payout out of a bank file."""
+
+from typing import Any, Final
+
+from domain.clock import business_now
+from domain.db import Tx
+from domain.errors import Invalid
+from domain.payouts.errors import NoSuchPayout, NotMarkable
+from domain.payouts.service import booking
+from domain.payouts.service.bank_files import PLATFORM
+from domain.payouts.service.sending import LEG
+from domain.payouts.store import sending as store
+from domain.payouts.store.sending import AttemptMove, PayoutMove
+
+MAX_REFERENCE: Final = 255
+"""Longest reference (as the column)."""
+
+
+def mark_paid(tx: Tx, payout_id: int, *, reference: str) -> bool:
+    """The bank has paid: the payout is paid, under the bank's ``reference``.
+
+    False if it was marked so before. Raises NoSuchPayout, Invalid, or NotMarkable for one that no bank
+    file carries, or that was paid under another reference.
+    """
+    reference = _said("reference", reference, MAX_REFERENCE)
+    payout = _lock(tx, payout_id)
+    if payout.state == "paid" and payout.external_transaction_id == reference:
+        return False
+    attempt = _exported(tx, payout)
+    now = business_now(tx)
+    store.move_attempt(
+        tx,
+        attempt.id,
+        AttemptMove("sending", "succeeded", "marked paid", resolved=True, external_id=reference),
+    )
+    store.move_payout(
+        tx,
+        payout_id,
+        PayoutMove("in_transit", "paid", external_id=reference, processed_at=now),
+    )
+    booking.pay(tx, payout, attempt.id, now)
+    return True
+
+
+def mark_failed(tx: Tx, payout_id: int, *, reason: str) -> None:
+    """The bank has refused: the payout is failed and its money reserved again.
+
+    It is exported again only after a retry, or canceled. Raises NoSuchPayout, Invalid, NotMarkable.
+    """
+    reason = _said("reason", reason, 500)
+    payout = _lock(tx, payout_id)
+    attempt = _exported(tx, payout)
+    now = business_now(tx)
+    store.move_attempt(
+        tx,
+        attempt.id,
+        AttemptMove("sending", "failed", "marked failed", resolved=True, error_message=reason),
+    )
+    store.move_payout(
+        tx,
+        payout_id,
+        PayoutMove(
+            "in_transit", "failed", error_code="bank_refused", error_message=reason, failed_at=now
+        ),
+    )
+    booking.fail(tx, payout, attempt.id, now)
+
+
+def _said(field: str, given: str, longest: int) -> str:
+    said = given.strip()
+    if not 1 <= len(said) <= longest or not said.isprintable():
+        raise Invalid(field, f"is 1 to {longest} printable characters")
+    return said
+
+
+def _lock(tx: Tx, payout_id: int) -> Any:
+    payout = store.lock_payout(tx, payout_id)
+    if payout is None:
+        raise NoSuchPayout("payout", payout_id)
+    return payout
+
+
+def _exported(tx: Tx, payout: Any) -> Any:
+    """The attempt of an exported payout that waits for the bank's word. Raises NotMarkable."""
+    if payout.frozen_reason is not None:
+        raise NotMarkable(payout.id, f"it is stopped ({payout.frozen_reason})")
+    attempt = store.latest_attempt(tx, payout.id, LEG)
+    waits = attempt.id is not None and attempt.state == "sending"
+    if payout.state != "in_transit" or not waits or attempt.platform_account != PLATFORM:
+        raise NotMarkable(payout.id, f"it is {payout.state}, and no bank file waits for an answer")
+    return attempt

@@ -1,0 +1,218 @@
+"""SQL of recipients and bank files."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+
+def lock_payee(tx: Tx, merchant_id: int, user_id: str) -> int | None:
+    """The payee's id, locked, or None."""
+    found: int | None = tx.execute(
+        text(
+            """
+            SELECT id FROM payees WHERE merchant_id = :merchant_id AND user_id = :user_id
+            FOR NO KEY UPDATE
+            """
+        ),
+        {"merchant_id": merchant_id, "user_id": user_id},
+    ).scalar()
+    return found
+
+
+def insert_recipient(
+    tx: Tx,
+    *,
+    merchant_id: int,
+    payee_id: int,
+    method: str,
+    data: bytes,
+    hint: str,
+    fingerprint: bytes,
+    by: str,
+) -> int:
+    """Keep a recipient, encrypted; returns its id."""
+    made: int = tx.execute(
+        text(
+            """
+            INSERT INTO payee_recipients (merchant_id, payee_id, method, data_encrypted, hint,
+                                          fingerprint, created_by)
+            VALUES (:merchant_id, :payee_id, :method, :data, :hint, :fingerprint, :by) RETURNING id
+            """
+        ),
+        {
+            "merchant_id": merchant_id,
+            "payee_id": payee_id,
+            "method": method,
+            "data": data,
+            "hint": hint,
+            "fingerprint": fingerprint,
+            "by": by,
+        },
+    ).scalar_one()
+    return made
+
+
+def newest_recipient(tx: Tx, payee_id: int) -> Any:
+    """The recipient that a payee was given last, or None."""
+    return tx.execute(
+        text("SELECT * FROM payee_recipients WHERE payee_id = :id ORDER BY id DESC LIMIT 1"),
+        {"id": payee_id},
+    ).one_or_none()
+
+
+def recipient(tx: Tx, merchant_id: int, payee_id: int, recipient_id: int) -> Any:
+    """A recipient of this payee, or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT id, data_encrypted, hint FROM payee_recipients
+            WHERE id = :id AND merchant_id = :merchant_id AND payee_id = :payee_id
+            """
+        ),
+        {"id": recipient_id, "merchant_id": merchant_id, "payee_id": payee_id},
+    ).one_or_none()
+
+
+def lock_recipients(tx: Tx) -> list[Any]:
+    """Every recipient, locked in id order."""
+    return list(
+        tx.execute(text("SELECT id, data_encrypted FROM payee_recipients ORDER BY id FOR UPDATE"))
+    )
+
+
+def set_recipient(tx: Tx, recipient_id: int, data: bytes, fingerprint: bytes) -> None:
+    """Write a recipient's data, encrypted again."""
+    tx.execute(
+        text(
+            "UPDATE payee_recipients SET data_encrypted = :data, fingerprint = :print WHERE id = :id"
+        ),
+        {"id": recipient_id, "data": data, "print": fingerprint},
+    )
+
+
+def lock_files(tx: Tx) -> list[Any]:
+    """Every bank file, locked in id order."""
+    return list(
+        tx.execute(text("SELECT id, content_encrypted FROM bank_files ORDER BY id FOR UPDATE"))
+    )
+
+
+def set_content(tx: Tx, file_id: int, content: bytes) -> None:
+    """Write a file's content, encrypted again."""
+    tx.execute(
+        text("UPDATE bank_files SET content_encrypted = :content WHERE id = :id"),
+        {"id": file_id, "content": content},
+    )
+
+
+def exportable(tx: Tx, run_id: int) -> list[Any]:
+    """Manual payouts of a run that wait for a bank file, in id order, with what is locked before them.
+
+    Approved, or failed and to be tried again.
+    """
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT id, account_id, payee_id FROM payouts
+                WHERE run_id = :run_id AND method = 'manual' AND frozen_reason IS NULL
+                      AND (state = 'approved' OR (state = 'failed' AND next_try_at IS NOT NULL))
+                ORDER BY id
+                """
+            ),
+            {"run_id": run_id},
+        )
+    )
+
+
+def lock_payees_shared(tx: Tx, payee_ids: Sequence[int]) -> None:
+    """Lock payees by ascending id: a block or a new destination that is committed is seen."""
+    tx.execute(
+        text("SELECT id FROM payees WHERE id = ANY(:ids) ORDER BY id FOR SHARE"),
+        {"ids": list(payee_ids)},
+    )
+
+
+def wait_for_file(tx: Tx, payout_id: int, reason: str) -> None:
+    """Let no sweep ask for an approved or failed payout: only a bank file sends it."""
+    tx.execute(
+        text(
+            """
+            UPDATE payouts SET look_at = NULL, parked_reason = :reason
+            WHERE id = :id AND method = 'manual' AND state IN ('approved', 'failed')
+                  AND frozen_reason IS NULL
+            """
+        ),
+        {"id": payout_id, "reason": reason},
+    )
+
+
+def stop_in_force(tx: Tx, merchant_id: int) -> str | None:
+    """Why manual payouts of a merchant may not be sent now, or None."""
+    found: str | None = tx.execute(
+        text(
+            """
+            SELECT kind || ': ' || reason FROM payout_stops
+            WHERE lifted_at IS NULL AND (merchant_id IS NULL OR merchant_id = :merchant_id)
+                  AND (method IS NULL OR method = 'manual')
+            ORDER BY id LIMIT 1
+            """
+        ),
+        {"merchant_id": merchant_id},
+    ).scalar()
+    return found
+
+
+def insert_file(
+    tx: Tx,
+    *,
+    merchant_id: int,
+    run_id: int,
+    format: str,
+    totals: Mapping[str, Any],
+    sha256: bytes,
+    content: bytes,
+    by: str,
+    attempt_ids: Sequence[int],
+) -> int:
+    """Keep a file with the attempts that it carries; returns its id."""
+    made: int = tx.execute(
+        text(
+            """
+            INSERT INTO bank_files (merchant_id, run_id, format, totals, sha256, content_encrypted, created_by)
+            VALUES (:merchant_id, :run_id, :format, CAST(:totals AS jsonb), :sha256, :content, :by)
+            RETURNING id
+            """
+        ),
+        {
+            "merchant_id": merchant_id,
+            "run_id": run_id,
+            "format": format,
+            "totals": json.dumps(dict(totals)),
+            "sha256": sha256,
+            "content": content,
+            "by": by,
+        },
+    ).scalar_one()
+    tx.execute(
+        text(
+            """
+            INSERT INTO bank_file_payouts (bank_file_id, attempt_id)
+            SELECT :file, unnest(CAST(:attempts AS bigint[]))
+            """
+        ),
+        {"file": made, "attempts": list(attempt_ids)},
+    )
+    return made
+
+
+def newest_file(tx: Tx, run_id: int) -> Any:
+    """The last file of a run, or None."""
+    return tx.execute(
+        text("SELECT * FROM bank_files WHERE run_id = :run_id ORDER BY id DESC LIMIT 1"),
+        {"run_id": run_id},
+    ).one_or_none()

@@ -1,0 +1,192 @@
+"""Manual payouts: a recipient, a bank file, and a person's word; each paid once in the books."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Engine
+
+from domain.audit.service import Actor
+from domain.db import transaction
+from domain.errors import Invalid
+from domain.payouts import service
+from domain.payouts.errors import NotCancelable, NotExportable, NotMarkable
+from domain.payouts.rules.recipients import parse_recipient
+from domain.payouts.service.bank_files import BankFile
+from domain.payouts.service.recipients import reseal
+from domain.secrets import SecretBox, new_key
+from tests.domain.payouts.house import (
+    JUNE,
+    assert_whole,
+    earn,
+    execute,
+    merchant,
+    rows,
+    run,
+    scalar,
+)
+
+ANN = Actor("command", "ann")
+KEY = new_key()
+BOX = SecretBox([KEY])
+IBAN = "DE89370400440532013000"
+
+
+def bank(iban: str = IBAN, **more: object) -> str:
+    return json.dumps({"type": "iban", "name": "=Ann & Søn", "iban": iban} | more)
+
+
+def manual_run(engine: Engine, data: str | None = None) -> tuple[int, int, int]:
+    """A merchant without any gateway account and an approved manual payout: merchant, run, payout."""
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        given = parse_recipient(data or bank())
+        service.set_recipient(tx, acme, "ada", given, at=JUNE, box=BOX, actor=ANN)
+        earn(tx, acme, 1_005)
+    made = run(engine, acme, methods=("manual",))
+    return acme, made.run_id, scalar(engine, "SELECT id FROM payouts")
+
+
+def export(engine: Engine, acme: int, run_id: int) -> BankFile:
+    with transaction(engine) as tx:
+        return service.export(tx, acme, run_id, box=BOX, actor=ANN)
+
+
+def state(engine: Engine) -> tuple[str, str]:
+    [found] = rows(
+        engine,
+        "SELECT p.state, a.state FROM payouts p JOIN payout_attempts a ON a.payout_id = p.id"
+        " ORDER BY a.n DESC LIMIT 1",
+    )
+    return found[0], found[1]
+
+
+def test_a_bank_file_is_the_same_when_it_is_asked_for_again(engine: Engine) -> None:
+    acme, run_id, payout = manual_run(engine)
+    first, second = export(engine, acme, run_id), export(engine, acme, run_id)
+    assert (first.content, first.again, second.again) == (second.content, False, True)
+    assert second.created_by == "ann"
+    assert f"10.05,USD,'=Ann & Søn,{IBAN}".encode() in first.content
+    assert first.totals == {"usd": {"payouts": 1, "amount": 1_005}}
+    assert state(engine) == ("in_transit", "sending")
+    assert scalar(engine, "SELECT look_at IS NULL FROM payouts WHERE id = :id", id=payout)
+    assert_whole(engine)
+
+
+def test_two_exports_at_once_mint_one_attempt(engine: Engine) -> None:
+    acme, run_id, _ = manual_run(engine)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: export(engine, acme, run_id), range(2)))
+    assert made[0].content == made[1].content
+    assert scalar(engine, "SELECT count(*) FROM payout_attempts") == 1
+    assert_whole(engine)
+
+
+def test_a_payout_is_marked_paid_once_and_only_under_one_reference(engine: Engine) -> None:
+    acme, run_id, payout = manual_run(engine)
+    export(engine, acme, run_id)
+
+    def mark(_: int) -> bool:
+        with transaction(engine) as tx:
+            return service.mark_paid(tx, payout, reference="BANK-1")
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(mark, range(2))) == [False, True]
+    with pytest.raises(NotMarkable), transaction(engine) as tx:
+        service.mark_paid(tx, payout, reference="BANK-2")
+    assert state(engine) == ("paid", "succeeded")
+    assert_whole(engine)
+
+
+def test_what_the_bank_refused_is_exported_again_as_the_next_attempt(engine: Engine) -> None:
+    acme, run_id, payout = manual_run(engine)
+    first = export(engine, acme, run_id)
+    with transaction(engine) as tx:
+        service.mark_failed(tx, payout, reason="account closed")
+    assert_whole(engine)
+    with transaction(engine) as tx:
+        service.retry(tx, payout)
+    with transaction(engine) as tx:
+        service.leave_for_bank_file(tx, payout)
+    second = export(engine, acme, run_id)
+    assert not second.again
+    assert first.content != second.content
+    assert state(engine) == ("in_transit", "sending")
+    assert_whole(engine)
+
+
+def test_an_exported_payout_is_not_canceled(engine: Engine) -> None:
+    acme, run_id, payout = manual_run(engine)
+    export(engine, acme, run_id)
+    with pytest.raises(NotCancelable), transaction(engine) as tx:
+        service.cancel(tx, payout, reason="no")
+    assert_whole(engine)
+
+
+def test_a_changed_destination_is_canceled_and_shown(engine: Engine) -> None:
+    acme, run_id, payout = manual_run(engine)
+    with transaction(engine) as tx:
+        other = parse_recipient(bank("GB82WEST12345698765432"))
+        service.set_recipient(tx, acme, "ada", other, at=JUNE, box=BOX, actor=ANN)
+    made = export(engine, acme, run_id)
+    assert made.file_id is None
+    assert made.excluded == [(payout, "destination_changed: was rcp_1, is rcp_2")]
+    assert scalar(engine, "SELECT state FROM payouts") == "canceled"
+    assert_whole(engine)
+
+
+def test_a_hold_that_was_set_after_the_approval_is_kept(engine: Engine) -> None:
+    acme, run_id, payout = manual_run(engine)
+    execute(engine, "UPDATE earnings SET held_at = now(), hold_reason = 'fraud'")
+    assert export(engine, acme, run_id).excluded[0][0] == payout
+    assert_whole(engine)
+
+
+def test_a_currency_that_the_recipient_does_not_take_is_named(engine: Engine) -> None:
+    acme, run_id, _ = manual_run(engine, bank(currencies=["eur"]))
+    assert export(engine, acme, run_id).excluded[0][1].startswith("currency_not_carried")
+    assert_whole(engine)
+
+
+def test_nothing_is_exported_while_sending_is_stopped(engine: Engine) -> None:
+    acme, run_id, _ = manual_run(engine)
+    execute(
+        engine,
+        "INSERT INTO payout_stops (kind, reason, stopped_by) VALUES ('kill_switch', 'audit', 'ann')",
+    )
+    with pytest.raises(NotExportable, match="audit"):
+        export(engine, acme, run_id)
+    assert scalar(engine, "SELECT state FROM payouts") == "approved"
+
+
+def test_bank_data_is_never_stored_in_clear_and_outlives_its_key(engine: Engine) -> None:
+    acme, run_id, _ = manual_run(engine)
+    first = export(engine, acme, run_id)
+    stored = rows(engine, "SELECT r::text, f::text FROM payee_recipients r, bank_files f")
+    stored += rows(engine, "SELECT a::text FROM audit_entries a")
+    stored += rows(engine, "SELECT a::text FROM payout_attempts a")
+    assert IBAN not in str(stored)
+    assert IBAN.encode().hex() not in str(stored)
+    newest = new_key()
+    with transaction(engine) as tx:
+        assert reseal(tx, box=SecretBox([newest, KEY]), actor=ANN) == 2
+    with transaction(engine) as tx:
+        again = service.export(tx, acme, run_id, box=SecretBox([newest]), actor=ANN)
+    assert again.content == first.content
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (bank("DE88370400440532013000"), "iban: its check digits"),
+        (bank("DE8937040044053201300"), "iban: has 21"),
+        (bank(bic="X"), "bic"),
+        (bank(surprise=1), "surprise"),
+        ("[", "recipient"),
+        ('{"type": "us_ach", "name": "A", "routing_number": "021000022", "account_number": "12345"}',
+         "routing_number: its check digit"),
+    ],
+)  # fmt: skip
+def test_wrong_bank_data_is_refused_by_the_name_of_its_field(raw: str, field: str) -> None:
+    with pytest.raises(Invalid, match=field):
+        parse_recipient(raw)
