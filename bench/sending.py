@@ -33,6 +33,7 @@ from domain.payouts.service import PayeeUpdate, RunSpec
 from sandbox.books import Books
 from workers import payouts
 from workers.gateways.stripe import close_gateways, stripe_gateway
+from workers.pacing import UNLIMITED, Pace
 
 CONNECTIONS: Final = 8
 KEY: Final = "sk_test_sandbox"
@@ -59,6 +60,7 @@ class _Office:
     engine: Engine
     gateway: Gateway
     breakers: list[str] = field(default_factory=list)
+    pace: Pace = UNLIMITED
 
     def gateways(self, _merchant_id: int, _method: str) -> Gateway:
         """The one gateway."""

@@ -153,6 +153,7 @@ def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSp
         "PAYSPOOL_SECRET_KEYS": settings.secret_keys,
         "PAYSPOOL_STRIPE_URL": settings.stripe_url,
         "PAYSPOOL_NAMESPACE": settings.namespace,
+        "PAYSPOOL_TRANSFERS_PER_SECOND": str(settings.transfers_per_second),
         "PAYSPOOL_LOG_LEVEL": settings.log_level,
         "PAYSPOOL_LOG_FORMAT": settings.log_format,
         "PYTHONUNBUFFERED": "1",

@@ -23,6 +23,7 @@ from payspool.settings import BadSettings, Settings
 from payspool_client import wire
 from queues.batches import BatchLimits
 from queues.broker import PayspoolBroker
+from queues.bucket import Bucket
 from queues.connection import connect as connect_redis
 from workers.context import Runtime
 from workers.dead_letters import SqlDeadLetters
@@ -48,13 +49,15 @@ def build(settings: Settings, *, pool_size: int, process: str, watch: Watch = UN
     engine = connect(
         settings.database_url, pool_size=pool_size, application_name=f"payspool {process}"
     )
+    client = connect_redis(settings.redis_url)
     return Runtime(
         engine=engine,
-        redis=connect_redis(settings.redis_url),
+        redis=client,
         namespace=settings.namespace,
         gateways=kept(partial(_measured, engine, secret_box(settings), settings.stripe_url, watch)),
         open_breaker=_key_refused,
         sandbox=settings.sandbox,
+        pace=Bucket(client, settings.namespace, settings.transfers_per_second),
         watch=watch,
     )
 

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     metrics_token: str | None = Field(default=None, min_length=16)
     event_workers: int = Field(default=1, ge=0, le=64)
     payout_threads: int = Field(default=8, ge=1, le=64)
+    transfers_per_second: float = Field(
+        default=20.0, ge=0, le=10_000, description="of one account at a gateway; 0: no limit"
+    )
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
     log_format: str = Field(default="text", pattern=r"^(text|json)$")
 

@@ -8,6 +8,7 @@ them.
 
 from queues.batches import Batch, BatchItem, BatchLimits
 from queues.broker import PayspoolBroker
+from queues.bucket import Bucket, Turn
 from queues.dead import DeadLetter, DeadLetterSink
 from queues.errors import DelayRefused, QueuesError, UnknownQueue
 from queues.inspect import QueueState, is_idle
@@ -22,6 +23,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchLimits",
+    "Bucket",
     "DeadLetter",
     "DeadLetterSink",
     "DelayRefused",
@@ -38,6 +40,7 @@ __all__ = [
     "QueuesError",
     "Quiet",
     "QuietLog",
+    "Turn",
     "UnknownQueue",
     "WorkerState",
     "Workforce",

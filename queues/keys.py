@@ -8,8 +8,8 @@ worker died), ``.later`` (sorted set of ids by when their backoff ends), ``.XQ.e
 and ``.XQ.counts`` (hash: attempts and deaths). Once per namespace: ``<ns>:heartbeats`` (sorted
 set), ``<ns>:grace``, ``<ns>:queues`` (set of names), ``<ns>:paused`` (hash: who, when and why, by
 queue), ``<ns>:apart`` (hash: from which queue an owner holds, or waits to hold, suspects),
-``<ns>:workers`` (hash: what each owner says of itself) and ``<ns>:quiet`` (hash: which owners take
-nothing more: by whom, when and why).
+``<ns>:workers`` (hash: what each owner says of itself), ``<ns>:quiet`` (hash: which owners take
+nothing more: by whom, when and why) and ``<ns>:bucket.<name>`` (hash: the next free moment of a rate).
 """
 
 from __future__ import annotations
@@ -101,3 +101,8 @@ def workers(namespace: str) -> str:
 def quiet(namespace: str) -> str:
     """The owners that take nothing more: who told each, when and why."""
     return f"{namespace}:quiet"
+
+
+def bucket(namespace: str, name: str) -> str:
+    """The next free moment of a shared rate."""
+    return f"{namespace}:bucket.{name}"

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import redis
 
 from queues import keys
 from queues.errors import QueuesError, lost_connections_are_closed
+from queues.scripts import source
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,6 @@ class NotPaused(QueuesError):
         self.queue = queue
 
 
-@cache
-def _script(name: str) -> str:
-    return (Path(__file__).parent / "scripts" / f"{name}.lua").read_text()
-
-
 class Pauses:
     """The paused queues of one namespace.
 
@@ -93,7 +87,7 @@ class Pauses:
         """
         said = json.dumps({"by": by, "reason": reason})
         with lost_connections_are_closed():
-            script = self._client.register_script(_script("pause"))
+            script = self._client.register_script(source("pause"))
             fresh, value = script(keys=[self._key], args=[queue, said.removesuffix("}")])
         pause = _pause(queue, value)
         if not fresh:
@@ -115,7 +109,7 @@ class Pauses:
         pause = _pause(queue, value)
         log.resumed(queue, pause)
         with lost_connections_are_closed():
-            script = self._client.register_script(_script("resume"))
+            script = self._client.register_script(source("resume"))
             still = script(keys=[self._key], args=[queue, value])
         if not still:
             raise NotPaused(queue)

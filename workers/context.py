@@ -7,6 +7,7 @@ import redis
 from sqlalchemy import Engine
 
 from domain.payouts.gateway import Gateway
+from workers.pacing import UNLIMITED, Pace
 from workers.watching import UNWATCHED, Watch
 
 
@@ -16,7 +17,7 @@ class Runtime:
 
     ``namespace`` prefixes every Redis key. ``gateways`` gives the gateway of a merchant and method and
     raises NoGateway; call it outside of any transaction. ``open_breaker`` is told when a gateway
-    refused our key: (merchant id, method, reason). ``watch`` is told of what was done, for metrics.
+    refused our key: (merchant id, method, reason). ``pace`` limits how fast payouts are sent. ``watch`` is told of what was done, for metrics.
     """
 
     engine: Engine
@@ -25,4 +26,5 @@ class Runtime:
     gateways: Callable[[int, str], Gateway]
     open_breaker: Callable[[int, str, str], None]
     sandbox: bool
+    pace: Pace = UNLIMITED
     watch: Watch = UNWATCHED

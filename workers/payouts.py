@@ -18,6 +18,7 @@ from domain.payouts import service
 from domain.payouts.gateway import Deadline, Gateway
 from domain.payouts.rules import GatewayOutcome, Leave, Verdict
 from domain.payouts.service import Attempt, Recorded, RunResult, RunSpec
+from workers.pacing import Pace, wait_for_turn
 
 
 class Runtime(Protocol):
@@ -30,6 +31,10 @@ class Runtime(Protocol):
     @property
     def gateways(self) -> Callable[[int, str], Gateway]:
         """The gateway of a merchant and method; called outside of any transaction."""
+
+    @property
+    def pace(self) -> Pace:
+        """How many payouts a second go to one account of a gateway."""
 
     @property
     def open_breaker(self) -> Callable[[int, str, str], None]:
@@ -49,6 +54,10 @@ def send(runtime: Runtime, payout_id: int) -> Recorded | Leave:
                 # People pay it out of a bank file; there is no gateway to ask.
                 return service.leave_for_bank_file(connection, payout_id)
         gateway = runtime.gateways(payout.merchant_id, payout.method)
+        later = wait_for_turn(runtime.pace, gateway)
+        if later is not None:
+            with connection.begin():
+                return service.put_off(connection, payout_id, later)
         # Begun before the lease, so that it ends before the lease.
         deadline = Deadline.begin()
         with connection.begin():
@@ -68,6 +77,10 @@ def resolve(runtime: Runtime, attempt_id: int) -> Recorded | Leave:
     if route.method == "manual":
         return Leave("manual")
     gateway = runtime.gateways(route.merchant_id, route.method)
+    later = wait_for_turn(runtime.pace, gateway)
+    if later is not None:
+        with transaction(runtime.engine) as tx:
+            return service.put_off_resolution(tx, attempt_id, later)
     deadline = Deadline.begin()
     with transaction(runtime.engine) as tx:
         resolution = service.begin_resolution(tx, attempt_id, gateway.account)
@@ -133,7 +146,7 @@ def build(
     minor units by currency.
     """
     spec = RunSpec(merchant_id, name, as_of, minimums or {}, tuple(methods))
-    return service.build_run(runtime.engine, spec, on_progress=on_progress)
+    return service.build_run(runtime.engine, spec, rate=runtime.pace.rate, on_progress=on_progress)
 
 
 def sweep(runtime: Runtime, *, paused: bool = False) -> int:
@@ -145,7 +158,7 @@ def sweep(runtime: Runtime, *, paused: bool = False) -> int:
     if not paused:
         with transaction(runtime.engine) as tx:
             asked = service.sweep_stuck(tx)
-    service.tend_runs(runtime.engine)
+    service.tend_runs(runtime.engine, rate=runtime.pace.rate)
     with transaction(runtime.engine) as tx:
         service.settle_runs(tx)
     return asked

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,12 @@ class Fetched:
     in_flight: int
     next_due: float | None
     held_up: str = ""
+
+
+@cache
+def source(name: str) -> str:
+    """The text of a script."""
+    return (Path(__file__).parent / f"{name}.lua").read_text()
 
 
 class Scripts:

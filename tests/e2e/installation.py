@@ -103,6 +103,7 @@ class Installation:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("PAYSPOOL_")}
         self.env = inherited | {
             "PAYSPOOL_API_PORT": "0",
+            "PAYSPOOL_TRANSFERS_PER_SECOND": "0",  # the rate has tests of its own
             "COLUMNS": "300",  # a table in a pipe is not to be folded
             MARK: self._token,
             **env,

@@ -30,6 +30,7 @@ from sandbox.faults import Faults
 from tests.workers.gateways.local_stripe import TRANSFERS, Platform
 from tests.workers.payouts.office import age_everything
 from workers import payouts
+from workers.pacing import UNLIMITED, Pace
 
 pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
 
@@ -85,6 +86,7 @@ class Payer:
     platform: Platform
     merchant_id: int = 0
     breakers: list[str] = field(default_factory=list)
+    pace: Pace = UNLIMITED
 
     def gateways(self, merchant_id: int, method: str) -> Gateway:
         assert (merchant_id, method) == (self.merchant_id, "stripe")

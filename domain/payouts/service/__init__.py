@@ -16,6 +16,7 @@ from domain.payouts.service.notices import (
     settle_notice,
     sweep_notices,
 )
+from domain.payouts.service.pacing import put_off, put_off_resolution
 from domain.payouts.service.parking import resume_parked, resume_payee
 from domain.payouts.service.payees import apply_payees, block_payee, find_payee, put_payees
 from domain.payouts.service.recipients import set_recipient
@@ -82,6 +83,8 @@ __all__ = [
     "open_notice",
     "preview",
     "propose_abandon",
+    "put_off",
+    "put_off_resolution",
     "put_payees",
     "record_found",
     "record_outcome",

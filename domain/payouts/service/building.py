@@ -7,6 +7,7 @@ the same payouts. Any number of builders may work on one run; they take turns.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Engine
@@ -18,6 +19,7 @@ from domain.outbox.rules import OutboxMessage
 from domain.payouts.errors import RunChangesTooFast, ShardChanged
 from domain.payouts.rules import EMPTY_RUN_HASH
 from domain.payouts.rules.attempts import LOST_AFTER
+from domain.payouts.rules.pacing import pace_delay
 from domain.payouts.service import approving
 from domain.payouts.service.claiming import SHARD, RunSpec, claim_one, claim_shard
 from domain.payouts.store import approving as approving_store
@@ -52,12 +54,17 @@ class RunResult:
 
 
 def build_run(
-    engine: Engine, spec: RunSpec, *, on_progress: Callable[[int], None] | None = None
+    engine: Engine,
+    spec: RunSpec,
+    *,
+    rate: float = 0.0,
+    on_progress: Callable[[int], None] | None = None,
 ) -> RunResult:
     """Build and freeze a run, and ask for its sends; a repeated call resumes or tells.
 
     A run that a person has to approve stops at `pending_approval`, and is handed over once it is.
 
+    ``rate`` is how many payouts a second are asked for (0: all at once).
     ``on_progress`` is called after each shard with the number of accounts looked at so far by this
     call. Raises RunChangesTooFast if a shard could not be claimed in MAX_SHARD_TRIES tries.
     """
@@ -83,7 +90,7 @@ def build_run(
         _freeze(tx, run_id)
     with transaction(engine) as tx:
         approving.open_approval(tx, run_id)
-    hand_over(engine, run_id)
+    hand_over(engine, run_id, rate=rate)
     with transaction(engine) as tx:
         return run_result(tx, run_id)
 
@@ -162,7 +169,7 @@ def _freeze(tx: Tx, run_id: int) -> None:
     )
 
 
-def tend_runs(engine: Engine) -> None:
+def tend_runs(engine: Engine, *, rate: float = 0.0) -> None:
     """Reject runs that nobody approved in time, and finish what an interrupted approval or rejection
     left: payouts that are not handed over, or not canceled."""
     approving.expire(engine)
@@ -170,34 +177,46 @@ def tend_runs(engine: Engine) -> None:
         unfinished = approving_store.unfinished(tx)
     for run in unfinished:
         if run.state == "approved":
-            hand_over(engine, run.id)
+            hand_over(engine, run.id, rate=rate)
         else:
             approving.cancel_drafts(engine, run.id)
 
 
-def hand_over(engine: Engine, run_id: int) -> None:
-    """Ask for the sends of an approved run, shard by shard; a repeated call resumes, any other run is left."""
-    more = True
-    while more:
+def hand_over(engine: Engine, run_id: int, *, rate: float = 0.0) -> None:
+    """Ask for the sends of an approved run, shard by shard; a repeated call resumes, any other run is left.
+
+    They are asked for ``rate`` a second (0: all at once), so that the queue is free for other runs between.
+    """
+    asked: int | None = 0
+    while asked is not None:
         with transaction(engine) as tx:
-            more = _hand_over(tx, run_id)
+            asked = _hand_over(tx, run_id, asked, rate)
 
 
-def _hand_over(tx: Tx, run_id: int) -> bool:
-    """Approve the next payouts and ask for their sends, together; returns whether there may be more."""
+def _hand_over(tx: Tx, run_id: int, asked: int, rate: float) -> int | None:
+    """Approve the next payouts and ask for their sends, together, after ``asked`` others; returns how
+    many are asked for by now, None if there are no more."""
     run = store.lock_run(tx, run_id)
     if run.state != "approved":
-        return False
-    ids = store.approve_drafts(tx, run_id, SHARD, LOST_AFTER)
+        return None
+    # None is taken for lost before the last of them was asked for.
+    after_all = timedelta(seconds=pace_delay(asked + SHARD, rate))
+    ids = store.approve_drafts(tx, run_id, SHARD, LOST_AFTER + after_all)
     if ids:
         outbox.emit(
             tx,
             [
-                OutboxMessage("payouts", "payouts.send", {"payout_id": i}, run.merchant_id)
-                for i in ids
+                OutboxMessage(
+                    "payouts",
+                    "payouts.send",
+                    {"payout_id": payout_id},
+                    run.merchant_id,
+                    delay_seconds=pace_delay(n, rate),
+                )
+                for n, payout_id in enumerate(ids, asked)
             ],
         )
-        return True
+        return asked + len(ids)
     store.move_run(tx, run_id, "approved", "sending")
     store.settle_runs(tx, run_id)
-    return False
+    return None

@@ -161,7 +161,7 @@ def approve(
             row = _run(tx, found.id, run)
             hashed = bytes(row.members_hash) if seen is None else _hash(seen)
             approving.approve(tx, run, actor=session.me(), seen_hash=hashed)
-        service.hand_over(rt.engine, run)
+        service.hand_over(rt.engine, run, rate=rt.pace.rate)
     session.say(f"Run {run} is approved. Follow it with `payspool payouts list {merchant}`.")
 
 

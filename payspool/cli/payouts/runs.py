@@ -88,7 +88,7 @@ def run(
             subject_id=spec.name,
         )
     with session.console.status("Building the run"):
-        result = service.build_run(rt.engine, spec)
+        result = service.build_run(rt.engine, spec, rate=rt.pace.rate)
     if as_json:
         session.emit_json(
             {"created": result.created, "skipped": result.skipped, "errors": result.errors}

@@ -18,6 +18,7 @@ from domain.payouts.rules import Leave
 from domain.payouts.service import PayeeUpdate, Recorded, check_invariants
 from tests.workers.gateways.local_stripe import Platform
 from workers import payouts
+from workers.pacing import UNLIMITED, Pace
 
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 ROUNDS = 30
@@ -33,6 +34,7 @@ class Office:
     merchant_id: int = 0
     read_seconds: float = 5.0
     breakers: list[tuple[int, str, str]] = field(default_factory=list)
+    pace: Pace = UNLIMITED
 
     def gateways(self, merchant_id: int, method: str) -> Gateway:
         assert (merchant_id, method) == (self.merchant_id, "stripe")
