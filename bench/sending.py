@@ -33,6 +33,7 @@ from domain.payouts.service import PayeeUpdate, RunSpec
 from sandbox.books import Books
 from workers import payouts
 from workers.gateways.stripe import close_gateways, stripe_gateway
+from workers.health import GatewayHealth
 from workers.pacing import UNLIMITED, Pace
 
 CONNECTIONS: Final = 8
@@ -59,16 +60,12 @@ class _Office:
 
     engine: Engine
     gateway: Gateway
-    breakers: list[str] = field(default_factory=list)
+    health: GatewayHealth = field(default_factory=GatewayHealth)
     pace: Pace = UNLIMITED
 
     def gateways(self, _merchant_id: int, _method: str) -> Gateway:
         """The one gateway."""
         return self.gateway
-
-    def open_breaker(self, _merchant_id: int, _method: str, reason: str) -> None:
-        """Keep what would stop the sending: there must be none."""
-        self.breakers.append(reason)
 
 
 def measure(site: Site, options: Options) -> Iterator[Figure]:

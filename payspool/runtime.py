@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from functools import partial, wraps
 from typing import Any, Final
 
-import structlog
 from dramatiq import actor as dramatiq_actor
 from dramatiq import set_broker
 from sqlalchemy import Engine
@@ -55,7 +54,6 @@ def build(settings: Settings, *, pool_size: int, process: str, watch: Watch = UN
         redis=client,
         namespace=settings.namespace,
         gateways=kept(partial(_measured, engine, secret_box(settings), settings.stripe_url, watch)),
-        open_breaker=_key_refused,
         sandbox=settings.sandbox,
         pace=Bucket(client, settings.namespace, settings.transfers_per_second),
         watch=watch,
@@ -92,9 +90,6 @@ def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> Pa
             )
             declare(_bound(spec.function, rt))
     return broker
-
-
-log = structlog.get_logger(__name__)
 
 
 class NoGateway(DomainError):
@@ -158,10 +153,6 @@ def _measured(
     engine: Engine, box: SecretBox, sandbox_url: str, watch: Watch, merchant_id: int, method: str
 ) -> Gateway:
     return MeasuredGateway(_gateway(engine, box, sandbox_url, merchant_id, method), watch)
-
-
-def _key_refused(merchant_id: int, method: str, reason: str) -> None:
-    log.error("gateway.key_refused", merchant_id=merchant_id, method=method, reason=reason)
 
 
 def _bound(function: Function, rt: Runtime) -> Callable[..., None]:

@@ -11,7 +11,7 @@ from domain.errors import DomainError
 from domain.payouts.rules import Leave
 from domain.payouts.service import Recorded
 from queues.pause import Pauses
-from workers import payouts, reconciling
+from workers import payouts, probing, reconciling
 from workers.context import Runtime
 from workers.registry import actor
 from workers.sweeps import sweep
@@ -67,6 +67,16 @@ def sweep_stuck(rt: Runtime, name: str, fire_at: str) -> None:
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         paused = Pauses(rt.redis, rt.namespace).of("payouts") is not None
         return {"asked": payouts.sweep(rt, paused=paused)}
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("payouts.probe", queue="sweeps")
+def probe(rt: Runtime, name: str, fire_at: str) -> None:
+    """Ask gateways that stopped answering whether they are back."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        return probing.probe(rt)
 
     sweep(rt, name, fire_at, body)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -17,8 +18,11 @@ from domain.db import transaction
 from domain.payouts import service
 from domain.payouts.gateway import Deadline, Gateway
 from domain.payouts.rules import GatewayOutcome, Leave, Verdict
-from domain.payouts.service import Attempt, Recorded, RunResult, RunSpec
+from domain.payouts.service import Attempt, Recorded, RunResult, RunSpec, breakers
+from workers.health import GatewayHealth
 from workers.pacing import Pace, wait_for_turn
+
+log = structlog.get_logger(__name__)
 
 
 class Runtime(Protocol):
@@ -37,8 +41,8 @@ class Runtime(Protocol):
         """How many payouts a second go to one account of a gateway."""
 
     @property
-    def open_breaker(self) -> Callable[[int, str, str], None]:
-        """Pause sending for a merchant and method, with the reason: the gateway refused our key."""
+    def health(self) -> GatewayHealth:
+        """How the gateways answered this process lately."""
 
 
 def send(runtime: Runtime, payout_id: int) -> Recorded | Leave:
@@ -107,9 +111,21 @@ def _call_and_record(
         attempt.params, key=attempt.key, api_version=attempt.api_version, deadline=deadline
     )
     recorded = _record(runtime, attempt, outcome, connection)
-    if recorded.verdict is Verdict.OPEN_BREAKER:
-        runtime.open_breaker(attempt.merchant_id, attempt.method, recorded.message)
+    _open_breaker_if_down(runtime, attempt.merchant_id, attempt.method, outcome)
     return recorded
+
+
+def _open_breaker_if_down(
+    runtime: Runtime, merchant_id: int, method: str, outcome: GatewayOutcome
+) -> None:
+    """After the outcome is recorded: if this is lost, the next call that fails opens it."""
+    trip = runtime.health.saw(merchant_id, method, outcome)
+    if trip is None:
+        return
+    with transaction(runtime.engine) as tx:
+        opened = breakers.open_breaker(tx, merchant_id, method, trip)
+    if opened is not None:
+        log.error("breaker.opened", merchant_id=merchant_id, method=method, reason=opened.reason)
 
 
 def _record(

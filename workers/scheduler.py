@@ -26,6 +26,7 @@ TICK_SECONDS: Final = 1.0
 
 TECHNICAL: Final = (
     Schedule("payouts.sweep", "sweeps", "payouts.sweep", Every(5)),
+    Schedule("payouts.probe", "sweeps", "payouts.probe", Every(15)),
     Schedule("webhooks.sweep", "sweeps", "webhooks.sweep", Every(60)),
     Schedule("inbox.recheck_waiting", "sweeps", "inbox.recheck_waiting", Every(60)),
     Schedule("schedules.re_emit", "sweeps", "schedules.re_emit", Every(30)),

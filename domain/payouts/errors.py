@@ -128,3 +128,14 @@ class NotMarkable(PayoutsError):
     def __init__(self, payout_id: int, why: str) -> None:
         self.payout_id, self.why = payout_id, why
         super().__init__(f"Payout {payout_id} cannot be marked: {why}.")
+
+
+class BreakerNotOpen(PayoutsError):
+    """There is no open breaker of this merchant and method to close."""
+
+    def __init__(self, merchant_id: int, method: str) -> None:
+        self.merchant_id, self.method = merchant_id, method
+        super().__init__(
+            f"No breaker of merchant {merchant_id} by {method} is open; `payspool payouts breakers` lists"
+            " those that are."
+        )

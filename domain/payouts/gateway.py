@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from domain.payouts.rules import LEASE, GatewayOutcome
+from domain.payouts.rules.breaker import Balance
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +130,12 @@ class TellsNews(Protocol):
     @property
     def news(self) -> News:
         """The objects of the same account."""
+
+
+@runtime_checkable
+class TellsBalance(Protocol):
+    """A gateway that can be asked what it could pay out now. It moves nothing, so it is also how a
+    gateway is asked whether it is there."""
+
+    def balance(self) -> Balance:
+        """What the account has available. Asked once, without retries; never raises."""

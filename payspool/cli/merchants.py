@@ -9,6 +9,7 @@ from domain.errors import Invalid
 from domain.merchants import service
 from domain.merchants.rules import check_stripe_key, is_sandbox, key_mode
 from domain.payouts import service as payouts
+from domain.payouts.service import breakers
 from payspool import runtime
 from payspool.cli import secret_input, session
 from payspool.cli.secret_input import read_secret
@@ -97,8 +98,11 @@ def stripe_key(
             in_use=payouts.accounts_in_use(tx, found.id, "stripe"),
         )
         reconciliation_schedule(tx, found)
+        closed = breakers.key_was_set(tx, found.id, "stripe", actor=session.me())
         account = service.gateway_account(tx, found.id, "stripe", box=runtime.secret_box(settings))
     session.say(f"{merchant} now pays by Stripe at {settings.stripe_url}, from {pays}.")
+    if closed:
+        session.say("Its payouts waited because the old key was refused; they are sent again.")
     if account is not None and account.webhook_secret is None:
         session.say(
             f"No webhook secret is set for it: `payspool merchants webhook-secret {merchant}`."

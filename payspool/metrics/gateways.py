@@ -8,8 +8,9 @@ from typing import Any
 
 from domain.payouts.books import BooksPage, KeepsBooks
 from domain.payouts.errors import NoBooks
-from domain.payouts.gateway import Deadline, Found, Gateway, News, Order, PayeeCheck
+from domain.payouts.gateway import Deadline, Found, Gateway, News, Order, PayeeCheck, TellsBalance
 from domain.payouts.rules import GatewayOutcome
+from domain.payouts.rules.breaker import Balance
 from workers.watching import Watch
 
 
@@ -80,6 +81,15 @@ class MeasuredGateway:
         )
         self._called("books", "answered", began)
         return page
+
+    def balance(self) -> Balance:
+        """See ``TellsBalance``; a gateway that cannot be asked is one whose key may not ask."""
+        if not isinstance(self.gateway, TellsBalance):
+            return Balance("forbidden", why=f"{self.method} tells no balance")
+        began = time.monotonic()
+        balance = self.gateway.balance()
+        self._called("balance", "answered" if balance.answer == "told" else "unknown", began)
+        return balance
 
     def _called(self, call: str, outcome: str, began: float) -> None:
         self.watch.gateway_called(self.method, call, outcome, time.monotonic() - began)

@@ -39,7 +39,7 @@ def test_good_events_are_applied_and_bad_ones_are_found(shop: Engine, seed: int)
     good = [conversion(f"good-{seed}-{i}", f"user {dice.random()}") for i in range(GOOD)]
     both = bad + good
     dice.shuffle(both)
-    runtime = Runtime(shop, None, "fuzz", None, None, sandbox=True)  # type: ignore[arg-type]
+    runtime = Runtime(shop, None, "fuzz", None, sandbox=True)  # type: ignore[arg-type]
     apply(runtime, parse(Delivery(f"m-{seed}", i, one) for i, one in enumerate(both)))
     assert not_applied(shop, good) == []
     assert missing(shop, bad) == []

@@ -35,7 +35,7 @@ def rt(engine: Engine, client: redis.Redis, namespace: str) -> Runtime:
     def none(*_: Any) -> Any:
         raise AssertionError("not needed here")
 
-    return Runtime(engine, client, namespace, none, none, sandbox=True)
+    return Runtime(engine, client, namespace, none, sandbox=True)
 
 
 def bury(rt: Runtime, *names: str) -> None:

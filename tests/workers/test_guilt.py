@@ -18,7 +18,7 @@ Wakes = dict[int, list[int]]
 
 @pytest.fixture
 def rt(engine: Engine) -> Runtime:
-    return Runtime(engine, None, "test", None, None, sandbox=True)  # type: ignore[arg-type]
+    return Runtime(engine, None, "test", None, sandbox=True)  # type: ignore[arg-type]
 
 
 def waking(wakes: Wakes, guilty: set[int]) -> Callable[[Tx, Stored], set[int]]:

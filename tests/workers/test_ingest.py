@@ -45,7 +45,7 @@ from workers.ingest import apply, ingest
 
 def runtime(engine: Engine) -> Runtime:
     """What ingesting needs of a Runtime: the database."""
-    return Runtime(engine, None, "test", None, None, sandbox=True)  # type: ignore[arg-type]
+    return Runtime(engine, None, "test", None, sandbox=True)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_a_server_that_was_emptied_has_its_pauses_back_before_anything_is_enqueu
             return super().pipeline(*args, **options)  # type: ignore[arg-type]
 
     with Watching(connection_pool=client.connection_pool) as watching:
-        rt = Runtime(engine, watching, namespace, None, None, sandbox=True)  # type: ignore[arg-type]
+        rt = Runtime(engine, watching, namespace, None, sandbox=True)  # type: ignore[arg-type]
         assert relay.drain(rt) == 1
     assert client.llen(QueueKeys(namespace, "payouts").list) == 1
     again = pauses.of("payouts")

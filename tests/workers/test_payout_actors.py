@@ -41,7 +41,7 @@ def rt(engine: Engine, redis_url: str, namespace: str) -> Iterator[Runtime]:
         raise AssertionError("not needed here")
 
     with redis.Redis.from_url(redis_url) as client:
-        yield Runtime(engine, client, namespace, none, none, sandbox=True)
+        yield Runtime(engine, client, namespace, none, sandbox=True)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def rt(engine: Engine, client: redis.Redis, namespace: str) -> Runtime:
-    return Runtime(engine, client, namespace, None, None, sandbox=True)  # type: ignore[arg-type]
+    return Runtime(engine, client, namespace, None, sandbox=True)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_relay_killed_between_the_queue_and_its_commit_queues_its_rows_again(
 def test_rows_stay_while_the_queue_is_away(rt: Runtime) -> None:
     ask(rt.engine, 1)
     away = redis.Redis(host="localhost", port=1, retry=Retry(NoBackoff(), 0))
-    broken = Runtime(rt.engine, away, rt.namespace, None, None, sandbox=True)  # type: ignore[arg-type]
+    broken = Runtime(rt.engine, away, rt.namespace, None, sandbox=True)  # type: ignore[arg-type]
     with pytest.raises(Exception, match="localhost:1") as raised:
         relay.drain(broken)
     assert is_infrastructure(raised.value)

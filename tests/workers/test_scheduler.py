@@ -34,7 +34,7 @@ PATIENCE = 20
 
 @pytest.fixture
 def rt(engine: Engine) -> Runtime:
-    return Runtime(engine, None, "test", None, None, sandbox=True)  # type: ignore[arg-type]
+    return Runtime(engine, None, "test", None, sandbox=True)  # type: ignore[arg-type]
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:

@@ -42,7 +42,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def rt(engine: Engine, redis_url: str, namespace: str) -> Iterator[Runtime]:
     with redis.Redis.from_url(redis_url) as client:
-        yield Runtime(engine, client, namespace, None, None, sandbox=True)  # type: ignore[arg-type]
+        yield Runtime(engine, client, namespace, None, sandbox=True)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,8 @@ from domain.payouts.books import BooksPage
 from domain.payouts.gateway import Deadline, Found, Order, PayeeCheck
 from domain.payouts.rules import MAX_TRIES, ONE_TRY, GatewayOutcome, transfer_group
 from domain.payouts.rules.attempts import CONNECT_SECONDS, MAX_PAUSE_SECONDS, READ_SECONDS
+from domain.payouts.rules.breaker import Balance
+from workers.gateways.stripe_balance import ask_balance
 from workers.gateways.stripe_events import StripeEvents
 from workers.gateways.stripe_keys import check_key
 from workers.gateways.stripe_transactions import books_page
@@ -174,6 +176,10 @@ class StripeGateway:
         except (stripe.StripeError, TypeError, ValueError, AttributeError, KeyError):
             return None
         return None
+
+    def balance(self) -> Balance:
+        """See ``domain.payouts.gateway.TellsBalance``."""
+        return ask_balance(self._client)
 
     def books(
         self, *, created_from: datetime, created_before: datetime, after: str | None

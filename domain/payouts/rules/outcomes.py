@@ -68,6 +68,13 @@ class GatewayOutcome:
             self.http_status == 429 or (self.code == "lock_timeout" and self.http_status == 400)
         )
 
+    @property
+    def key_refused(self) -> bool:
+        """Whether the gateway does not accept our API key for this call."""
+        return self.kind == "response" and (
+            self.http_status == 401 or (self.http_status == 403 and self.code in KEY_CODES)
+        )
+
 
 class Verdict(Enum):
     """What follows from an outcome."""
@@ -101,6 +108,6 @@ def classify(outcome: GatewayOutcome, *, replaying_unknown: bool) -> Verdict:
     if status in BUSINESS_STATUSES and outcome.code in BUSINESS_CODES:
         settled = outcome.replayed or not replaying_unknown
         return Verdict.DEFINITE_FAILURE if settled else Verdict.UNKNOWN
-    if status == 401 or (status == 403 and outcome.code in KEY_CODES):
+    if outcome.key_refused:
         return Verdict.UNKNOWN if replaying_unknown else Verdict.OPEN_BREAKER
     return Verdict.UNKNOWN

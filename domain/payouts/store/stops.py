@@ -1,5 +1,6 @@
 """SQL of stops: what keeps payouts from being sent, whoever or whatever it is."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -77,8 +78,8 @@ def lift(tx: Tx, kind: str, *, merchant_id: int | None, method: str | None, by: 
     return None if row is None else _stop(row)
 
 
-def wake(tx: Tx, sentence: str) -> int:
-    """Let the next sweep ask for the payouts that wait with this sentence; returns how many.
+def wake(tx: Tx, sentence: str, after: timedelta = timedelta(0)) -> int:
+    """Let the first sweep ``after`` a while ask for the payouts that wait with this sentence; returns how many.
 
     Those that somebody holds are passed by: their own next look is not far.
     """
@@ -89,11 +90,12 @@ def wake(tx: Tx, sentence: str) -> int:
                 SELECT id FROM payouts WHERE look_at IS NOT NULL AND parked_reason = :sentence
                 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
             )
-            UPDATE payouts p SET look_at = clock_timestamp(), parked_reason = NULL, emit_count = 0
+            UPDATE payouts p SET look_at = clock_timestamp() + CAST(:after AS interval),
+                   parked_reason = NULL, emit_count = 0
             FROM waiting WHERE p.id = waiting.id
             """
         ),
-        {"sentence": sentence},
+        {"sentence": sentence, "after": after},
     ).rowcount
 
 

@@ -17,7 +17,8 @@ from domain.payouts.gateway import Gateway
 from domain.payouts.rules import Leave
 from domain.payouts.service import PayeeUpdate, Recorded, check_invariants
 from tests.workers.gateways.local_stripe import Platform
-from workers import payouts
+from workers import payouts, probing
+from workers.health import GatewayHealth
 from workers.pacing import UNLIMITED, Pace
 
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
@@ -33,15 +34,12 @@ class Office:
     platform: Platform
     merchant_id: int = 0
     read_seconds: float = 5.0
-    breakers: list[tuple[int, str, str]] = field(default_factory=list)
+    health: GatewayHealth = field(default_factory=GatewayHealth)
     pace: Pace = UNLIMITED
 
     def gateways(self, merchant_id: int, method: str) -> Gateway:
         assert (merchant_id, method) == (self.merchant_id, "stripe")
         return self.platform.gateway(read_seconds=self.read_seconds)
-
-    def open_breaker(self, merchant_id: int, method: str, reason: str) -> None:
-        self.breakers.append((merchant_id, method, reason))
 
     def owe(self, *amounts: int) -> None:
         """Owe each amount to a payee of its own, who has an account at the platform."""
@@ -93,10 +91,17 @@ class Office:
 
     def messages(self) -> list[tuple[str, dict[str, int]]]:
         """Take every message out of the outbox, however long it was to wait, and let waits be over."""
+        self.probe()
         with transaction(self.engine) as tx:
             taken = tx.execute(text("DELETE FROM outbox RETURNING actor, args")).all()
             tx.execute(text("UPDATE payouts SET next_try_at = now() WHERE next_try_at > now()"))
         return [(actor, args) for actor, args in taken]
+
+    def probe(self) -> None:
+        """Probe what a breaker keeps from being sent, as if its wait were over."""
+        self.execute("UPDATE payout_stops SET probe_at = now() WHERE kind = 'breaker'")
+        if probing.probe(self)["closed"]:
+            payouts.sweep(self)
 
     def do(self, actor: str, args: dict[str, int]) -> Recorded | Leave:
         """Run one message."""

@@ -138,7 +138,6 @@ def test_a_refused_key_opens_the_breaker_and_nothing_is_lost(office: Office) -> 
     recorded = payouts.send(office, payout_id)
     assert isinstance(recorded, Recorded)
     assert recorded.verdict is Verdict.OPEN_BREAKER
-    assert [(m, method) for m, method, _ in office.breakers] == [(office.merchant_id, "stripe")]
     office.work_off()
     assert office.states() == {payout_id: "paid"}
     office.assert_paid_once()
