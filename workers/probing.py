@@ -1,4 +1,5 @@
-"""Probes: gateways behind an open breaker are asked something harmless, and sent to again when they answer."""
+"""Probes: gateways behind an open breaker, or without money, are asked for their balance; payouts that
+waited for the answer go on."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from domain.errors import DomainError
 from domain.payouts.errors import BreakerNotOpen
 from domain.payouts.gateway import TellsBalance
 from domain.payouts.rules.breaker import Balance, closes
-from domain.payouts.service import breakers
+from domain.payouts.service import breakers, shortfalls
 from domain.payouts.service.breakers import OpenBreaker
+from domain.payouts.service.shortfalls import Shortfall
 from workers.payouts import Runtime
 
 log = structlog.get_logger(__name__)
@@ -24,12 +26,20 @@ PROBES_AT_ONCE: Final = 8
 
 
 def probe(runtime: Runtime) -> dict[str, int]:
-    """Ask every gateway whose probe is due; returns how many were asked and how many breakers closed."""
+    """Ask every gateway whose probe is due; returns how many times one was asked, how many breakers closed,
+    and how many payouts have money now."""
     with transaction(runtime.engine) as tx:
-        due = breakers.to_probe(tx)
+        down, short = breakers.to_probe(tx), shortfalls.to_probe(tx)
     with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
-        closed = sum(pool.map(partial(_probe, runtime), due))
-    return {"probed": len(due), "closed": closed}
+        closed = sum(pool.map(partial(_probe, runtime), down))
+        funded = sum(pool.map(partial(_look_for_money, runtime), short))
+    return {"probed": len(down) + len(short), "closed": closed, "funded": funded}
+
+
+def _look_for_money(runtime: Runtime, where: Shortfall) -> int:
+    balance = ask(runtime, where.merchant_id, where.method)
+    with transaction(runtime.engine) as tx:
+        return shortfalls.apply_balance(tx, where, balance)
 
 
 def _probe(runtime: Runtime, breaker: OpenBreaker) -> bool:

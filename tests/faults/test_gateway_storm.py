@@ -31,7 +31,7 @@ from domain.payouts.service import PayeeUpdate, check_invariants
 from sandbox.faults import Faults
 from tests.workers.gateways.local_stripe import TRANSFERS, Platform
 from tests.workers.payouts.office import age_everything
-from workers import payouts
+from workers import payouts, probing
 from workers.health import GatewayHealth
 from workers.pacing import UNLIMITED, Pace
 
@@ -139,6 +139,9 @@ class Payer:
 
         Waits are 10 s to minutes, to spare a gateway that is in trouble; here trouble is the point.
         """
+        with transaction(self.engine) as tx:
+            tx.execute(text("UPDATE payout_shortfalls SET probe_at = now()"))
+        probing.probe(self)
         with transaction(self.engine) as tx:
             taken = tx.execute(text("DELETE FROM outbox RETURNING actor, args")).all()
             tx.execute(text("UPDATE payouts SET next_try_at = now() WHERE next_try_at > now()"))

@@ -18,6 +18,7 @@ from domain.payouts.models.reconciliation import (
     reconciliations,
 )
 from domain.payouts.models.reversals import payout_reversals
+from domain.payouts.models.shortfalls import payout_shortfalls
 from domain.payouts.models.stops import payout_stops
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "payout_policies",
     "payout_reversals",
     "payout_runs",
+    "payout_shortfalls",
     "payout_stops",
     "payouts",
     "reconciliations",

@@ -157,6 +157,15 @@ payouts = Table(
     Index("ix_payouts_state", "merchant_id", "state", "id"),
     Index("ix_payouts_user", "merchant_id", "user_id", "id"),
     Index("ix_payouts_look_at", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    # What waits for money.
+    Index(
+        "ix_payouts_short",
+        "merchant_id",
+        "method",
+        "currency",
+        "id",
+        postgresql_where=text("parked_reason = 'balance_insufficient'"),
+    ),
     # What keeps a run from being settled.
     Index(
         "ix_payouts_unsettled",

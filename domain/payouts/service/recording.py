@@ -12,7 +12,8 @@ from domain.payouts.rules.attempts import (
     resolve_wait,
     turned_away_wait,
 )
-from domain.payouts.service import booking
+from domain.payouts.rules.shortfall import SHORT
+from domain.payouts.service import booking, shortfalls
 from domain.payouts.service.sending import Attempt, ask
 from domain.payouts.store import sending as store
 from domain.payouts.store import straight
@@ -121,6 +122,8 @@ def _settle_failure(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> s
         ),
     )
     booking.fail(tx, payout, row.id, now)
+    if outcome.code == SHORT:
+        shortfalls.begin(tx, payout)
     return "failed"
 
 

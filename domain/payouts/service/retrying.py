@@ -3,6 +3,7 @@
 from domain.db import Tx
 from domain.payouts.errors import NoSuchPayout, NotRetryable
 from domain.payouts.rules.attempts import LOST_AFTER
+from domain.payouts.service import shortfalls
 from domain.payouts.service.sending import IMMEDIATELY, ask
 from domain.payouts.service.sweeping import ask_again
 from domain.payouts.store import sending as store
@@ -24,6 +25,7 @@ def retry(tx: Tx, payout_id: int) -> None:
         return
     if payout.state != "failed":
         raise NotRetryable(payout_id, payout.state)
+    shortfalls.let_pass(tx, payout)
     store.move_payout(
         tx,
         payout_id,

@@ -30,8 +30,8 @@ from domain.payouts.rules.attempts import (
     AFTER_LEASE,
     LOST_AFTER,
 )
-from domain.payouts.rules.stopping import Stop
-from domain.payouts.service import booking
+from domain.payouts.rules.shortfall import SHORT
+from domain.payouts.service import booking, shortfalls
 from domain.payouts.store import runs as run_store
 from domain.payouts.store import sending as store
 from domain.payouts.store import stops, straight
@@ -170,19 +170,23 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
         return Leave("unknown")
     stop = stops.in_force(tx, payout.merchant_id, payout.method)
     if stop is not None:
-        return _wait_for(tx, payout, stop)
+        _keep(tx, payout, stop.sentence, WHILE_STOPPED)
+        return Leave("stopped")
     if excluded is not None:
         return _exclude(tx, payout, latest if step is Step.RESUME else None, *excluded)
     if step is Step.RESUME:
         return hold_elsewhere(tx, payout, latest, gateway.account) or _resume(tx, payout, latest)
+    if not shortfalls.passes(tx, payout):
+        _keep(tx, payout, SHORT, LOST_AFTER)
+        return Leave(SHORT)
     store.move_payout(
         tx, payout.id, PayoutMove(payout.state, "sending", look=LEASE + AFTER_LEASE, tried=1)
     )
     return _mint(tx, frozen(tx, payout_id), latest.last_n + 1, gateway, business_now(tx))
 
 
-def _wait_for(tx: Tx, payout: Any, stop: Stop) -> Leave:
-    """Keep a payout that could be sent as it is, until the stop is lifted."""
+def _keep(tx: Tx, payout: Any, waits_for: str, look: timedelta) -> None:
+    """Keep a payout that could be sent as it is; the sweep looks at it after ``look``."""
     store.move_payout(
         tx,
         payout.id,
@@ -191,13 +195,12 @@ def _wait_for(tx: Tx, payout: Any, stop: Stop) -> Leave:
             payout.state,
             # A failed payout that may be tried again says so by having a time for it.
             next_try=None if payout.next_try_at is None else IMMEDIATELY,
-            look=WHILE_STOPPED,
-            parked=stop.sentence,
+            look=look,
+            parked=waits_for,
             error_code=payout.error_code,
             error_message=payout.error_message,
         ),
     )
-    return Leave("stopped")
 
 
 def exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from domain.db import Tx
+from domain.payouts.store import shortfalls
 from domain.payouts.store.stops import IN_FORCE
 
 
@@ -63,8 +64,11 @@ _TAKE: Final = text(
           AND NOT EXISTS (SELECT FROM earnings e
                           WHERE e.payout_id = p.id AND e.held_at IS NOT NULL AND e.reverses_id IS NULL)
           AND NOT EXISTS (SELECT FROM payout_stops s WHERE $in_force)
+          AND NOT EXISTS (SELECT FROM payout_shortfalls f WHERE $short)
     RETURNING $now
-    """.replace("$now", _NOW).replace("$in_force", IN_FORCE)
+    """.replace("$now", _NOW)
+    .replace("$in_force", IN_FORCE)
+    .replace("$short", shortfalls.IN_FORCE)
 )
 # The attempt is read beside the payout, not locked: whoever changes it holds the payout, and moves it on.
 _SETTLE: Final = text(

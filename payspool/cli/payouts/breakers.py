@@ -1,4 +1,5 @@
-"""`payspool payouts breakers` and `close-breaker`: gateways that stopped answering, or refuse their key."""
+"""`payspool payouts breakers`, `close-breaker` and `shortfalls`: gateways that do not answer, refuse their
+key, or have too little money."""
 
 from typing import Annotated
 
@@ -6,6 +7,7 @@ import typer
 
 from domain.payouts.service import breakers as service
 from domain.payouts.store import breakers as store
+from domain.payouts.store import shortfalls as shortfall_store
 from payspool.cli import session
 from payspool.cli.payouts.runs import app
 from payspool.cli.session import AsJson, MerchantKey
@@ -33,3 +35,28 @@ def close_breaker(
     with session.for_merchant(merchant) as (tx, found):
         waited = service.close_breaker(tx, found.id, method, actor=session.me())
     session.say(f"Closed; {session.count(waited, 'payout')} waited for it.")
+
+
+@app.command(epilog="Example: payspool payouts shortfalls --json")
+def shortfalls(as_json: AsJson = False) -> None:
+    """List where a gateway has too little money; amounts in minor units.
+
+    `available` is what may be sent meanwhile; `amount` is the sum of what waits.
+    """
+    with session.opened() as tx:
+        rows = shortfall_store.listed(tx)
+    session.show(
+        rows,
+        [
+            "merchant",
+            "method",
+            "currency",
+            "waiting",
+            "amount",
+            "available",
+            "created_at",
+            "probe_at",
+        ],
+        as_json=as_json,
+        empty="No gateway is short of money, as far as its answers tell.",
+    )

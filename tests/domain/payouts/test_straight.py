@@ -40,6 +40,10 @@ LIFTED = (
     "INSERT INTO payout_stops (kind, reason, stopped_by, lifted_at, lifted_by)"
     " VALUES ('kill_switch', 'wrong amounts', 'ann', now(), 'ben')"
 )
+SHORT = (
+    "INSERT INTO payout_shortfalls (merchant_id, method, currency, available, probe_at)"
+    " SELECT id, 'stripe', {}, {}, now() FROM merchants"
+)
 SITUATIONS = {
     "nothing in the way": ("", None),
     "its payee is blocked": ("UPDATE payees SET blocked_reason = 'restricted'", "blocked"),
@@ -60,6 +64,9 @@ SITUATIONS = {
         STOP.format("id", "'stripe'").replace("kill_switch", "breaker"),
         "stopped",
     ),
+    "money is short": (SHORT.format("'usd'", 999), "balance_insufficient"),
+    "money is short, but not for it": (SHORT.format("'usd'", 1_000), None),
+    "other money is short": (SHORT.format("'eur'", 0), None),
     "it is canceled": ("UPDATE payouts SET state = 'canceled'", "canceled"),
 }
 

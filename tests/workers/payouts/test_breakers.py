@@ -44,6 +44,12 @@ def send_all(office: Office, ids: list[int]) -> list[Recorded | Leave]:
     return [payouts.send(office, payout_id) for payout_id in ids]
 
 
+def probed(office: Office) -> tuple[int, int]:
+    """How many gateways were asked, and how many breakers closed."""
+    did = probing.probe(office)
+    return did["probed"], did["closed"]
+
+
 def due(office: Office) -> None:
     office.execute("UPDATE payout_stops SET probe_at = now()")
 
@@ -107,17 +113,17 @@ def test_a_silent_gateway_is_probed_less_and_less_often_and_a_probe_that_is_answ
     office.messages()
     office.platform.plan(DOWN)
     send_all(office, ids)
-    assert probing.probe(office) == {"probed": 0, "closed": 0}, "its time has not come"
+    assert probed(office) == (0, 0), "its time has not come"
     local_stripe.admin("PUT", "faults", seed=0, rules=[{**NO_BALANCE, **DOWN}])
     waits = []
     for _ in range(3):
         due(office)
-        assert probing.probe(office) == {"probed": 1, "closed": 0}
+        assert probed(office) == (1, 0)
         waits.append(round(stops(office)[0].wait, -1))
     assert waits == [30, 60, 120]
     local_stripe.admin("DELETE", "faults")
     due(office)
-    assert probing.probe(office) == {"probed": 1, "closed": 1}
+    assert probed(office) == (1, 1)
     [stop] = stops(office)
     assert stop.lifted_by == "payouts.probe"
     assert payouts.sweep(office) == 1, "what waited is asked for at once"

@@ -112,7 +112,7 @@ def test_a_dry_balance_parks_and_a_later_attempt_pays(office: Office) -> None:
     assert office.states() == {payout_id: "failed"}
     office.assert_paid_once()
     office.platform.fund(10_000)
-    office.execute("UPDATE payouts SET next_try_at = now(), look_at = now()")
+    office.look_for_money()
     assert payouts.sweep(office) == 1
     office.work_off()
     assert office.states() == {payout_id: "paid"}
