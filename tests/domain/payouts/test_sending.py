@@ -133,8 +133,11 @@ def test_a_lack_of_money_parks_the_payout_and_its_next_try_is_another_attempt(
     assert timedelta(minutes=4) < waits < timedelta(minutes=6)
     assert begun(engine, payout_id) == Leave("waiting")
 
-    execute(engine, "UPDATE payouts SET next_try_at = now() - interval '1 s', look_at = now()")
+    execute(engine, "UPDATE payouts SET next_try_at = now() - interval '1 s'")
+    assert begun(engine, payout_id) == Leave("balance_insufficient"), "not before there is money"
     with transaction(engine) as tx:
+        [(acme,)] = tx.execute(text("SELECT merchant_id FROM payouts")).all()
+        assert service.resume_parked(tx, acme, "usd") == 1
         assert service.sweep_stuck(tx) == 1
     assert asked(engine) == ["payouts.send"]
     second = begin(engine, payout_id)

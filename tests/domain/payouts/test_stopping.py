@@ -79,6 +79,9 @@ def test_a_failed_payout_that_heals_is_tried_again_after_the_stop(engine: Engine
         ("failed", "balance_insufficient")
     ]
     lift(engine)
+    acme = house.scalar(engine, "SELECT merchant_id FROM payouts")
+    with transaction(engine) as tx:
+        service.resume_parked(tx, acme, "usd")
     begun = try_to_begin(engine, payout_id)
     assert isinstance(begun, Attempt)
     assert begun.key.endswith("/2")
