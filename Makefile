@@ -64,6 +64,10 @@ clean: ## remove the virtual environment and caches (data stays; see `payspool d
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: teeth
+teeth: install-dev ## take each guard of the money away, in a copy, and see a test fail
+	@TEETH=1000 $(PY) -m pytest -q tests/guards/test_teeth.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: install-dev ## 200,000 wrong events, queue messages and lines of files (FUZZ_INPUTS), then 10,000 requests (FUZZ_REQUESTS)
 	@FUZZ_INPUTS=$${FUZZ_INPUTS:-200000} $(PY) -m pytest -n 2 --dist loadgroup -q tests/fuzz $(ARGS)
