@@ -117,7 +117,7 @@ GUARDS: Final = (
     Guard(
         "the kill switch is read before any later send",
         "domain/payouts/service/sending.py",
-        "    if stop is not None:\n        return _wait_for(tx, payout, stop)\n",
+        '    if stop is not None:\n        _keep(tx, payout, stop.sentence, WHILE_STOPPED)\n        return Leave("stopped")\n',
         "",
         "tests/domain/payouts/test_stopping.py::test_an_attempt_that_was_turned_away_waits_under_its_key",
     ),

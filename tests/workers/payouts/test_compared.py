@@ -28,6 +28,7 @@ def test_a_refused_payout_that_was_given_back_is_not_sent_by_a_late_retry(office
         service.cancel(tx, refused, reason="it was refused")
     # There is money again, and the retry that was asked for before arrives late.
     office.platform.fund(10_000)
+    office.look_for_money()
     assert isinstance(payouts.send(office, refused), Leave)
     [again] = office.build("next")
     office.work_off()
