@@ -139,3 +139,11 @@ class BreakerNotOpen(PayoutsError):
             f"No breaker of merchant {merchant_id} by {method} is open; `payspool payouts breakers` lists"
             " those that are."
         )
+
+
+class NotUnfreezable(PayoutsError):
+    """A stopped payout goes on only by two people who looked at it."""
+
+    def __init__(self, payout_id: int, why: str) -> None:
+        self.payout_id, self.why = payout_id, why
+        super().__init__(f"Payout {payout_id} is not let go on: {why}.")

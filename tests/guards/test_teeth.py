@@ -122,6 +122,20 @@ GUARDS: Final = (
         "tests/domain/payouts/test_stopping.py::test_an_attempt_that_was_turned_away_waits_under_its_key",
     ),
     Guard(
+        "what was stopped goes on by two people",
+        "migrations/sql/0002/20_sending.sql",
+        "IF NEW.frozen_reason IS NOT NULL OR NOT FOUND THEN",
+        "IF NEW.frozen_reason IS NOT NULL THEN",
+        "tests/domain/payouts/test_unfreezing.py::test_the_database_refuses_it_to_one_person_and_without_an_agreement_of_its_own",
+    ),
+    Guard(
+        "one refusal for want of money is enough",
+        "domain/payouts/store/straight.py",
+        "AND NOT EXISTS (SELECT FROM payout_shortfalls f WHERE $short)",
+        "",
+        "tests/workers/payouts/test_shortfalls.py::test_after_one_refusal_the_others_wait_without_an_attempt",
+    ),
+    Guard(
         "nobody approves what they prepared",
         RUNS,
         "IF NEW.prepared_by IS NULL OR NEW.approved_by = NEW.prepared_by THEN",

@@ -20,6 +20,7 @@ from domain.payouts.models.reconciliation import (
 from domain.payouts.models.reversals import payout_reversals
 from domain.payouts.models.shortfalls import payout_shortfalls
 from domain.payouts.models.stops import payout_stops
+from domain.payouts.models.unfreezes import payout_unfreezes
 
 __all__ = [
     "adjustments",
@@ -41,6 +42,7 @@ __all__ = [
     "payout_runs",
     "payout_shortfalls",
     "payout_stops",
+    "payout_unfreezes",
     "payouts",
     "reconciliations",
 ]

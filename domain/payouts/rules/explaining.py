@@ -76,8 +76,8 @@ def explain(it: Situation) -> list[str]:
         return [
             *why,
             f"It is stopped: {it.frozen}.",
-            "Compare it with the gateway's own books first; nothing sends or cancels it until a person has"
-            f" decided. {BY_HAND}",
+            "Compare it with the gateway's own books first; nothing sends or cancels it until two people have"
+            f" decided: {_command(it, 'unfreeze', ' --evidence …')}. {BY_HAND}",
         ]
     if it.stops and it.state in _STOPPABLE:
         why += [f"Sending is stopped: {reason}." for reason in it.stops]

@@ -11,6 +11,7 @@ from payspool.cli.payouts import (
     reversals,
     runs,
     stops,
+    unfreezing,
 )
 
 app = runs.app
@@ -26,4 +27,5 @@ __all__ = [
     "reconciliation",
     "reversals",
     "stops",
+    "unfreezing",
 ]

@@ -13,7 +13,7 @@ from domain.money import format_minor
 from domain.payouts import service
 from payspool import runtime
 from payspool.cli import session
-from payspool.cli.payouts.runs import PayoutId, _audit, _of_merchant, app
+from payspool.cli.payouts.runs import PayoutId, _audit, app, of_merchant
 from payspool.cli.session import MerchantKey
 
 
@@ -57,7 +57,7 @@ def mark_paid(
     if (reference is None) == (failed is None):
         raise Invalid("--reference", "give it, or --failed with the bank's reason")
     with session.for_merchant(merchant) as (tx, found):
-        _of_merchant(tx, found.id, payout)
+        of_merchant(tx, found.id, payout)
         if reference is not None:
             changed = service.mark_paid(tx, payout, reference=reference)
             if changed:

@@ -154,7 +154,7 @@ def retry(merchant: MerchantKey, payout: PayoutId) -> None:
     An unknown one is resolved, never retried.
     """
     with session.for_merchant(merchant) as (tx, found):
-        _of_merchant(tx, found.id, payout)
+        of_merchant(tx, found.id, payout)
         service.retry(tx, payout)
         _audit(tx, found.id, "payout.retried", payout, None)
     session.say(f"Payout {payout} is sent again.")
@@ -171,7 +171,7 @@ def cancel(
     Not for one that was paid outside of Payspool: the next run would pay it a second time.
     """
     with session.for_merchant(merchant) as (tx, found):
-        _of_merchant(tx, found.id, payout)
+        of_merchant(tx, found.id, payout)
         service.cancel(tx, payout, reason=reason)
         _audit(tx, found.id, "payout.canceled", payout, reason)
     session.say(f"Payout {payout} is canceled; its earnings can be claimed by the next run.")
@@ -189,7 +189,7 @@ def abandon(
 ) -> None:
     """Give up an attempt whose outcome cannot be found out: one person proposes, another agrees."""
     with session.for_merchant(merchant) as (tx, found):
-        _of_merchant(tx, found.id, payout)
+        of_merchant(tx, found.id, payout)
         if evidence is not None:
             service.propose_abandon(tx, payout, evidence=evidence, actor=session.me())
         else:
@@ -237,7 +237,7 @@ def schedule(
     session.say("Scheduled; `payspool schedule list` shows the next run.")
 
 
-def _of_merchant(tx: Tx, merchant_id: int, payout_id: int) -> None:
+def of_merchant(tx: Tx, merchant_id: int, payout_id: int) -> None:
     """Raises NoSuchPayout unless the payout is this merchant's."""
     if service.route(tx, payout_id).merchant_id != merchant_id:
         raise NoSuchPayout("payout", payout_id)

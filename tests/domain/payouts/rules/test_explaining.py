@@ -116,7 +116,7 @@ def test_what_is_stopped_says_so_and_asks_for_a_person_whatever_its_state(
 ) -> None:
     said = explain(replace(IT, **changes, frozen="its key was misused"))  # type: ignore[arg-type]
     assert said[-2:-1] == ["It is stopped: its key was misused."]
-    assert "a person has decided" in said[-1]
+    assert "two people have decided" in said[-1]
     assert then not in " ".join(said) or then in (BY_HAND, why)
 
 

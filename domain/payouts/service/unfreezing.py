@@ -1,0 +1,95 @@
+"""Letting a payout go on that was stopped (`frozen_reason`): two people, and evidence.
+
+A payout stops where its books and the gateway's contradict each other. One person who has compared them
+proposes to let it go on, a second one agrees; then it goes on as its attempt stands.
+"""
+
+from typing import Any, Final
+
+from domain.audit import service as audit
+from domain.audit.service import Actor
+from domain.db import Tx
+from domain.errors import Invalid
+from domain.payouts.errors import NoSuchPayout, NotUnfreezable
+from domain.payouts.rules.unfreezing import what_follows
+from domain.payouts.service.sending import LEG
+from domain.payouts.store import sending as sending_store
+from domain.payouts.store import unfreezing as store
+
+MAX_EVIDENCE: Final = 500
+"""Longest evidence (as the column)."""
+
+
+def propose_unfreeze(tx: Tx, payout_id: int, *, evidence: str, actor: Actor) -> str:
+    """Propose to let a stopped payout go on; returns what follows once another person agrees.
+
+    ``evidence`` says what was compared and seen. Raises NoSuchPayout, Invalid without evidence,
+    NotUnfreezable if it is not stopped.
+    """
+    evidence = evidence.strip()
+    if not 1 <= len(evidence) <= MAX_EVIDENCE:
+        raise Invalid("evidence", f"say what was compared, in 1 to {MAX_EVIDENCE} characters")
+    payout = _stopped(tx, payout_id)
+    store.propose(
+        tx,
+        merchant_id=payout.merchant_id,
+        payout_id=payout_id,
+        reason=payout.frozen_reason,
+        evidence=evidence,
+        by=actor.id[:255],
+    )
+    _record(tx, actor, "payout.unfreeze_proposed", payout, evidence)
+    return _follows(tx, payout)
+
+
+def agree_unfreeze(tx: Tx, payout_id: int, *, actor: Actor) -> str:
+    """Agree, as another person than the one who proposed; returns what follows now.
+
+    Raises NoSuchPayout, or NotUnfreezable if nobody proposed it, the same person did, or something else
+    has stopped it since.
+    """
+    payout = _stopped(tx, payout_id)
+    proposal = store.proposal(tx, payout_id)
+    if proposal is None:
+        raise NotUnfreezable(payout_id, "nobody has proposed it; propose it with evidence first")
+    if proposal.proposed_by == actor.id[:255]:
+        raise NotUnfreezable(payout_id, f"{actor.id} proposed it; another person has to agree")
+    if proposal.frozen_reason != payout.frozen_reason:
+        raise NotUnfreezable(
+            payout_id,
+            f"it is stopped for another reason now ({payout.frozen_reason}); propose it anew",
+        )
+    follows = _follows(tx, payout)
+    store.agree(tx, proposal.id, by=actor.id[:255])
+    # Where an attempt was given up, and may have paid, nothing is sent but what a person asks for.
+    store.go_on(tx, payout_id, ask=not store.was_given_up(tx, payout_id))
+    _record(tx, actor, "payout.unfrozen", payout, proposal.evidence)
+    return follows
+
+
+def _stopped(tx: Tx, payout_id: int) -> Any:
+    payout = sending_store.lock_payout(tx, payout_id)
+    if payout is None:
+        raise NoSuchPayout("payout", payout_id)
+    if payout.frozen_reason is None:
+        raise NotUnfreezable(payout_id, f"it is {payout.state}, and not stopped")
+    return payout
+
+
+def _follows(tx: Tx, payout: Any) -> str:
+    attempt = sending_store.latest_attempt(tx, payout.id, LEG)
+    given_up = store.was_given_up(tx, payout.id)
+    return what_follows(payout.state, attempt.state, given_up=given_up)
+
+
+def _record(tx: Tx, actor: Actor, action: str, payout: Any, evidence: str) -> None:
+    audit.record(
+        tx,
+        actor,
+        action,
+        merchant_id=payout.merchant_id,
+        subject_kind="payout",
+        subject_id=payout.id,
+        reason=evidence,
+        before={"frozen_reason": payout.frozen_reason, "state": payout.state},
+    )

@@ -1,0 +1,83 @@
+"""SQL by which a payout that was stopped goes on."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.db import Tx
+
+
+def propose(
+    tx: Tx, *, merchant_id: int, payout_id: int, reason: str, evidence: str, by: str
+) -> None:
+    """Write who proposes it, and why; a new proposal replaces one that nobody agreed to."""
+    tx.execute(
+        text(
+            """
+            INSERT INTO payout_unfreezes (merchant_id, payout_id, frozen_reason, evidence, proposed_by)
+            VALUES (:merchant_id, :payout_id, :reason, :evidence, :by)
+            ON CONFLICT (payout_id) WHERE used_at IS NULL DO UPDATE
+            SET frozen_reason = excluded.frozen_reason, evidence = excluded.evidence,
+                proposed_by = excluded.proposed_by
+            """
+        ),
+        {
+            "merchant_id": merchant_id,
+            "payout_id": payout_id,
+            "reason": reason,
+            "evidence": evidence,
+            "by": by,
+        },
+    )
+
+
+def proposal(tx: Tx, payout_id: int) -> Any:
+    """The proposal that waits for a second person, locked, or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT id, frozen_reason, evidence, proposed_by FROM payout_unfreezes
+            WHERE payout_id = :payout_id AND used_at IS NULL FOR NO KEY UPDATE
+            """
+        ),
+        {"payout_id": payout_id},
+    ).one_or_none()
+
+
+def agree(tx: Tx, unfreeze_id: int, *, by: str) -> None:
+    """Write who agrees; the database refuses the one who proposed."""
+    tx.execute(
+        text("UPDATE payout_unfreezes SET agreed_by = :by WHERE id = :id"),
+        {"id": unfreeze_id, "by": by},
+    )
+
+
+def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
+    """Let a payout go on; with ``ask`` the next sweep asks for it, where something is to come of it."""
+    tx.execute(
+        text(
+            """
+            UPDATE payouts SET frozen_reason = NULL, updated_at = clock_timestamp(), emit_count = 0,
+                   look_at = CASE WHEN :ask AND (state IN ('approved', 'sending', 'unknown')
+                                                 OR (state = 'failed' AND next_try_at IS NOT NULL))
+                             THEN clock_timestamp() END,
+                   next_try_at = CASE WHEN :ask THEN next_try_at END
+            WHERE id = :id
+            """
+        ),
+        {"id": payout_id, "ask": ask},
+    )
+
+
+def was_given_up(tx: Tx, payout_id: int) -> bool:
+    """Whether an attempt of a payout was abandoned."""
+    found: bool = tx.execute(
+        text(
+            """
+            SELECT EXISTS (SELECT FROM payout_attempts
+                           WHERE payout_id = :payout_id AND state = 'abandoned')
+            """
+        ),
+        {"payout_id": payout_id},
+    ).scalar_one()
+    return found
