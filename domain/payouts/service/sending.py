@@ -148,6 +148,9 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
     seen = store.peek(tx, payout_id)
     if seen is None:
         raise NoSuchPayout("payout", payout_id)
+    if seen.method == "manual":
+        # A bank file is its send, and its attempt has no lease: nothing here may take it for a waiting one.
+        return Leave("manual")
     excluded = exclusion_found(tx, payout_id, seen)
     if excluded is not None:
         # The account comes before the payout in the lock order, so that it is locked here already.

@@ -60,6 +60,7 @@ _TAKE: Final = text(
         error_code = NULL, error_message = NULL
     FROM (SELECT id, method, account, blocked_reason FROM payees WHERE id = :payee_id FOR SHARE) y
     WHERE p.id = :id AND p.payee_id = y.id AND p.state = 'approved' AND p.frozen_reason IS NULL
+          AND p.method <> 'manual'
           AND y.blocked_reason IS NULL AND y.method = p.method AND y.account = p.destination
           AND NOT EXISTS (SELECT FROM earnings e
                           WHERE e.payout_id = p.id AND e.held_at IS NOT NULL AND e.reverses_id IS NULL)

@@ -1,6 +1,7 @@
 """Manual payouts: a recipient, a bank file, and a person's word; each paid once in the books."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,12 +12,15 @@ from domain.db import transaction
 from domain.errors import Invalid
 from domain.payouts import service
 from domain.payouts.errors import NotCancelable, NotExportable, NotMarkable
+from domain.payouts.rules import Leave
 from domain.payouts.rules.recipients import parse_recipient
+from domain.payouts.service import Attempt
 from domain.payouts.service.bank_files import BankFile
 from domain.payouts.service.recipients import reseal
 from domain.secrets import SecretBox, new_key
 from tests.domain.payouts.house import (
     JUNE,
+    PAPER,
     assert_whole,
     earn,
     execute,
@@ -120,6 +124,28 @@ def test_an_exported_payout_is_not_canceled(engine: Engine) -> None:
     export(engine, acme, run_id)
     with pytest.raises(NotCancelable), transaction(engine) as tx:
         service.cancel(tx, payout, reason="no")
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize("begin", [service.begin_attempt, None], ids=["careful", "straight"])
+@pytest.mark.parametrize("exported", [False, True])
+def test_no_road_of_a_gateway_begins_or_resumes_what_a_bank_file_pays(
+    engine: Engine, begin: Callable[..., Attempt | Leave] | None, exported: bool
+) -> None:
+    acme, run_id, payout = manual_run(engine)
+    if exported:
+        export(engine, acme, run_id)
+    before = rows(engine, "SELECT state, tries, look_at FROM payouts")
+    with transaction(engine) as tx:
+        left = (
+            service.begin_first_attempt(tx, service.frozen(tx, payout), PAPER)
+            if begin is None
+            else begin(tx, payout, PAPER)
+        )
+    assert left == Leave("manual")
+    assert rows(engine, "SELECT state, tries, look_at FROM payouts") == before
+    attempts = rows(engine, "SELECT lease_until, platform_account FROM payout_attempts")
+    assert attempts == ([(None, "manual")] if exported else [])
     assert_whole(engine)
 
 
