@@ -72,6 +72,8 @@ def play(installation: Installation) -> None:
 
     wait_for("events are applied", lambda: rows("SELECT FROM inbox_events") == 5, SETTLED_SECONDS)
     assert installation.json("payouts", "run", "acme")["created"] == 2
+    known = "SELECT FROM schedules WHERE name = 'invariants.check'"
+    wait_for("the scheduler has begun", lambda: rows(known) == 1, SETTLED_SECONDS)
     installation.ok("schedule", "run-now", "invariants.check")
     done = "SELECT FROM schedule_fires WHERE name = 'invariants.check' AND state = 'done'"
     wait_for("a payout is paid", lambda: rows("SELECT FROM payouts WHERE state = 'paid'"), 30)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +209,13 @@ def test_a_killed_guard_is_replaced_and_the_new_one_knows_everything(
 
 
 def _guards_of(supervisor: int) -> list[int]:
-    children = psutil.Process(supervisor).children()
-    return [c.pid for c in children if c.status() != "zombie" and "guard.py" in str(c.cmdline())]
+    """Living guards; one that ends while it is looked at is none."""
+    found = []
+    for child in psutil.Process(supervisor).children():
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != "zombie" and "guard.py" in str(child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 def test_a_supervisor_killed_during_initdb_leaves_nothing_and_the_next_start_works(
