@@ -117,7 +117,7 @@ def _iban(holder: str, data: Mapping[str, Any]) -> Recipient:
         raise Invalid("iban", problem)
     bic = _compact(data.get("bic", ""))
     if bic and not _BIC.fullmatch(bic):
-        raise Invalid("bic", "has 8 or 11 letters and digits, as COBADEFFXXX")
+        raise Invalid("bic", "has 8 or 11 letters and digits, as COBADEFF")
     currencies = data.get("currencies", [])
     if not isinstance(currencies, list) or not all(
         isinstance(c, str) and is_currency(c) for c in currencies

@@ -23,11 +23,13 @@ from domain.payouts.service.sending import LEG, cancel, exclusion_found, frozen
 from domain.payouts.store import bank as bank_store
 from domain.payouts.store import runs as run_store
 from domain.payouts.store import sending as store
+from domain.payouts.store import stops
 from domain.payouts.store.runs import Exclusion
 from domain.payouts.store.sending import PayoutMove
 from domain.secrets import SecretBox
 
-PLATFORM: Final = "manual"
+METHOD: Final = "manual"
+PLATFORM: Final = METHOD
 API_VERSION: Final = "1"
 WAITS: Final = "waits for a bank file"
 
@@ -65,9 +67,9 @@ def export(tx: Tx, merchant_id: int, run_id: int, *, box: SecretBox, actor: Acto
     waiting = bank_store.exportable(tx, run_id)
     if not waiting:
         return _last(tx, run_id, box)
-    stop = bank_store.stop_in_force(tx, merchant_id)
+    stop = stops.in_force(tx, merchant_id, METHOD)
     if stop is not None:
-        raise NotExportable(run_id, f"sending is stopped ({stop})")
+        raise NotExportable(run_id, stop.sentence)
     bank_store.lock_payees_shared(tx, sorted({row.payee_id for row in waiting}))
     earnings.lock_payables(tx, sorted({row.account_id for row in waiting}), wait=True)
     lines, attempts, excluded = _send(tx, waiting, box)

@@ -151,22 +151,6 @@ def wait_for_file(tx: Tx, payout_id: int, reason: str) -> None:
     )
 
 
-def stop_in_force(tx: Tx, merchant_id: int) -> str | None:
-    """Why manual payouts of a merchant may not be sent now, or None."""
-    found: str | None = tx.execute(
-        text(
-            """
-            SELECT kind || ': ' || reason FROM payout_stops
-            WHERE lifted_at IS NULL AND (merchant_id IS NULL OR merchant_id = :merchant_id)
-                  AND (method IS NULL OR method = 'manual')
-            ORDER BY id LIMIT 1
-            """
-        ),
-        {"merchant_id": merchant_id},
-    ).scalar()
-    return found
-
-
 def insert_file(
     tx: Tx,
     *,

@@ -13,7 +13,7 @@ from domain.money import format_minor
 from domain.payouts import service
 from payspool import runtime
 from payspool.cli import session
-from payspool.cli.payouts.runs import PayoutId, _audit, app, of_merchant
+from payspool.cli.payouts.runs import PayoutId, app, audit_payout, of_merchant
 from payspool.cli.session import MerchantKey
 
 
@@ -61,10 +61,10 @@ def mark_paid(
         if reference is not None:
             changed = service.mark_paid(tx, payout, reference=reference)
             if changed:
-                _audit(tx, found.id, "payout.marked_paid", payout, reference)
+                audit_payout(tx, found.id, "payout.marked_paid", payout, reference)
         else:
             service.mark_failed(tx, payout, reason=failed or "")
-            _audit(tx, found.id, "payout.marked_failed", payout, failed)
+            audit_payout(tx, found.id, "payout.marked_failed", payout, failed)
     if reference is None:
         session.say(f"Payout {payout} is failed. Retry it for the next bank file, or cancel it.")
     else:

@@ -156,7 +156,7 @@ def retry(merchant: MerchantKey, payout: PayoutId) -> None:
     with session.for_merchant(merchant) as (tx, found):
         of_merchant(tx, found.id, payout)
         service.retry(tx, payout)
-        _audit(tx, found.id, "payout.retried", payout, None)
+        audit_payout(tx, found.id, "payout.retried", payout, None)
     session.say(f"Payout {payout} is sent again.")
 
 
@@ -173,7 +173,7 @@ def cancel(
     with session.for_merchant(merchant) as (tx, found):
         of_merchant(tx, found.id, payout)
         service.cancel(tx, payout, reason=reason)
-        _audit(tx, found.id, "payout.canceled", payout, reason)
+        audit_payout(tx, found.id, "payout.canceled", payout, reason)
     session.say(f"Payout {payout} is canceled; its earnings can be claimed by the next run.")
 
 
@@ -243,7 +243,8 @@ def of_merchant(tx: Tx, merchant_id: int, payout_id: int) -> None:
         raise NoSuchPayout("payout", payout_id)
 
 
-def _audit(tx: Tx, merchant_id: int, action: str, payout_id: int, reason: str | None) -> None:
+def audit_payout(tx: Tx, merchant_id: int, action: str, payout_id: int, reason: str | None) -> None:
+    """Record what the person at this command did to a payout."""
     audit.record(
         tx,
         session.me(),
