@@ -12,7 +12,7 @@ OUT   ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check lint types imports fast faults outages bench openapi lock clean
+.PHONY: help install install-dev demo up test check lint types imports fast faults outages bench pages screenshots openapi lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -35,11 +35,17 @@ test: install-dev ## everything: lint, types, import rules, the whole suite
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n 3 --dist loadgroup -q $(ARGS)
 
-faults: install-dev ## a longer storm of faults and kills (FAULTS_SEED, FAULTS_PAYOUTS, FAULTS_ROUNDS)
-	@FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-3} $(PY) -m pytest -q -s tests/faults $(ARGS)
+faults: install-dev ## 21,000 payouts over three gateways amid faults and kills, and longer storms (FAULTS_SEED, FAULTS_CAMPAIGN, FAULTS_PAYOUTS, FAULTS_ROUNDS)
+	@FAULTS_CAMPAIGN=$${FAULTS_CAMPAIGN:-21000} FAULTS_PAYOUTS=$${FAULTS_PAYOUTS:-5000} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-20} $(PY) -m pytest -q -s tests/faults $(ARGS)
 
-bench: install-dev ## the figures beside their peers (ONLY=ingest,publish,latency,runs,sending OUT=file.jsonl; ARGS=--help for sizes)
+bench: install-dev ## the figures beside their peers (ONLY=ingest,publish,latency,runs,sending,limited,expiry,validate,cards,dashboard OUT=file.jsonl; ARGS=--help for sizes)
 	@$(PY) -m bench --only "$(ONLY)" $(if $(OUT),--out $(OUT),) $(ARGS)
+
+pages: install-dev ## how long the server takes for each page of the dashboard, a million rows behind it (ARGS=--rows 100000)
+	@$(PY) -m bench.pages $(ARGS)
+
+screenshots: install-dev ## the pictures of docs/how-to/dashboard.md anew
+	@$(PY) -m pytest -q tests/browser/screenshots.py
 
 outages: install-dev ## servers stopped for 30 s, killed, filled and emptied amid 200,000 events (OUTAGES_EVENTS, OUTAGES_SECONDS)
 	@OUTAGES_EVENTS=$${OUTAGES_EVENTS:-200000} OUTAGES_SECONDS=$${OUTAGES_SECONDS:-30} $(PY) -m pytest -q -s tests/faults/test_outages.py $(ARGS)

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from bench import ingest, latency, publish, runs, sending
+from bench import cards as card_files
+from bench import dashboard, expiry, ingest, latency, limited, publish, runs, sending, validate
 from bench.figures import Figure, as_json, as_table, goals
 from bench.machine import describe
 from bench.options import Options
@@ -21,6 +22,11 @@ BENCHES: Final[dict[str, Callable[[Site, Options], Iterator[Figure]]]] = {
     "latency": latency.measure,
     "runs": runs.measure,
     "sending": sending.measure,
+    "limited": limited.measure,
+    "expiry": expiry.measure,
+    "validate": validate.measure,
+    "cards": card_files.measure,
+    "dashboard": dashboard.measure,
 }
 """What ONLY= chooses from."""
 _SIZES: Final = Options(say=lambda _sentence: None)
@@ -48,6 +54,16 @@ def main(
     earnings: Annotated[int, typer.Option(min=1, help="due earnings of a run")] = _SIZES.earnings,
     payees: Annotated[int, typer.Option(min=1, help="payees of a run")] = _SIZES.payees,
     payouts: Annotated[int, typer.Option(min=1, help="payouts that are sent")] = _SIZES.payouts,
+    limited_payouts: Annotated[
+        int, typer.Option(min=2, help="payouts that are sent under a limit")
+    ] = _SIZES.limited_payouts,
+    lots: Annotated[int, typer.Option(min=80, help="points' lots that are due")] = _SIZES.lots,
+    codes: Annotated[int, typer.Option(min=1, help="codes that may be asked about")] = _SIZES.codes,
+    check_rate: Annotated[
+        int, typer.Option(min=1, help="codes asked about in a second")
+    ] = _SIZES.check_rate,
+    cards: Annotated[int, typer.Option(min=2, help="cards of a file")] = _SIZES.cards,
+    pages: Annotated[int, typer.Option(min=1, help="open pages of the dashboard")] = _SIZES.pages,
 ) -> None:
     """Measure beside peers and limits. Ends with status 1 if a run was not exact."""
     console = Console(stderr=True)
@@ -70,6 +86,12 @@ def main(
         earnings=earnings,
         payees=payees,
         payouts=payouts,
+        limited_payouts=limited_payouts,
+        lots=lots,
+        codes=codes,
+        check_rate=check_rate,
+        cards=cards,
+        pages=pages,
     )
     wanted, measured = goals(), list[Figure]()
     with ExitStack() as stack:

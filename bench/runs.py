@@ -5,17 +5,16 @@ limit is two statements over the same rows: ``INSERT … SELECT … GROUP BY`` a
 index, constraint and trigger on. Memory is what this process grows by while it builds.
 """
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-import psutil
 from sqlalchemy import Engine, text
 
 from bench.baselines import bare_run
 from bench.events import MERCHANT
 from bench.figures import Figure, figure
+from bench.memory import Memory
 from bench.options import Options
 from bench.site import Site
 from domain.db import snapshot, transaction
@@ -29,8 +28,6 @@ from domain.payouts.service import PayeeUpdate, RunSpec
 AS_OF: Final = datetime(2026, 6, 1, tzinfo=UTC)
 PART: Final = 20_000
 """Earnings of one transaction while they are made; untimed."""
-SAMPLE_SECONDS: Final = 0.05
-MIB: Final = 2**20
 
 
 def measure(site: Site, options: Options) -> Iterator[Figure]:
@@ -41,7 +38,7 @@ def measure(site: Site, options: Options) -> Iterator[Figure]:
         options.say(f"runs, round {number + 1} of {options.rounds}: {size}")
         with site.database() as database:
             merchant_id = furnish(database.engine, options)
-            with _Memory() as grown:
+            with Memory() as grown:
                 _build(database.engine, merchant_id)
             ours.append(options.earnings / _building_seconds(database.engine))
             memory.append(grown.mib)
@@ -120,27 +117,3 @@ def _faults(engine: Engine) -> list[str]:
             *service.check_invariants(tx),
         ]
     return [*broken, *([f"{unclaimed} earnings were not claimed"] if unclaimed else [])]
-
-
-class _Memory:
-    """How much this process grows while it is entered, at most."""
-
-    def __enter__(self) -> "_Memory":
-        self._process, self._ended = psutil.Process(), threading.Event()
-        self._before = self._most = self._process.memory_info().rss
-        self._sampling = threading.Thread(target=self._sample)
-        self._sampling.start()
-        return self
-
-    def __exit__(self, *_error: Any) -> None:
-        self._ended.set()
-        self._sampling.join()
-
-    @property
-    def mib(self) -> float:
-        """MiB; at least one page, so that a figure is told."""
-        return max(self._most - self._before, 4096) / MIB
-
-    def _sample(self) -> None:
-        while not self._ended.wait(SAMPLE_SECONDS):
-            self._most = max(self._most, self._process.memory_info().rss)

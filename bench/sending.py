@@ -30,6 +30,7 @@ from domain.merchants import service as merchants
 from domain.payouts import service
 from domain.payouts.gateway import Gateway
 from domain.payouts.service import PayeeUpdate, RunSpec
+from queues.marks import Marks
 from sandbox.books import Books
 from workers import payouts
 from workers.gateways.stripe import close_gateways, stripe_gateway
@@ -45,7 +46,7 @@ ACCOUNTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Stripe:
+class Stripe:
     """A running sandbox."""
 
     url: str
@@ -62,6 +63,7 @@ class _Office:
     gateway: Gateway
     health: GatewayHealth = field(default_factory=GatewayHealth)
     pace: Pace = UNLIMITED
+    marks: Marks | None = None
 
     def gateways(self, _merchant_id: int, _method: str) -> Gateway:
         """The one gateway."""
@@ -73,13 +75,13 @@ def measure(site: Site, options: Options) -> Iterator[Figure]:
     ours, posted, exactly = [], [], True
     for number in range(options.rounds):
         options.say(f"sending, round {number + 1} of {options.rounds}")
-        with _stripe() as stripe:
+        with stripe_sandbox() as stripe:
             posted.append(options.payouts / _bare(stripe, options.payouts))
-        with _stripe() as stripe, site.database() as database:
+        with stripe_sandbox() as stripe, site.database() as database:
             engine = connect(database.url, pool_size=CONNECTIONS)
             ids = _approved(engine, stripe, options.payouts)
             seconds = _ours(engine, stripe, ids)
-            faults = _faults(engine, stripe)
+            faults = faults_of(engine, stripe)
             engine.dispose()
         ours.append(options.payouts / seconds)
         for fault in faults:
@@ -95,7 +97,7 @@ def measure(site: Site, options: Options) -> Iterator[Figure]:
     )
 
 
-def _bare(stripe: _Stripe, count: int) -> float:
+def _bare(stripe: Stripe, count: int) -> float:
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     with httpx.Client(
         base_url=stripe.url,
@@ -120,7 +122,7 @@ def _bare(stripe: _Stripe, count: int) -> float:
         return _timed(post, range(count))
 
 
-def _ours(engine: Engine, stripe: _Stripe, ids: Sequence[int]) -> float:
+def _ours(engine: Engine, stripe: Stripe, ids: Sequence[int]) -> float:
     gateway = stripe_gateway(KEY, stripe.url, mode="test", account=stripe.platform)
     office = _Office(engine, gateway)
     try:
@@ -136,8 +138,16 @@ def _timed(work: Callable[[int], object], things: Sequence[int]) -> float:
         return time.monotonic() - started
 
 
-def _approved(engine: Engine, stripe: _Stripe, count: int) -> list[int]:
+def _approved(engine: Engine, stripe: Stripe, count: int) -> list[int]:
     """Payouts that are ready to be sent, one for each of ``count`` payees."""
+    merchant_id = owe(engine, stripe, count)
+    service.build_run(engine, RunSpec(merchant_id, "bench", AS_OF))
+    with transaction(engine) as tx:
+        return list(tx.execute(text("SELECT id FROM payouts ORDER BY id")).scalars())
+
+
+def owe(engine: Engine, stripe: Stripe, count: int) -> int:
+    """Owe ``count`` payees something, each another amount; returns the merchant's id."""
     with transaction(engine) as tx:
         merchant_id = merchants.get(tx, MERCHANT).id
         service.put_payees(
@@ -170,12 +180,10 @@ def _approved(engine: Engine, stripe: _Stripe, count: int) -> list[int]:
                 for n in range(count)
             ],
         )
-    service.build_run(engine, RunSpec(merchant_id, "bench", AS_OF))
-    with transaction(engine) as tx:
-        return list(tx.execute(text("SELECT id FROM payouts ORDER BY id")).scalars())
+    return merchant_id
 
 
-def _faults(engine: Engine, stripe: _Stripe) -> list[str]:
+def faults_of(engine: Engine, stripe: Stripe) -> list[str]:
     """What is not exact: a payout that is not paid, or books that say something else than ours."""
     with snapshot(engine) as tx:
         broken = service.check_invariants(tx)
@@ -198,7 +206,7 @@ def _faults(engine: Engine, stripe: _Stripe) -> list[str]:
 
 
 @contextmanager
-def _stripe() -> Iterator[_Stripe]:
+def stripe_sandbox() -> Iterator[Stripe]:
     """A sandbox with books of its own, funded, with connected accounts."""
     with TemporaryDirectory(prefix="payspool-bench-") as folder:
         data, port_file = Path(folder) / "data", Path(folder) / "port"
@@ -221,7 +229,7 @@ def _stripe() -> Iterator[_Stripe]:
             ) as client:
                 accounts = [_account(client) for _ in range(ACCOUNTS)]
                 platform: str = client.get("/v1/account").raise_for_status().json()["id"]
-            yield _Stripe(url, data, accounts, platform)
+            yield Stripe(url, data, accounts, platform)
         finally:
             process.terminate()
             process.wait(START_SECONDS)

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import psutil
@@ -69,6 +70,11 @@ class Site:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
+    def folder(self) -> Path:
+        """Where files of a run can lie; it is removed at the end."""
+        return self._folder
+
+    @property
     def redis(self) -> redis.Redis:
         """A client of its own."""
         return redis.Redis.from_url(self.endpoints.redis_url)
@@ -98,15 +104,21 @@ class Site:
             self._sql(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     @contextmanager
-    def processes(self, commands: Sequence[Sequence[str]], database: Database) -> Iterator["Group"]:
-        """Run Python modules beside one another; they are stopped at the end."""
+    def processes(
+        self,
+        commands: Sequence[Sequence[str]],
+        database: Database,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator["Group"]:
+        """Run Python modules beside one another, with ``settings`` in their environment; they are stopped at the end."""
         environment = os.environ | {
             "PAYSPOOL_DATABASE_URL": database.url,
             "PAYSPOOL_REDIS_URL": self.endpoints.redis_url,
             "PAYSPOOL_STRIPE_URL": "http://127.0.0.1:1",
-            "PAYSPOOL_SECRET_KEYS": _SECRET_KEY,
+            "PAYSPOOL_SECRET_KEYS": SECRET_KEY,
             "PAYSPOOL_LOG_LEVEL": "warning",
             "PYTHONPATH": os.pathsep.join(sys.path),
+            **settings,
         }
         log = self._folder / "processes.log"
         with log.open("w") as output:
@@ -176,8 +188,8 @@ def tree_cpu_seconds(pid: int) -> float:
 
 
 _TEMPLATE: Final = "bench_template"
-_SECRET_KEY: Final = "A" * 43 + "="
-"""Opens nothing: a run's database holds no secret."""
+SECRET_KEY: Final = "A" * 43 + "="
+"""What a run's database holds of secrets opens a sandbox at most."""
 
 
 def _end(process: "subprocess.Popen[Any]") -> None:

@@ -31,9 +31,11 @@ def business_now(tx: Tx) -> datetime:
     return now
 
 
-_BUSINESS_NOW: Final = text(
-    "SELECT coalesce((SELECT simulated_at FROM business_clock WHERE id = 1), clock_timestamp())"
+BUSINESS_NOW: Final = (
+    "coalesce((SELECT simulated_at FROM business_clock WHERE id = 1), clock_timestamp())"
 )
+"""Business time as an expression, for a statement that would otherwise need another one before it."""
+_BUSINESS_NOW: Final = text(f"SELECT {BUSINESS_NOW}")
 
 
 def real_now(tx: Tx) -> datetime:

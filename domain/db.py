@@ -7,6 +7,7 @@ ids ascend inside each.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -137,6 +138,27 @@ _LIMIT: Final = text(
 
 
 @contextmanager
+def planned_for_values(tx: Tx) -> Iterator[None]:
+    """Have statements of ``tx`` planned for their values each time, and not compiled: for the few over large
+    sets, where the better road depends on how much they ask for.
+
+    They are not prepared, so that PostgreSQL has no plan to keep. ``plan_cache_mode`` would reach what runs
+    inside them too: foreign keys would be planned anew for every row.
+    """
+    tx.execute(_NOT_COMPILED)
+    driver: psycopg.Connection[Any] = tx.connection.driver_connection  # type: ignore[assignment]
+    before = driver.prepare_threshold
+    driver.prepare_threshold = None
+    try:
+        yield
+    finally:
+        driver.prepare_threshold = before
+
+
+_NOT_COMPILED: Final = text("SET LOCAL jit = off")
+
+
+@contextmanager
 def trial(engine: Engine) -> Iterator[Tx]:
     """Open a transaction of which nothing stays: to see whether something can be done."""
     with engine.connect() as tx:  # closing it rolls back
@@ -214,6 +236,12 @@ def advisory_lock(tx: Tx, keys: Iterable[int], *, shared: bool = False) -> None:
     ordered = sorted(set(keys))
     if ordered:
         tx.execute(_LOCK_SHARED if shared else _LOCK, {"keys": ordered})
+
+
+def correlation_key(merchant_id: int, correlation: str) -> int:
+    """The 64-bit advisory lock of what ties some events of a merchant together, as a transaction."""
+    digest = blake2b(f"{merchant_id}/{correlation}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 _LOCK: Final = text(

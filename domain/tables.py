@@ -2,6 +2,7 @@
 
 import domain.access.models
 import domain.audit.models
+import domain.charts.models
 import domain.clock
 import domain.dead_letters.models
 import domain.earnings.models
@@ -13,7 +14,9 @@ import domain.merchants.models
 import domain.outbox.models
 import domain.payouts.models
 import domain.referrals.models
-import domain.schedules.models  # noqa: F401
+import domain.retention.models
+import domain.schedules.models
+import domain.webhooks.models  # noqa: F401
 from domain.db import metadata
 
 __all__ = ["metadata"]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from domain.db import Tx
 from domain.merchants.service import Merchant
+from domain.payouts.rules.returns import EVERY_SECONDS, LOOK_BACK_DAYS
 from domain.schedules import service as schedules
-from domain.schedules.rules import Cron
+from domain.schedules.rules import Cron, Every
 from domain.schedules.service import Schedule
 
 
@@ -63,6 +64,39 @@ def reconciliation_schedule(tx: Tx, merchant: Merchant, cron: str = "30 4 * * *"
             actor="payouts.reconcile",
             timing=Cron(cron, "UTC"),
             args={"merchant_id": merchant.id},
+            merchant_id=merchant.id,
+        ),
+    )
+
+
+def polling_schedule(tx: Tx, merchant: Merchant, every_seconds: int = 600) -> None:
+    """Look for webhooks of a merchant that never came, every ten minutes of real time by default."""
+    schedules.register(
+        tx,
+        Schedule(
+            name=f"webhooks.poll/{merchant.key}",
+            queue="sweeps",
+            actor="webhooks.poll",
+            timing=Every(every_seconds),
+            args={"merchant_id": merchant.id},
+            merchant_id=merchant.id,
+        ),
+    )
+
+
+def returns_schedule(
+    tx: Tx, merchant: Merchant, every_seconds: int = EVERY_SECONDS, days: int = LOOK_BACK_DAYS
+) -> None:
+    """Look for transfers of a merchant that came back and told nobody, hourly by default, among those of so
+    many ``days``."""
+    schedules.register(
+        tx,
+        Schedule(
+            name=f"payouts.returns/{merchant.key}",
+            queue="sweeps",
+            actor="payouts.returns",
+            timing=Every(every_seconds),
+            args={"merchant_id": merchant.id, "days": days},
             merchant_id=merchant.id,
         ),
     )

@@ -26,6 +26,7 @@ class Instance:
     api_url: str
     stripe_url: str
     sandbox_data: str | None
+    dashboard_url: str = ""
 
 
 def data_dir(settings: Settings, kind: str) -> Path:
@@ -47,6 +48,24 @@ def read(folder: Path) -> Instance | None:
         return Instance(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def dashboard_url(settings: Settings) -> str:
+    """Where people reach the dashboard: as the settings say, else as the instance that runs here does, else
+    at the address on which a dashboard would listen."""
+    if settings.dashboard_url:
+        return settings.dashboard_url
+    for kind in ("up", "demo"):
+        folder = data_dir(settings, kind)
+        found = read(folder)
+        if found is not None and found.dashboard_url and read_running(folder) is not None:
+            return found.dashboard_url
+    return url_of(settings.dashboard_host, settings.dashboard_port)
+
+
+def url_of(host: str, port: int) -> str:
+    """The address of a server of ours."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def secret_key(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The whole pipeline of one machine: embedded servers, sandbox, workers, relay, scheduler, API."""
+"""The whole pipeline of one machine: embedded servers, sandbox, workers, relay, scheduler, courier, API, dashboard."""
 
 import json
 import socket
@@ -14,8 +14,7 @@ from typing import Final, Self
 from migrations import apply
 from payspool import instance
 from payspool.embedded import Embedded, Rank
-from payspool.instance import Instance
-from payspool.serving import url_of
+from payspool.instance import Instance, url_of
 from payspool.settings import CHECKOUT, BadSettings, Settings
 from payspool.supervisor import ProcessSpec, Supervisor, file_exists
 
@@ -37,6 +36,7 @@ class Running:
 
     settings: Settings
     api_url: str
+    dashboard_url: str
     sandbox_data: Path | None
     data_dir: Path
     metrics_targets: Path | None
@@ -86,21 +86,26 @@ class Pipeline:
         if not settings.stripe_url:
             sandbox_data = folder / "sandbox"
             settings = settings.model_copy(update={"stripe_url": self._sandbox(sandbox_data)})
-        port_file = folder / "api.port"
-        port_file.unlink(missing_ok=True)
-        self._say("Starting workers, relay, scheduler and API")
-        specs = _specs(settings, self._api_port, port_file)
+        port_file, board_file = folder / "api.port", folder / "dashboard.port"
+        for file in (port_file, board_file):
+            file.unlink(missing_ok=True)
+        self._say("Starting workers, relay, scheduler, API and dashboard")
+        specs = _specs(settings, self._api_port, port_file, board_file)
         for spec in specs:
             self.supervisor.add(spec)
-        self.supervisor.wait_ready(READY_SECONDS, ["api"])
+        self.supervisor.wait_ready(READY_SECONDS, ["api", "dashboard"])
         api_url = url_of(settings.api_host, int(port_file.read_text()))
+        listens = url_of(settings.dashboard_host, int(board_file.read_text()))
+        dashboard_url = settings.dashboard_url or listens
         targets = _write_targets(folder, api_url, specs, settings.metrics_host)
         if self._settings.embedded:
-            where = Instance(self._kind, api_url, settings.stripe_url, str(sandbox_data or ""))
+            where = Instance(
+                self._kind, api_url, settings.stripe_url, str(sandbox_data or ""), dashboard_url
+            )
             instance.write(folder, where)
             self._announce(api_url)
         self.supervisor.wait_ready(READY_SECONDS)
-        return Running(settings, api_url, sandbox_data, folder, targets)
+        return Running(settings, api_url, dashboard_url, sandbox_data, folder, targets)
 
     def _servers(self, folder: Path) -> Settings:
         if not self._settings.embedded:
@@ -146,35 +151,46 @@ class Pipeline:
         return f"http://127.0.0.1:{port}"
 
 
-def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSpec]:
+def _specs(
+    settings: Settings, api_port: int, port_file: Path, board_file: Path
+) -> list[ProcessSpec]:
     environment = {
         "PAYSPOOL_DATABASE_URL": settings.database_url or "",
         "PAYSPOOL_REDIS_URL": settings.redis_url or "",
         "PAYSPOOL_SECRET_KEYS": settings.secret_keys,
         "PAYSPOOL_STRIPE_URL": settings.stripe_url,
+        "PAYSPOOL_WISE_URL": settings.wise_url,
         "PAYSPOOL_NAMESPACE": settings.namespace,
         "PAYSPOOL_TRANSFERS_PER_SECOND": str(settings.transfers_per_second),
+        "PAYSPOOL_DASHBOARD_URL": settings.dashboard_url,
+        "PAYSPOOL_DASHBOARD_SESSION_HOURS": str(settings.dashboard_session_hours),
+        "PAYSPOOL_DASHBOARD_SSO_HEADER": settings.dashboard_sso_header,
+        "PAYSPOOL_DASHBOARD_TRUSTED_PROXIES": settings.dashboard_trusted_proxies,
+        "PAYSPOOL_WEBHOOK_NETWORKS": settings.webhook_networks,
         "PAYSPOOL_LOG_LEVEL": settings.log_level,
         "PAYSPOOL_LOG_FORMAT": settings.log_format,
         "PYTHONUNBUFFERED": "1",
     }
     if settings.metrics_token is not None:
         environment["PAYSPOOL_METRICS_TOKEN"] = settings.metrics_token
+    serves = {"api": port_file, "dashboard": board_file}
     # Each process listens for itself, one port after the other; the API serves its own at its port.
     ports = count(settings.metrics_port or 0)
 
     def spec(name: str, *arguments: str, rank: int = Rank.WORKER) -> ProcessSpec:
-        own = {} if settings.metrics_port is None or name == "api" else {METRICS: str(next(ports))}
+        told = settings.metrics_port is not None and name != "api"
+        own = {METRICS: str(next(ports))} if told else {}
         return ProcessSpec(
             name,
             [sys.executable, "-m", "payspool", *arguments],
             env=environment | own,
             rank=rank,
-            ready=file_exists(port_file) if name == "api" else None,
+            ready=file_exists(serves[name]) if name in serves else None,
             cwd=CHECKOUT,
         )
 
     threads = str(settings.payout_threads)
+    board = ("--host", settings.dashboard_host, "--port", str(settings.dashboard_port))
     listen = ("--host", settings.api_host, "--port", str(api_port), "--port-file", str(port_file))
     return [
         spec("api", "api", *listen, rank=Rank.INTAKE),
@@ -186,6 +202,8 @@ def _specs(settings: Settings, api_port: int, port_file: Path) -> list[ProcessSp
         spec("sweeps", "worker", "--queue", "sweeps", "--queue", "webhooks", "--threads", "2"),
         spec("relay", "relay"),
         spec("scheduler", "scheduler"),
+        spec("courier", "courier"),
+        spec("dashboard", "dashboard", *board, "--port-file", str(board_file), rank=Rank.INTAKE),
     ]
 
 

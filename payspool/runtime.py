@@ -1,7 +1,9 @@
 """Builds the one frozen Runtime of a process, and binds the recorded actors to a broker."""
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial, wraps
+from ipaddress import ip_network
 from typing import Any, Final
 
 from dramatiq import actor as dramatiq_actor
@@ -12,9 +14,12 @@ from domain import clock
 from domain.db import connect, transaction
 from domain.errors import DomainError
 from domain.merchants import service as merchants
-from domain.merchants.rules import is_sandbox
-from domain.payouts.gateway import Gateway
+from domain.merchants.rules import STRIPE_URL, is_sandbox
+from domain.payouts.gateway import Gateway, TellsBalance
+from domain.payouts.rules.breaker import Balance
+from domain.payouts.rules.watermark import KEPT_ATTEMPTS
 from domain.secrets import SecretBox
+from domain.webhooks.addresses import Reach
 from payspool.gateway_cache import kept
 from payspool.metrics.gateways import MeasuredGateway
 from payspool.metrics.messages import MessageTimes
@@ -24,10 +29,10 @@ from queues.batches import BatchLimits
 from queues.broker import PayspoolBroker
 from queues.bucket import Bucket
 from queues.connection import connect as connect_redis
+from queues.marks import Marks
 from workers.context import Runtime
 from workers.dead_letters import SqlDeadLetters
-from workers.gateways.stripe import stripe_gateway
-from workers.gateways.stripe_account import platform_account
+from workers.durations import Durations
 from workers.registry import ACTORS, Function
 from workers.watching import UNWATCHED, Watch
 
@@ -53,10 +58,12 @@ def build(settings: Settings, *, pool_size: int, process: str, watch: Watch = UN
         engine=engine,
         redis=client,
         namespace=settings.namespace,
-        gateways=kept(partial(_measured, engine, secret_box(settings), settings.stripe_url, watch)),
+        gateways=gateways_of(settings, engine, watch),
         sandbox=settings.sandbox,
         pace=Bucket(client, settings.namespace, settings.transfers_per_second),
+        marks=Marks(client, settings.namespace, KEPT_ATTEMPTS),
         watch=watch,
+        retention=settings.retention,
     )
 
 
@@ -79,7 +86,7 @@ def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> Pa
         settings.redis_url,
         namespace=settings.namespace,
         batches={wire.QUEUE: BatchLimits()},
-        middleware=[MessageTimes(rt.watch)],
+        middleware=[MessageTimes(rt.watch), Durations(rt.engine)],
         dead_letters=SqlDeadLetters(rt.engine),
     )
     set_broker(broker)
@@ -90,6 +97,12 @@ def build_broker(settings: Settings, rt: Runtime, queues: Collection[str]) -> Pa
             )
             declare(_bound(spec.function, rt))
     return broker
+
+
+def reach(settings: Settings) -> Reach:
+    """How far webhooks go: into one's own network only where the settings say so."""
+    named = filter(None, settings.webhook_networks.split(","))
+    return Reach(tuple(ip_network(one.strip()) for one in named), loopback=settings.sandbox)
 
 
 class NoGateway(DomainError):
@@ -105,11 +118,12 @@ class NoGateway(DomainError):
 class RealGatewayBesideSandbox(DomainError):
     """This installation uses the sandbox, whose time may be simulated; a real gateway is not reached."""
 
-    def __init__(self, merchant_id: int, base_url: str) -> None:
+    def __init__(self, merchant_id: int, base_url: str, method: str = "stripe") -> None:
         self.merchant_id, self.base_url = merchant_id, base_url
+        real = base_url if method == "stripe" else STRIPE_URL
         super().__init__(
             f"Merchant {merchant_id} pays through {base_url}, but this installation uses the sandbox:"
-            f" set PAYSPOOL_STRIPE_URL={base_url} to move real money. Its payouts wait."
+            f" set PAYSPOOL_STRIPE_URL={real} to move real money. Its payouts wait."
         )
 
 
@@ -124,22 +138,47 @@ class RealGatewayOnSimulatedTime(DomainError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where this installation's gateways are; empty: nowhere."""
+
+    stripe: str
+    wise: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Addresses":
+        """The addresses that are set, or the sandbox's."""
+        return cls(settings.stripe_url, settings.wise_address)
+
+    def sandbox_of(self, method: str) -> str:
+        """Where an account that is at a sandbox finds it: it may have come back at another port."""
+        return self.wise if method == "wise" else self.stripe
+
+
 def _gateway(
-    engine: Engine, box: SecretBox, sandbox_url: str, merchant_id: int, method: str
+    engine: Engine, box: SecretBox, addresses: Addresses, merchant_id: int, method: str
 ) -> Gateway:
+    # Only here: Stripe's library takes 20 MB of each process, and most never reach a gateway.
+    from workers.gateways.stripe import stripe_gateway
+    from workers.gateways.stripe_account import platform_account
+    from workers.gateways.wise import wise_gateway
+
     with transaction(engine) as tx:
         account = merchants.gateway_account(tx, merchant_id, method, box=box)
         simulated = clock.simulated_at(tx)
-    if account is None or method != "stripe":
+    if account is None or method not in ("stripe", "wise"):
         raise NoGateway(merchant_id, method)
-    if is_sandbox(sandbox_url) and not is_sandbox(account.base_url):
+    if is_sandbox(addresses.stripe) and not is_sandbox(account.base_url):
         # Business time may be made up here: every hold could be over.
-        raise RealGatewayBesideSandbox(merchant_id, account.base_url)
+        raise RealGatewayBesideSandbox(merchant_id, account.base_url, method)
     if simulated is not None and not is_sandbox(account.base_url):
         raise RealGatewayOnSimulatedTime(merchant_id)
     # A sandbox may come back at another port; its address is the installation's, not the merchant's.
-    base_url = sandbox_url if is_sandbox(account.base_url) else account.base_url
+    base_url = addresses.sandbox_of(method) if is_sandbox(account.base_url) else account.base_url
     pays = account.platform_account
+    if method == "wise":
+        assert pays is not None, "a Wise account is set with its profile"
+        return wise_gateway(account.api_key, base_url, mode=account.mode, account=pays)
     if pays is None:
         pays = platform_account(account.api_key, base_url, mode=account.mode)
         with transaction(engine) as tx:
@@ -149,10 +188,39 @@ def _gateway(
     return stripe_gateway(account.api_key, base_url, mode=account.mode, account=pays)
 
 
+def balances(
+    gateways: Callable[[int, str], Gateway],
+) -> Callable[[int, str], Balance]:
+    """What a merchant's gateway has available, asked over the network; without a gateway, why there is none."""
+
+    def balance(merchant_id: int, method: str) -> Balance:
+        try:
+            gateway = gateways(merchant_id, method)
+        except DomainError as error:
+            return Balance("silent", why=str(error))
+        if not isinstance(gateway, TellsBalance):
+            return Balance("silent", why=f"{method} tells no balance")
+        return gateway.balance()
+
+    return balance
+
+
+def gateways_of(
+    settings: Settings, engine: Engine, watch: Watch = UNWATCHED
+) -> Callable[[int, str], Gateway]:
+    """The gateway of a merchant and method, kept for a few seconds; it raises NoGateway."""
+    return kept(partial(_measured, engine, secret_box(settings), Addresses.of(settings), watch))
+
+
 def _measured(
-    engine: Engine, box: SecretBox, sandbox_url: str, watch: Watch, merchant_id: int, method: str
+    engine: Engine,
+    box: SecretBox,
+    addresses: Addresses,
+    watch: Watch,
+    merchant_id: int,
+    method: str,
 ) -> Gateway:
-    return MeasuredGateway(_gateway(engine, box, sandbox_url, merchant_id, method), watch)
+    return MeasuredGateway(_gateway(engine, box, addresses, merchant_id, method), watch)
 
 
 def _bound(function: Function, rt: Runtime) -> Callable[..., None]:

@@ -1,10 +1,11 @@
 """What the demo, `payspool payees` and `payspool doctor` ask of the sandbox, over its HTTP API."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 import httpx
 
-from domain.merchants.rules import SANDBOX_KEY
+from domain.merchants.rules import SANDBOX_KEY, WISE_SANDBOX_TOKEN
 
 DEFAULT_KEY: Final = SANDBOX_KEY
 """The test key that a sandbox accepts from its first start."""
@@ -32,11 +33,13 @@ class SandboxClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def new_account(self, merchant: str, user_id: str) -> str:
+    def new_account(self, merchant: str, user_id: str, *, restricted: bool = False) -> str:
         """A connected account that can receive transfers at once; returns its ``acct_…``.
 
-        The idempotency key makes a second call for the same user return the first one's account.
+        A ``restricted`` one cannot receive any. The idempotency key makes a second call for the same user
+        return the first one's account.
         """
+        more = {"metadata[sandbox]": "restricted"} if restricted else {}
         answer = self._http.post(
             "/v1/accounts",
             headers={"Idempotency-Key": f"payspool/account/{merchant}/{user_id}"},
@@ -46,6 +49,7 @@ class SandboxClient:
                 "capabilities[transfers][requested]": "true",
                 "metadata[merchant]": merchant,
                 "metadata[user_id]": user_id,
+                **more,
             },
         )
         account: str = self._checked(answer)["id"]
@@ -64,11 +68,34 @@ class SandboxClient:
                 return found
             after = {"starting_after": page["data"][-1]["id"]}
 
+    def plan_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Inject these faults from now on, and no others (docs/reference/sandbox.md)."""
+        self._checked(self._http.put("/_sandbox/faults", json={"rules": list(rules)}))
+
     def fund(self, amount: int, currency: str) -> None:
         """Put ``amount`` (minor units) on the platform's balance."""
         self._checked(
             self._http.post("/_sandbox/fund", json={"amount": amount, "currency": currency})
         )
+
+    def wise_public_key(self) -> str:
+        """The key, as PEM, by which the local Wise's webhooks are checked."""
+        told: str = self._checked(self._http.get("/_sandbox/wise/public-key"))["public_key"]
+        return told
+
+    def wise_profile(self) -> tuple[int, frozenset[str]]:
+        """The business profile of the local Wise's own token, and the currencies that it holds."""
+        token = {"Authorization": f"Bearer {WISE_SANDBOX_TOKEN}"}
+        profiles = self._http.get("/wise/v2/profiles", headers=token).json()
+        profile = next(int(one["id"]) for one in profiles if one["type"] == "BUSINESS")
+        path = f"/wise/v4/profiles/{profile}/balances?types=STANDARD"
+        held = self._http.get(path, headers=token).json()
+        return profile, frozenset(one["currency"].lower() for one in held)
+
+    def fund_wise(self, profile: int, amount: int, currency: str) -> None:
+        """Put ``amount`` (minor units) on a balance of the local Wise."""
+        told = {"profile": profile, "amount": amount, "currency": currency.upper()}
+        self._checked(self._http.post("/_sandbox/wise/fund", json=told))
 
     def balance(self) -> dict[str, int]:
         """Available balance of the platform, by currency; minor units."""

@@ -3,7 +3,9 @@
 import errno
 import os
 import socket
+from datetime import timedelta
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -13,20 +15,26 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from domain.db import connect
 from migrations import apply
+from payspool import runtime
 from payspool.metrics.state import StateCollector
 from payspool.metrics.work import build_registry
-from payspool.runtime import QUEUES, secret_box
+from payspool.runtime import QUEUES, balances, gateways_of, secret_box
 from payspool.settings import BadSettings, Settings
 from web.app import create_app
 from web.context import ApiContext, ApiLimits, Metrics
 from workers.pause_log import AuditedPauses
+from workers.posting import resolve
 
 PORTS_TRIED: Final = 50
 PORT_MAX: Final = 65_535
 BACKLOG: Final = 2_048
+DASHBOARD_CONNECTIONS: Final = 4
+"""Connections to PostgreSQL that the dashboard keeps; as many again in a crowd."""
 
 
-def listen(host: str, wanted: int, port_file: Path | None = None) -> socket.socket:
+def listen(
+    host: str, wanted: int, port_file: Path | None = None, *, variable: str = "PAYSPOOL_API"
+) -> socket.socket:
     """A socket that takes connections at the port ``wanted`` (0: any free one).
 
     With ``port_file`` a port that is taken is passed over, and the one that was found is written there.
@@ -34,7 +42,7 @@ def listen(host: str, wanted: int, port_file: Path | None = None) -> socket.sock
     one or none. Whoever looked for a free port and left the listening to another process would find
     the same one as a second instance that starts at the same time.
 
-    Raises BadSettings, naming the variable, if there is no such port or address.
+    Raises BadSettings, naming the variables that begin with ``variable``, if there is no such port or address.
     """
     ports = range(wanted, min(wanted + PORTS_TRIED, PORT_MAX + 1)) if wanted else range(1)
     if port_file is None:
@@ -49,7 +57,7 @@ def listen(host: str, wanted: int, port_file: Path | None = None) -> socket.sock
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise BadSettings(
-                    f"PAYSPOOL_API_HOST, PAYSPOOL_API_PORT: {host} port {port} cannot be listened on"
+                    f"{variable}_HOST, {variable}_PORT: {host} port {port} cannot be listened on"
                     f" ({error.strerror or error})."
                 ) from None
             continue
@@ -57,7 +65,7 @@ def listen(host: str, wanted: int, port_file: Path | None = None) -> socket.sock
             _write(port_file, listener.getsockname()[1])
         return listener
     raise BadSettings(
-        f"PAYSPOOL_API_PORT: no port is free from {ports[0]} to {ports[-1]}; choose another."
+        f"{variable}_PORT: no port is free from {ports[0]} to {ports[-1]}; choose another."
     )
 
 
@@ -73,11 +81,6 @@ def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def url_of(host: str, port: int) -> str:
-    """The address of an API."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _write(port_file: Path, port: int) -> None:
@@ -119,8 +122,43 @@ def build_app(settings: Settings) -> FastAPI:
             limits=limits,
             queues=QUEUES,
             pause_log=partial(AuditedPauses, engine),
+            balance=balances(gateways_of(settings, engine)),
+            reach=runtime.reach(settings),
+            resolve=resolve,
             metrics=Metrics(
                 lambda: generate_latest(registry), CONTENT_TYPE_LATEST, settings.metrics_token
+            ),
+        )
+    )
+
+
+def build_dashboard(settings: Settings) -> FastAPI:
+    """The operators' dashboard as an ASGI application. Raises BadSettings without addresses or keys."""
+    from payspool.bank_desk import Desk
+    from payspool.installing import expiry_schedule
+    from web.dashboard.app import create_dashboard
+    from web.dashboard.context import Access, DashboardContext
+    from workers.dead_letters import put_back
+
+    rt = runtime.build(settings, pool_size=DASHBOARD_CONNECTIONS, process="dashboard")
+    proxies = settings.dashboard_trusted_proxies.split(",")
+    return create_dashboard(
+        DashboardContext(
+            engine=rt.engine,
+            redis=rt.redis,
+            namespace=rt.namespace,
+            queues=QUEUES,
+            log=partial(AuditedPauses, rt.engine),
+            put_back=partial(put_back, rt),
+            balance=balances(gateways_of(settings, rt.engine)),
+            bank=Desk(rt, secret_box(settings)),
+            expires=expiry_schedule,
+            rate=rt.pace.rate,
+            access=Access(
+                url=settings.dashboard_url,
+                session=timedelta(hours=settings.dashboard_session_hours),
+                sso_header=settings.dashboard_sso_header,
+                proxies=[ip_network(one.strip()) for one in proxies if one.strip()],
             ),
         )
     )

@@ -8,18 +8,21 @@ in the sink (a janitor without a sink, a sink that came later) is found with `De
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
-from uuid import uuid4
+from uuid import UUID, uuid5
 
 import redis
 
 from queues import keys
 from queues.errors import lost_connections_are_closed
 from queues.keys import QueueKeys
+from queues.scripts import source
 
+#: Whose names are the ids of messages that are put back.
+PUT_BACK: Final = UUID("5a0a4f6e-6a3c-4d0e-9a55-0b5a7c1d8f42")
 #: Ids read from a dead set in one answer.
 PAGE_IDS: Final = 500
 
@@ -147,17 +150,26 @@ class DeadSet:
             self._remove(pipeline, ids)
             pipeline.execute()
 
-    def put_back(self, redis_message_id: str, raw: bytes) -> str:
-        """Put a dead letter at the end of its queue under a new id, so that nothing is counted
-        against it any more, and forget it here. Returns the new id."""
-        fresh = str(uuid4())
-        with lost_connections_are_closed():
-            pipeline = self._client.pipeline(transaction=True)
-            pipeline.hset(self._keys.messages, fresh, raw)
-            pipeline.rpush(self._keys.list, fresh)
-            self._remove(pipeline, [redis_message_id])
-            pipeline.execute()
-        return fresh
+    def put_back(self, letters: Mapping[str, bytes]) -> list[str]:
+        """Put messages, by their dead ids, at the end of their queue under new ids, so that nothing is counted
+        against them any more, and forget them here: all or none, in this order. Returns the new ids.
+
+        Of one letter the new id is always the same. Who puts it back again, because the answer was lost or
+        what else belongs to it was not kept, finds it on the queue, unless it has run meanwhile.
+        """
+        ids = [str(uuid5(PUT_BACK, f"{self.queue}\0{id_}")) for id_ in letters]
+        k = self._keys
+        held = [k.list, k.messages, k.dead, k.dead_messages, k.dead_errors, k.dead_counts]
+        said = [
+            part
+            for (id_, raw), fresh in zip(letters.items(), ids, strict=True)
+            for part in (id_, fresh, raw)
+        ]
+        if said:
+            script = self._client.register_script(source("put_back"))
+            with lost_connections_are_closed():
+                script(keys=held, args=said)
+        return ids
 
     def _remove(self, pipeline: redis.client.Pipeline, ids: Sequence[str]) -> None:
         k = self._keys

@@ -9,7 +9,9 @@ and ``.XQ.counts`` (hash: attempts and deaths). Once per namespace: ``<ns>:heart
 set), ``<ns>:grace``, ``<ns>:queues`` (set of names), ``<ns>:paused`` (hash: who, when and why, by
 queue), ``<ns>:apart`` (hash: from which queue an owner holds, or waits to hold, suspects),
 ``<ns>:workers`` (hash: what each owner says of itself), ``<ns>:quiet`` (hash: which owners take
-nothing more: by whom, when and why) and ``<ns>:bucket.<name>`` (hash: the next free moment of a rate).
+nothing more: by whom, when and why), ``<ns>:bucket.<name>`` (hash: the next free moment of a rate),
+``<ns>:mark`` (hash: the database's server and when it sent last), ``<ns>:mark.attempts``
+and ``<ns>:mark.accounts`` (sorted sets: its newest attempts, and when each account was used last).
 """
 
 from __future__ import annotations
@@ -106,3 +108,18 @@ def quiet(namespace: str) -> str:
 def bucket(namespace: str, name: str) -> str:
     """The next free moment of a shared rate."""
     return f"{namespace}:bucket.{name}"
+
+
+def mark(namespace: str) -> str:
+    """The server that the database last sent from, and when."""
+    return f"{namespace}:mark"
+
+
+def marked_attempts(namespace: str) -> str:
+    """The newest attempts of the database."""
+    return f"{namespace}:mark.attempts"
+
+
+def marked_accounts(namespace: str) -> str:
+    """The accounts through which attempts went, by when each was used last (server time, ms)."""
+    return f"{namespace}:mark.accounts"

@@ -1,14 +1,16 @@
 """Faults by plan and seed.
 
 A plan is a list of rules for requests and a list of rules for webhook deliveries. A rule matches by
-method, path and idempotency key (or by event type) and fires always, on the nth matching call, on every nth, or with
-a probability; draws depend only on the seed, the rule and how many calls it has matched, so the
-same plan with the same calls injects the same faults. The first rule that fires wins.
+method, path and idempotency key (or by event type) and fires always, on the nth matching call, on every nth, with
+a probability, or on calls beyond a number a second; draws depend only on the seed, the rule and how many calls it
+has matched, so the same plan with the same calls injects the same faults (a rate depends on real time as well).
+The first rule that fires wins.
 """
 
 import random
+import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,6 +24,7 @@ MAX_STALE_SECONDS = 10**9
 LOG_LENGTH = 1000
 
 _HOW = ("reset", "close")
+_WHEN = ("nth", "every", "probability", "per_second")
 
 # What each fault does, and the options it takes: name -> {option: default}.
 REQUEST_FAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -45,11 +48,12 @@ REQUEST_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "wise_bounces": {},
 }
 WEBHOOK_FAULTS: Mapping[str, Mapping[str, Any]] = {
-    "duplicate": {"copies": 2},
+    "duplicate": {"copies": 2, "ms": 0},
     "delay": {"ms": 1000},
     "reorder": {"ms": 1000},
-    "lose": {},
     # These spoil the first `tries` of a delivery, or all of them.
+    "lose": {"tries": None},
+    "unheard": {"tries": 1},
     "wrong_secret": {"tries": None},
     "stale": {"seconds": 600, "tries": None},
     "wrong_mode": {"tries": None},
@@ -89,10 +93,13 @@ class Rule:
     nth: frozenset[int]
     every: int | None
     probability: float | None
+    per_second: int | None
     times: int | None
     written: Mapping[str, Any]
+    clock: Callable[[], float] = time.monotonic
     seen: int = 0
     injected: int = 0
+    bucket: tuple[float, float] | None = None
 
     def fires(self, seed: int) -> bool:
         """Count one matching call and decide whether the fault is injected into it."""
@@ -105,10 +112,21 @@ class Rule:
             fires = self.seen % self.every == 0
         elif self.probability is not None:
             fires = self.draw(seed) < self.probability
+        elif self.per_second is not None:
+            fires = self._is_over(self.per_second)
         else:
             fires = True
         self.injected += fires
         return fires
+
+    def _is_over(self, per_second: int) -> bool:
+        """Whether the bucket is empty: it holds a second's worth of calls, and fills at that rate."""
+        now = self.clock()
+        tokens, since = self.bucket or (float(per_second), now)
+        tokens = min(float(per_second), tokens + (now - since) * per_second)
+        over = tokens < 1
+        self.bucket = (tokens if over else tokens - 1, now)
+        return over
 
     def draw(self, seed: int, purpose: str = "fires") -> float:
         """Return the number in [0, 1) that belongs to this call of this rule."""
@@ -159,9 +177,9 @@ def _rule(index: int, written: Any, faults: Mapping[str, Any], match: tuple[str,
     matched = {name: rest.pop(name, "*") for name in match}
     if not all(isinstance(glob, str) and glob for glob in matched.values()):
         raise PlanInvalid(f"rule {index}: {', '.join(match)} are texts")
-    when = {name: rest.pop(name, None) for name in ("nth", "every", "probability")}
+    when = {name: rest.pop(name, None) for name in _WHEN}
     if sum(value is not None for value in when.values()) > 1:
-        raise PlanInvalid(f"rule {index}: give one of nth, every and probability")
+        raise PlanInvalid(f"rule {index}: give one of {', '.join(_WHEN)}")
     nth = when["nth"] if isinstance(when["nth"], list) else [when["nth"]]
     probability = when["probability"]
     if probability is not None and (
@@ -182,6 +200,11 @@ def _rule(index: int, written: Any, faults: Mapping[str, Any], match: tuple[str,
         nth=frozenset(_whole(index, "nth", n, 1, 10**9) for n in nth if n is not None),
         every=None if when["every"] is None else _whole(index, "every", when["every"], 1, 10**9),
         probability=probability,
+        per_second=(
+            None
+            if when["per_second"] is None
+            else _whole(index, "per_second", when["per_second"], 1, 10**6)
+        ),
         times=None if times is None else _whole(index, "times", times, 0, 10**9),
         written=dict(written),
     )
@@ -245,19 +268,27 @@ class Faults:
         """Keep a line about an injected fault, the last thousand of them."""
         self.log.append({"fault": fault.name, "rule": fault.rule, **facts})
 
-    def deliveries(self, type: str) -> list[Delivery]:
-        """Return the copies of an event to send: one, unless the plan says otherwise."""
+    def deliveries(self, type: str, **facts: Any) -> list[Delivery]:
+        """Return the copies of an event to send: one, unless the plan says otherwise.
+
+        `facts` say which event it is, for the log of what was injected.
+        """
         for rule in self.webhooks:
             if fnmatchcase(type, rule.match["type"]) and rule.fires(self.seed):
                 self.counts[rule.fault] += 1
+                self.log.append({"fault": rule.fault, "rule": rule.index, "type": type, **facts})
                 return self._copies(rule)
         return [Delivery()]
 
     def _copies(self, rule: Rule) -> list[Delivery]:
-        if rule.fault == "lose":
+        if rule.fault == "lose" and rule.options["tries"] is None:
             return []
         if rule.fault == "duplicate":
-            return [Delivery()] * int(rule.options["copies"])
+            spread = int(rule.options["ms"]) / 1000
+            return [
+                Delivery(delay=spread * rule.draw(self.seed, f"copy {n}"))
+                for n in range(int(rule.options["copies"]))
+            ]
         if rule.fault not in ("delay", "reorder"):
             return [Delivery(fault={"name": rule.fault, **rule.options})]
         seconds = int(rule.options["ms"]) / 1000

@@ -75,7 +75,7 @@ class Notifier:
     def queue(self, event: str, endpoint: str, type: str) -> None:
         """Put down the deliveries of an event to an endpoint: one, unless the plan says otherwise."""
         now = self.clock.exact()
-        for copy in self.faults.deliveries(type):
+        for copy in self.faults.deliveries(type, event=event, endpoint=endpoint):
             self.store.insert(
                 "webhook_deliveries",
                 event=event,

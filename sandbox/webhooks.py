@@ -159,13 +159,22 @@ class Dispatcher:
         if letter is None:
             self._finish(row, "failed", Outcome(None, "the endpoint is gone or disabled"), None)
             return
-        outcome = await post(letter)
+        outcome = await self._post(letter)
         if outcome.received:
             self._finish(row, "succeeded", outcome, letter.fault)
         elif self._next_try(row) > row["created"] + RETRIED_FOR_SECONDS:
             self._finish(row, "failed", outcome, letter.fault)
         else:
             self._finish(row, "pending", outcome, letter.fault)
+
+    async def _post(self, letter: Letter) -> Outcome:
+        """Send a letter, unless the plan loses it; its answer counts, unless the plan does not hear it."""
+        if letter.fault == "lose":
+            return Outcome(None, "lost on the way, as the fault plan says")
+        outcome = await post(letter)
+        if letter.fault == "unheard" and outcome.received:
+            return Outcome(None, "taken, and not heard, as the fault plan says")
+        return outcome
 
     def _next_try(self, row: Row) -> float:
         pause = self.pause * 2 ** min(row["attempts"], 40)

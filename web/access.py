@@ -12,10 +12,11 @@ from domain.access.service import ApiKey
 from web.errors import ApiError
 from web.services import services
 
-_bearer: Final = HTTPBearer(
+bearer: Final = HTTPBearer(
     scheme_name="apiKey",
     bearerFormat="psk_…",
-    description="An API key of a merchant, made with `payspool keys create`. It is shown once.",
+    description="An API key of a merchant, made with `payspool keys create`. It is shown once."
+    " At a till also the token of a paired device (`pdt_…`).",
     auto_error=False,
 )
 
@@ -29,7 +30,7 @@ def allowed_to(scope: str) -> Callable[..., ApiKey]:
 
     def check(
         request: Request,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> ApiKey:
         if credentials is None:
             raise _unauthorized("missing_key", "Send an API key: Authorization: Bearer psk_….")

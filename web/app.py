@@ -10,13 +10,29 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from queues.connection import connect
-from web import documentation, errors, health, metrics, webhooks
-from web.api import event_status, events, loyalty, payouts, people, queues
+from web import documentation, errors, health, metrics, webhooks, wise_webhooks
+from web.api import (
+    card_desk,
+    codes,
+    devices,
+    event_status,
+    events,
+    loyalty,
+    loyalty_reports,
+    payouts,
+    people,
+    queues,
+    referrals,
+    runs,
+    shops,
+    velocity,
+    webhook_endpoints,
+)
 from web.context import ApiContext, ApiLimits
 from web.crowd import Crowd
 from web.documentation import DocumentedApp
 from web.keys import KeyCache
-from web.probes import probes, sweeps
+from web.probes import failover, probes, sweeps
 from web.queueing import EventQueue
 from web.rate import RateLimit
 from web.request_id import RequestIds
@@ -87,6 +103,7 @@ def create_app(context: ApiContext) -> FastAPI:
         looking,
         probes(context),
         sweeps(context),
+        failover(context),
     )
     errors.install(app, limits.retry_after_seconds)
     app.add_middleware(
@@ -100,10 +117,20 @@ def create_app(context: ApiContext) -> FastAPI:
         events.router,
         event_status.router,
         loyalty.router,
+        shops.router,
+        devices.router,
+        loyalty_reports.router,
+        card_desk.router,
+        velocity.router,
         people.router,
         payouts.router,
+        runs.router,
+        referrals.router,
+        codes.router,
         queues.router,
+        webhook_endpoints.router,
         webhooks.router,
+        wise_webhooks.router,
         health.router,
     )
     for router in (*app.documented, documentation.router, metrics.router):

@@ -10,7 +10,9 @@ from typing import Final
 from sqlalchemy import Engine
 
 from domain.audit.service import Actor
+from domain.payouts.rules.breaker import Balance
 from domain.secrets import SecretBox
+from domain.webhooks.addresses import Reach, Resolve
 from queues.pause import PauseLog
 
 MIB: Final = 1024 * 1024
@@ -91,6 +93,9 @@ class ApiContext:
         metrics: What `/metrics` shows; None: nothing.
         queues: Queues that are told even while nothing was ever on them.
         pause_log: Keeps who paused and resumed queues, for one who acts.
+        balance: Asks the gateway of a merchant and method for its balance, over the network; never raises.
+        reach: How far webhooks to merchants go.
+        resolve: Asks for the addresses of a name, over the network.
     """
 
     engine: Engine
@@ -102,3 +107,6 @@ class ApiContext:
     metrics: Metrics | None = None
     queues: Sequence[str] = ()
     pause_log: Callable[[Actor], PauseLog] | None = None
+    balance: Callable[[int, str], Balance] | None = field(default=None, repr=False)
+    reach: Reach = field(default_factory=Reach)
+    resolve: Resolve | None = field(default=None, repr=False)

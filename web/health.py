@@ -64,13 +64,14 @@ async def healthz() -> dict[str, str]:
 )
 async def readyz(request: Request) -> JSONResponse:
     """Whether events can be taken: the database is reachable and migrated, Redis reachable and
-    writable. Each is given 2 seconds, side by side. A sweep that is late is a warning: requests are
-    served without it."""
+    writable. Each is given 2 seconds, side by side. A sweep that is late, and sending that is stopped
+    after a failover, are warnings: requests are served without them."""
     held = services(request)
     seconds = held.context.limits.ready_seconds
     found = await asyncio.gather(*(probe.look(seconds) for probe in held.probes))
-    late = await held.sweeps.look(seconds) if not found[0].detail else None
-    warnings = [late.detail] if late is not None and late.detail else []
+    warned = [held.sweeps, held.failover] if not found[0].detail else []
+    told = await asyncio.gather(*(probe.look(seconds) for probe in warned))
+    warnings = [one.detail for one in told if one.detail]
     body: dict[str, Any] = {"status": "ready", "dependencies": {}, "warnings": warnings}
     body["dependencies"] = {
         probe.name: one.model_dump() for probe, one in zip(held.probes, found, strict=True)

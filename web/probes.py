@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from domain import clock
+from domain.payouts.service import watermark
 from domain.schedules import store as schedules
 from queues.connection import connect
 from web.api.schemas import Dependency
@@ -85,6 +86,18 @@ def probes(context: ApiContext) -> list[Probe]:
 def sweeps(context: ApiContext) -> Probe:
     """Looks whether sweeps are late. That is for people to know; requests are served without them."""
     return Probe("sweeps", lambda: _sweeps(context.engine, context.limits.ready_seconds))
+
+
+def failover(context: ApiContext) -> Probe:
+    """Looks whether sending is stopped after a failover: for people to know as well."""
+    return Probe("failover", lambda: _failover(context.engine, context.limits.ready_seconds))
+
+
+def _failover(engine: Engine, seconds: float) -> str | None:
+    with engine.begin() as tx:
+        _bounded(tx, seconds)
+        stop = watermark.in_force(tx)
+    return None if stop is None else f"No payouts are sent: {stop.sentence}"
 
 
 def _sweeps(engine: Engine, seconds: float) -> str | None:

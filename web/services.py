@@ -18,7 +18,8 @@ from web.rate import RateLimit
 @dataclass(frozen=True, slots=True)
 class Services:
     """The context, and what all requests share: the queue, the keys that were found good, their rate
-    limit, Redis for looking at queues, and the looks at dependencies and sweeps."""
+    limit, Redis for looking at queues, and the looks at dependencies, sweeps
+    and whether sending is stopped after a failover."""
 
     context: ApiContext
     queue: EventQueue
@@ -27,6 +28,7 @@ class Services:
     redis: redis.Redis
     probes: Sequence[Probe]
     sweeps: Probe
+    failover: Probe
 
 
 def services(request: Request) -> Services:

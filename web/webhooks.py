@@ -32,13 +32,14 @@ NAME_MAX: Final = 255
 router: Final = APIRouter(tags=["webhooks"])
 
 
-async def _webhook_body(request: Request) -> bytes:
+async def webhook_body(request: Request) -> bytes:
+    """The body of a webhook, of limited size, read within its time."""
     limits = services(request).context.limits
     return await read_body(
         request,
         limit=limits.webhook_body_bytes,
         seconds=limits.body_seconds,
-        advice="No event of Stripe is that large.",
+        advice="No event of a gateway is that large.",
     )
 
 
@@ -58,6 +59,24 @@ _REQUEST: Final = {
         "content": {"application/json": {"schema": {"type": "object"}, "example": _EXAMPLE}},
     }
 }
+OF_ANY_GATEWAY: Final[Responses] = {
+    408: answers.TOO_SLOW,
+    413: error(
+        "`body_too_large`.",
+        "body_too_large",
+        "The body may have at most 256 KiB (262144 bytes). No event of a gateway is that large.",
+    ),
+    415: error(
+        "`unsupported_encoding`: it is compressed.",
+        "unsupported_encoding",
+        "Send the body without Content-Encoding: gzip is not supported.",
+        "Content-Encoding",
+    ),
+    500: answers.BUG,
+    503: answers.DATABASE_AWAY,
+}
+"""What the webhook of any gateway may answer, whoever signs."""
+
 _RESPONSES: Final[Responses] = {
     200: example("It is stored.", WebhookReceipt, {"received": True, "duplicate": False}),
     400: error(
@@ -74,20 +93,7 @@ _RESPONSES: Final[Responses] = {
         " webhook secret.",
         "merchant_key",
     ),
-    408: answers.TOO_SLOW,
-    413: error(
-        "`body_too_large`.",
-        "body_too_large",
-        "The body may have at most 256 KiB (262144 bytes). No event of Stripe is that large.",
-    ),
-    415: error(
-        "`unsupported_encoding`: it is compressed.",
-        "unsupported_encoding",
-        "Send the body without Content-Encoding: gzip is not supported.",
-        "Content-Encoding",
-    ),
-    500: answers.BUG,
-    503: answers.DATABASE_AWAY,
+    **OF_ANY_GATEWAY,
 }
 
 
@@ -101,7 +107,7 @@ _RESPONSES: Final[Responses] = {
 def receive_stripe(
     request: Request,
     merchant_key: Annotated[str, Path(description="The key of the merchant.", examples=["acme"])],
-    body: Annotated[bytes, Depends(_webhook_body)],
+    body: Annotated[bytes, Depends(webhook_body)],
     signature: Annotated[
         str,
         Header(alias="Stripe-Signature", description="Stripe's: t=<seconds>,v1=<signature>."),
@@ -157,13 +163,7 @@ def _webhook_secrets(tx: Tx, merchant_key: str, box: SecretBox) -> tuple[Merchan
 
 def _notice(body: bytes) -> GatewayNotice:
     """Read a verified body. Raises Invalid where it is no Stripe event."""
-    try:
-        text = body.decode()
-        event = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise Invalid("body", "send one JSON object in UTF-8") from None
-    if not isinstance(event, dict):
-        raise Invalid("body", "send one JSON object in UTF-8")
+    text, event = read_object(body)
     account = event.get("account")
     if account is not None:
         account = _name(event, "account")
@@ -172,10 +172,23 @@ def _notice(body: bytes) -> GatewayNotice:
     )
 
 
+def read_object(body: bytes) -> tuple[str, dict[str, Any]]:
+    """A body as text, and the JSON object that it is. Raises Invalid."""
+    try:
+        text = body.decode()
+        event = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Invalid("body", "send one JSON object in UTF-8") from None
+    if not isinstance(event, dict):
+        raise Invalid("body", "send one JSON object in UTF-8")
+    return text, event
+
+
 def _name(event: dict[str, Any], field: str) -> str:
     value = event.get(field)
-    if not isinstance(value, str) or not 0 < len(value) <= NAME_MAX:
-        raise Invalid(field, f"must be a string of 1 to {NAME_MAX} characters")
+    # Half of a surrogate pair, which JSON can spell, is in no encoding: the database would not be reached.
+    if not isinstance(value, str) or not 0 < len(value) <= NAME_MAX or not value.isprintable():
+        raise Invalid(field, f"must be a string of 1 to {NAME_MAX} printable characters")
     return value
 
 

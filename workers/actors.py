@@ -1,5 +1,23 @@
 """Imports every actor module, so that ``workers.registry.ACTORS`` is complete."""
 
-from workers import ingest, notice_actors, payout_actors, sweeps
+from workers import (
+    charting,
+    ingest,
+    looking_again,
+    notice_actors,
+    payout_actors,
+    pruning,
+    retaining,
+    sweeps,
+)
 
-__all__ = ["ingest", "notice_actors", "payout_actors", "sweeps"]
+__all__ = [
+    "charting",
+    "ingest",
+    "looking_again",
+    "notice_actors",
+    "payout_actors",
+    "pruning",
+    "retaining",
+    "sweeps",
+]

@@ -1,10 +1,10 @@
 """Dead letters in SQL: the sink that queues write to first, and the sweep for what passed it by."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Engine
 
@@ -12,7 +12,6 @@ from domain.db import Tx, transaction
 from domain.dead_letters import service
 from domain.dead_letters.models import REASON_CHARACTERS_MAX
 from domain.dead_letters.service import Known, Letter, PutBack
-from domain.errors import Forbidden
 from domain.payouts import service as payouts
 from domain.schedules import service as schedules
 from queues.dead import DeadLetter, DeadSet, known_queues
@@ -62,22 +61,29 @@ class SqlDeadLetters:
 
 
 def put_back(rt: Runtime, tx: Tx) -> PutBack:
-    """How `domain.dead_letters.service.retry`, in ``tx``, puts a message on its queue again. The row that
-    it is about is taken up with it. Raises Forbidden if the message is nowhere any more."""
+    """How `domain.dead_letters.service.retry`, in ``tx``, puts messages on their queues again. The rows that
+    they are about are taken up with them."""
 
-    def put(queue: str, redis_message_id: str, raw: bytes | None) -> str:
-        dead = DeadSet(rt.redis, rt.namespace, queue)
-        message = raw if raw is not None else dead.raw(redis_message_id)
-        if message is None:
-            raise Forbidden(
-                f"The message of {redis_message_id} was too large to keep, and is not in Valkey any"
-                " more. Publish it again at its source, and discard this letter."
-            )
-        letter = DeadLetter.of(
-            queue, redis_message_id, bytes(message), "retried", attempts=0, deaths=0
+    def put(letters: Sequence[Any]) -> list[str | None]:
+        messages: dict[str, dict[str, bytes]] = {}
+        for row in letters:
+            dead = DeadSet(rt.redis, rt.namespace, row.queue)
+            raw = row.raw if row.raw is not None else dead.raw(row.redis_message_id)
+            if raw is not None:
+                messages.setdefault(row.queue, {})[row.redis_message_id] = bytes(raw)
+        _take_up(
+            tx,
+            [
+                DeadLetter.of(queue, id_, raw, "retried", attempts=0, deaths=0)
+                for queue, of_queue in messages.items()
+                for id_, raw in of_queue.items()
+            ],
         )
-        _take_up(tx, letter)
-        return dead.put_back(redis_message_id, letter.raw)
+        fresh: dict[tuple[str, str], str] = {}
+        for queue, of_queue in messages.items():
+            put_back = DeadSet(rt.redis, rt.namespace, queue).put_back(of_queue)
+            fresh |= {(queue, id_): new for id_, new in zip(of_queue, put_back, strict=True)}
+        return [fresh.get((row.queue, row.redis_message_id)) for row in letters]
 
     return put
 
@@ -88,20 +94,28 @@ def _set_aside(tx: Tx, letter: DeadLetter) -> None:
         schedules.give_up(tx, about.name, about.fire_at, letter.reason[:REASON_CHARACTERS_MAX])
     elif isinstance(about, Notice):
         payouts.notice_died(tx, about.notice_id)
+    elif isinstance(about, Reversal):
+        payouts.reversal_died(tx, about.request_id)
     elif about is not None:
         payouts.set_aside(tx, payout_id=about.payout_id, attempt_id=about.attempt_id)
 
 
-def _take_up(tx: Tx, letter: DeadLetter) -> None:
-    about = _about(letter)
-    if isinstance(about, Fire):
-        schedules.take_up(tx, about.name, about.fire_at)
-    elif isinstance(about, Payout):
-        # A notice needs nothing: one that failed is applied when its message comes.
-        payouts.take_up(tx, payout_id=about.payout_id, attempt_id=about.attempt_id)
+def _take_up(tx: Tx, letters: Sequence[DeadLetter]) -> None:
+    # A notice needs nothing: one that failed is applied when its message comes.
+    about = [_about(letter) for letter in letters]
+    for fire in sorted({one for one in about if isinstance(one, Fire)}):
+        schedules.take_up(tx, fire.name, fire.fire_at)
+    of_payouts = [one for one in about if isinstance(one, Payout)]
+    payouts.take_up(
+        tx,
+        # As of one: the attempt that a message names says which payout it is about.
+        payout_ids={one.payout_id for one in of_payouts if one.payout_id and not one.attempt_id},
+        attempt_ids={one.attempt_id for one in of_payouts if one.attempt_id},
+    )
+    payouts.take_up_reversals(tx, {one.request_id for one in about if isinstance(one, Reversal)})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Fire:
     """A message about a fire."""
 
@@ -124,14 +138,31 @@ class Notice:
     notice_id: int
 
 
-def _about(letter: DeadLetter) -> Fire | Payout | Notice | None:
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A message about what is asked to be taken back."""
+
+    request_id: int
+
+
+def _about(letter: DeadLetter) -> Fire | Payout | Notice | Reversal | None:
     """The row that a message was emitted for; None if it has none, or does not say it as we do."""
     args = json.loads(letter.args)["kwargs"] if letter.args else {}
     if not isinstance(args, dict):
         return None
-    if letter.actor in ("payouts.send", "payouts.resolve"):
+    if letter.actor in (
+        "payouts.send",
+        "payouts.resolve",
+        "payouts.follow",
+        "payouts.progress",
+    ):
         ids = [args.get("payout_id"), args.get("attempt_id")]
         return Payout(*(one if isinstance(one, int) and 0 < one < 2**63 else None for one in ids))
+    if letter.actor == "payouts.reverse":
+        request_id = args.get("request_id")
+        if isinstance(request_id, int) and 0 < request_id < 2**63:
+            return Reversal(request_id)
+        return None
     if letter.actor == "webhooks.apply":
         notice_id = args.get("notice_id")
         if isinstance(notice_id, int) and 0 < notice_id < 2**63:

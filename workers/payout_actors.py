@@ -11,7 +11,7 @@ from domain.errors import DomainError
 from domain.payouts.rules import Leave
 from domain.payouts.service import Recorded
 from queues.pause import Pauses
-from workers import payouts, probing, reconciling
+from workers import payouts, probing, progress, reconciling, returns, reversing
 from workers.context import Runtime
 from workers.registry import actor
 from workers.sweeps import sweep
@@ -43,6 +43,34 @@ def resolve(rt: Runtime, attempt_id: int) -> None:
         log.warning("payout.waits", attempt_id=attempt_id, error=str(error))
 
 
+@actor("payouts.follow", queue="payouts")
+def follow(rt: Runtime, attempt_id: int) -> None:
+    """Ask what became of a payout to a bank whose news did not come."""
+    try:
+        log.info("payout.follow", attempt_id=attempt_id, result=payouts.follow(rt, attempt_id))
+    except DomainError as error:
+        log.warning("payout.waits", attempt_id=attempt_id, error=str(error))
+
+
+@actor("payouts.progress", queue="payouts")
+def look(rt: Runtime, payout_id: int) -> None:
+    """Ask how a payout stands that a gateway delivers in stages. Who is not answered asks again later."""
+    try:
+        log.info("payout.progress", payout_id=payout_id, result=progress.look(rt, payout_id))
+    except DomainError as error:
+        log.warning("payout.waits", payout_id=payout_id, error=str(error))
+
+
+@actor("payouts.reverse", queue="payouts")
+def reverse(rt: Runtime, request_id: int) -> None:
+    """Take a payout back as a person asked, or find out what became of that."""
+    try:
+        result = reversing.reverse(rt, request_id)
+        log.info("payout.reverse", request_id=request_id, result=result)
+    except DomainError as error:
+        log.warning("payout.reversal_waits", request_id=request_id, error=str(error))
+
+
 @actor("payouts.run", queue="sweeps")
 def run(
     rt: Runtime,
@@ -58,6 +86,13 @@ def run(
         return asdict(payouts.build(rt, merchant_id, name, at, minimums=minimums, methods=methods))
 
     sweep(rt, name, fire_at, body)
+
+
+@actor("payouts.finish_run", queue="sweeps")
+def finish_run(rt: Runtime, run_id: int) -> None:
+    """Build a run that was opened, hand over one that was approved, cancel one that was rejected."""
+    result = payouts.finish_run(rt, run_id)
+    log.info("payout_run.finish", run_id=run_id, state=result.state, created=result.created)
 
 
 @actor("payouts.sweep", queue="sweeps")
@@ -77,6 +112,21 @@ def probe(rt: Runtime, name: str, fire_at: str) -> None:
 
     def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         return probing.probe(rt)
+
+    sweep(rt, name, fire_at, body)
+
+
+@actor("payouts.returns", queue="sweeps")
+def look_for_returns(rt: Runtime, name: str, fire_at: str, merchant_id: int, days: int) -> None:
+    """Look for what came back and told nobody; killed at any page, the next fire goes on from there."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            report = returns.look_for_returns(rt, merchant_id, days=days)
+        except DomainError as error:
+            log.warning("returns.waits", merchant_id=merchant_id, error=str(error))
+            return {"waits": str(error)}
+        return {"skipped": 1} if report is None else asdict(report)
 
     sweep(rt, name, fire_at, body)
 

@@ -29,9 +29,16 @@ TECHNICAL: Final = (
     Schedule("payouts.probe", "sweeps", "payouts.probe", Every(15)),
     Schedule("webhooks.sweep", "sweeps", "webhooks.sweep", Every(60)),
     Schedule("inbox.recheck_waiting", "sweeps", "inbox.recheck_waiting", Every(60)),
+    Schedule("loyalty.time_out_holds", "sweeps", "loyalty.time_out_holds", Every(60)),
+    Schedule("referrals.look_again", "sweeps", "referrals.look_again", Every(5)),
+    Schedule("referrals.forget_counts", "sweeps", "referrals.forget_counts", Every(3_600)),
     Schedule("schedules.re_emit", "sweeps", "schedules.re_emit", Every(30)),
     Schedule("queues.mirror_dead", "sweeps", "queues.mirror_dead", Every(60)),
     Schedule("invariants.check", "sweeps", "invariants.check", Every(600)),
+    Schedule("hooks.prune", "sweeps", "hooks.prune", Every(3_600)),
+    Schedule("charts.keep_minute", "sweeps", "charts.keep_minute", Every(60)),
+    Schedule("charts.roll_up", "sweeps", "charts.roll_up", Every(60)),
+    Schedule("retention.prune", "sweeps", "retention.prune", Every(3_600)),
 )
 """Sweeps that every installation has, on real time."""
 

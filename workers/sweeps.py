@@ -1,6 +1,7 @@
 """The sweeps: what fires do. Each takes ``fire_at`` as its cut-off, never the wall clock, and may run
 twice, late, or be killed in the middle: the fire keeps its progress."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from domain import clock
 from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx, snapshot, transaction
@@ -26,8 +28,8 @@ from workers.registry import actor
 
 log = structlog.get_logger(__name__)
 
-EXPIRY_RANGE: Final = 2_000
-"""Due cards that one transaction of the expiry sweep locks."""
+EXPIRY_RANGE: Final = 500
+"""Due cards that one transaction of the expiry sweep locks: a redemption of one of them waits for it."""
 EXPIRY_PASSES: Final = 5
 """How often a fire comes back to cards that were held; the next fire takes what is left."""
 
@@ -100,21 +102,46 @@ def mirror_dead(rt: Runtime, name: str, fire_at: str) -> None:
 
 @actor("loyalty.expire_points", queue="sweeps")
 def expire_points(rt: Runtime, name: str, fire_at: str, merchant_id: int) -> None:
-    """Book the expiry of what is due at ``fire_at``, range by range."""
+    """Book the expiry of what is due at ``fire_at``, range by range, announce what is next, and settle tiers."""
 
     def body(at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
-        return expire_due(rt, merchant_id, at)
+        did = expire_due(rt, merchant_id, at)
+        did["announced"] = announce_due(rt, merchant_id, at)
+        return did | {"tiers": sum(settle_tiers(rt, merchant_id, at).values())}
 
     sweep(rt, name, fire_at, body)
 
 
-def expire_due(rt: Runtime, merchant_id: int, at: datetime) -> dict[str, Any]:
-    """Expire a merchant's due cards, each range in a transaction of its own, those held by others again."""
+@actor("loyalty.time_out_holds", queue="sweeps")
+def time_out_holds(rt: Runtime, name: str, fire_at: str) -> None:
+    """Close the holds whose time is over. Holds end in business time, which may be simulated: each
+    transaction reads it."""
+
+    def body(_at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
+        closed = 0
+        while True:
+            with transaction(rt.engine) as tx:
+                done = loyalty.time_out_holds(tx, clock.business_now(tx))
+            if not done:
+                return {"closed": closed}
+            closed += done
+
+    sweep(rt, name, fire_at, body)
+
+
+def expire_due(
+    rt: Runtime, merchant_id: int, at: datetime, tell: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Expire a merchant's due cards, each range in a transaction of its own, those held by others again.
+
+    ``tell`` hears after each range how many cards of a pass are done, and of how many.
+    """
     cards = points = skipped = 0
     for _ in range(EXPIRY_PASSES):
         with transaction(rt.engine) as tx:
             ranges = loyalty.plan_expiry(tx, merchant_id, at, EXPIRY_RANGE)
-        skipped = 0
+        skipped = looked_at = 0
+        due = sum(part.cards for part in ranges)
         for part in ranges:
             with transaction(rt.engine) as tx:
                 done = loyalty.expire_range(tx, merchant_id, part.first_id, part.last_id, at)
@@ -123,9 +150,42 @@ def expire_due(rt: Runtime, merchant_id: int, at: datetime) -> dict[str, Any]:
                 points + done.points,
                 skipped + done.skipped,
             )
+            looked_at += part.cards
+            if tell is not None:
+                tell(looked_at, due)
         if not skipped:
             break
     return {"cards": cards, "points": points, "skipped": skipped}
+
+
+def announce_due(rt: Runtime, merchant_id: int, at: datetime) -> int:
+    """Announce what expires soon on a merchant's cards; returns how many notices were new."""
+    announced, after = 0, 0
+    while True:
+        with transaction(rt.engine) as tx:
+            new, last = loyalty.announce_expiring(tx, merchant_id, at, after)
+        announced += new
+        if last is None:
+            return announced
+        after = last
+
+
+def settle_tiers(
+    rt: Runtime, merchant_id: int, at: datetime, *, dry_run: bool = False
+) -> Counter[tuple[str, str | None, str | None]]:
+    """Bring the tiers of a merchant's cards to ``at``, page by page, each in a transaction of its own.
+
+    Returns how many cards of a program went from which tier to which; with ``dry_run``, would go.
+    """
+    changed: Counter[tuple[str, str | None, str | None]] = Counter()
+    after = 0
+    while True:
+        with transaction(rt.engine) as tx:
+            done = loyalty.settle_tiers(tx, merchant_id, at, after, dry_run=dry_run)
+        changed.update((one.card.program.key, one.before, one.after) for one in done.changes)
+        if done.last is None:
+            return changed
+        after = done.last
 
 
 @actor("invariants.check", queue="sweeps")

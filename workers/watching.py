@@ -25,6 +25,9 @@ class Watch(Protocol):
     def gateway_called(self, method: str, call: str, outcome: str, seconds: float) -> None:
         """A call of a gateway ended."""
 
+    def webhooks_missed(self, events: int) -> None:
+        """Polling found events that a webhook should have brought long before."""
+
     def message_processed(self, actor: str, *, ok: bool, seconds: float) -> None:
         """An actor ended, well or with an exception."""
 
@@ -34,8 +37,12 @@ class Watch(Protocol):
     def fired(self, fires: int) -> None:
         """The scheduler made fires."""
 
+    def webhook_sent(self, outcome: str, result: str, seconds: float) -> None:
+        """The courier tried to deliver a webhook: what came of the attempt (delivered, refused, unreached),
+        and of the delivery (delivered, retried, failed, late)."""
+
     def turned(self) -> None:
-        """A loop (relay, scheduler) came round: it is not stuck."""
+        """A loop (relay, scheduler, courier) came round: it is not stuck."""
 
 
 class Unwatched:
@@ -47,9 +54,11 @@ class Unwatched:
     def events_decided(self, outcomes: Sequence[Outcome]) -> None: ...
     def payout_handled(self, outcome: str) -> None: ...
     def gateway_called(self, method: str, call: str, outcome: str, seconds: float) -> None: ...
+    def webhooks_missed(self, events: int) -> None: ...
     def message_processed(self, actor: str, *, ok: bool, seconds: float) -> None: ...
     def relayed(self, rows: int) -> None: ...
     def fired(self, fires: int) -> None: ...
+    def webhook_sent(self, outcome: str, result: str, seconds: float) -> None: ...
     def turned(self) -> None: ...
 
 

@@ -21,22 +21,36 @@ SCOPES: Final = (
     "events:read",
     "loyalty:write",
     "loyalty:read",
+    "loyalty:admin",
+    "shops:read",
+    "shops:write",
     "earnings:read",
     "payouts:read",
     "payouts:write",
+    "payouts:prepare",
+    "payouts:approve",
+    "referrals:read",
+    "referrals:write",
+    "webhooks:read",
+    "webhooks:write",
     "queues:read",
     "queues:write",
 )
-"""What a key may do: put events in, ask what became of them; use cards at once, look at them; look at
-what users earned and how they are paid; look at runs, payouts and payees; retry and cancel payouts; look at the
-installation's queues and workers; pause and resume
-queues, for all merchants: a key for who operates the installation."""
+"""What a key may do: put events in, ask what became of them; use cards at once, look at them; merge cards,
+restore points and decide what was too fast; look at stores, staff PINs and devices; change them; look at
+what users earned and how they are paid; look at programs, codes, holds and trackings; change programs, make codes
+and decide holds; look at runs, payouts and payees; retry and cancel payouts; prepare runs; approve and reject runs
+that another key or person prepared; look at a merchant's webhook endpoints and their log; add and change these; look at the installation's queues and workers; pause and resume queues, for all
+merchants: a key for who operates the installation."""
 
 DEFAULT_SCOPES: Final = ("events:write", "events:read")
 """What a key may do that was asked for without scopes: a producer's work, and nothing that shows people."""
 
 RATE_MAX: Final = 1_000_000
 """Most requests a second that a key can be given."""
+
+ACTOR_MAX: Final = 255
+"""Characters of an actor's name in the audit trail."""
 
 _FORM: Final = re.compile(r"psk_(?:test|live)_[A-Za-z0-9_-]{43}")
 _PREFIX: Final = len("psk_test_") + 5
@@ -57,6 +71,14 @@ class ApiKey:
     scopes: frozenset[str]
     rate_per_second: int | None
     used_lately: bool
+
+
+def actor_of(key: ApiKey) -> Actor:
+    """Who acts with a key, as the audit trail and runs keep it (at most 255 characters).
+
+    Keys of one name are one party: a key that replaces another is who that was.
+    """
+    return Actor("api_key", f"{key.merchant_key}/{key.name}"[:ACTOR_MAX])
 
 
 def create(

@@ -23,4 +23,6 @@ audit_entries = Table(
     created_at(),
     Index("ix_audit_entries_subject", "subject_kind", "subject_id", "id"),
     Index("ix_audit_entries_merchant", "merchant_id", "id"),
+    Index("ix_audit_entries_actor", "actor_id", "id"),
+    Index("ix_audit_entries_action", "action", "id"),
 )

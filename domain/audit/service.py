@@ -1,5 +1,6 @@
 """Use case of the audit trail: record who did what, in the transaction that does it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,3 +41,29 @@ def record(
         before=before,
         after=after,
     )
+
+
+def record_each(
+    tx: Tx,
+    actor: Actor,
+    action: str,
+    *,
+    subject_kind: str,
+    after: Mapping[int, dict[str, Any]],
+    reason: str | None = None,
+) -> None:
+    """Append an entry for each of many subjects of no merchant: ``after`` by the subject's id."""
+    store.insert_each(
+        tx,
+        after,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        action=action,
+        subject_kind=subject_kind,
+        reason=reason,
+    )
+
+
+def forget(tx: Tx, merchant_id: int, customer_id: str, fields: list[str]) -> None:
+    """Take personal ``fields`` out of what a merchant's entries say changed of a customer."""
+    store.forget(tx, merchant_id, customer_id, fields)

@@ -52,6 +52,8 @@ dead_letters = Table(
     at_column("decided_at", nullable=True),
     # The id under which a retried message went back to its queue.
     Column("retried_as", String(NAME_CHARACTERS_MAX), nullable=True),
+    # When the message, its arguments and its trace went: some time after the decision (see domain.retention).
+    at_column("pruned_at", nullable=True),
     created_at(),
     UniqueConstraint("queue", "redis_message_id"),
     CheckConstraint("state IN ('open', 'retried', 'discarded')", name="state"),
@@ -61,5 +63,15 @@ dead_letters = Table(
     ),
     CheckConstraint("(state = 'retried') = (retried_as IS NOT NULL)", name="retried_as_given"),
     CheckConstraint(f"raw IS NULL OR octet_length(raw) <= {RAW_BYTES_MAX}", name="raw_length"),
+    CheckConstraint(
+        "pruned_at IS NULL OR (state <> 'open' AND raw IS NULL AND args IS NULL AND trace IS NULL)",
+        name="pruned",
+    ),
+    Index(
+        "ix_dead_letters_prunable",
+        "decided_at",
+        "id",
+        postgresql_where=text("state <> 'open' AND pruned_at IS NULL"),
+    ),
     Index("ix_dead_letters_open", "queue", "id", postgresql_where=text("state = 'open'")),
 )

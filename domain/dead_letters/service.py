@@ -1,9 +1,9 @@
 """Use cases of the dead letters: keep what a queue gave up on, and let a person decide once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
@@ -16,11 +16,25 @@ from domain.dead_letters.models import (
     REASON_CHARACTERS_MAX,
     TRACE_CHARACTERS_MAX,
 )
-from domain.errors import Forbidden, NotFound
+from domain.dead_letters.rules import without_customer
+from domain.errors import DomainError, Forbidden, NotFound
 
-PutBack = Callable[[str, str, bytes | None], str]
-"""(queue, redis_message_id, message) → the id under which it is on its queue again; raises if it is not.
-The message is None where it was too large to be kept here."""
+BATCH_LETTERS: Final = 500
+"""Letters that are decided on in one transaction: what a kill undoes, and what waits for it."""
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Of their messages, which lie in memory meanwhile."""
+
+PutBack = Callable[[Sequence[Any]], list[str | None]]
+"""Letters (queue, redis_message_id, raw) → the id under which each is on its queue again, None for one whose
+message is nowhere any more; raises if they are not. ``raw`` is None where it was too large to be kept here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided on some letters at once: rows of those that it holds for, and why not for the others."""
+
+    letters: list[Any]
+    refused: dict[int, DomainError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,53 +87,79 @@ def known(tx: Tx, queue: str, ids: Sequence[str]) -> dict[str, Known]:
     }
 
 
-def retry(tx: Tx, letter_id: int, by: Actor, put_back: PutBack, reason: str | None = None) -> str:
-    """Put an open letter's message back on its queue; returns its new Redis id.
+def retry(
+    tx: Tx, ids: Sequence[int], by: Actor, put_back: PutBack, reason: str | None = None
+) -> Decided:
+    """Put open letters' messages back on their queues. What cannot be decided stops no other.
 
-    ``put_back`` runs before the commit: if that fails, the letter stays open and its message may run
-    once more when it is retried again, which every handler bears. The other way round it could be lost.
-    Raises NotFound; Forbidden if somebody decided already; what ``put_back`` raises.
+    ``put_back`` runs before the commit: if that fails, the letters stay open and their messages may run
+    once more when they are retried again, which every handler bears. The other way round they could be lost.
+    Refused: NotFound; Forbidden if somebody decided already, or the message is lost. Raises what
+    ``put_back`` raises.
     """
-    row = _open(tx, letter_id)
-    fresh = put_back(row.queue, row.redis_message_id, row.raw)
-    store.decide(tx, letter_id, "retried", by.id, fresh)
-    _audit(tx, by, "dead_letter.retried", row, reason, {"retried_as": fresh})
-    return fresh
-
-
-def discard(tx: Tx, letter_id: int, by: Actor, reason: str) -> tuple[str, str]:
-    """Decide that an open letter's message shall not run; returns its queue and Redis id.
-
-    Raises NotFound; Forbidden if somebody decided already.
-    """
-    row = _open(tx, letter_id)
-    store.decide(tx, letter_id, "discarded", by.id, None)
-    _audit(tx, by, "dead_letter.discarded", row, reason, {})
-    return row.queue, row.redis_message_id
-
-
-def _open(tx: Tx, letter_id: int) -> Any:
-    row = store.lock(tx, letter_id)
-    if row is None:
-        raise NotFound("dead letter", str(letter_id), "See `payspool dead list --state all`.")
-    if row.state != "open":
-        raise Forbidden(f"Dead letter {letter_id} was {row.state} by {row.decided_by} already.")
-    return row
-
-
-def _audit(
-    tx: Tx, by: Actor, action: str, row: Any, reason: str | None, after: dict[str, Any]
-) -> None:
-    audit.record(
-        tx,
-        by,
-        action,
-        merchant_id=None,
-        subject_kind="dead_letter",
-        subject_id=row.id,
-        reason=reason,
-        after={"queue": row.queue, "redis_message_id": row.redis_message_id, **after},
+    letters, refused = _open(tx, ids)
+    fresh = dict(zip((row.id for row in letters), put_back(letters), strict=True))
+    for row in letters:
+        if fresh[row.id] is None:
+            refused[row.id] = Forbidden(
+                f"The message of {row.redis_message_id} was too large to keep, and is not in Valkey any"
+                " more. Publish it again at its source, and discard this letter."
+            )
+    letters = [row for row in letters if fresh[row.id] is not None]
+    store.decide(tx, "retried", by.id, {row.id: fresh[row.id] for row in letters})
+    after = {row.id: _said(row) | {"retried_as": fresh[row.id]} for row in letters}
+    audit.record_each(
+        tx, by, "dead_letter.retried", subject_kind="dead_letter", after=after, reason=reason
     )
+    return Decided(letters, refused)
+
+
+def discard(tx: Tx, ids: Sequence[int], by: Actor, reason: str) -> Decided:
+    """Decide that open letters' messages shall not run. Refused: NotFound; Forbidden if somebody decided
+    already."""
+    letters, refused = _open(tx, ids)
+    store.decide(tx, "discarded", by.id, {row.id: None for row in letters})
+    after = {row.id: _said(row) for row in letters}
+    audit.record_each(
+        tx, by, "dead_letter.discarded", subject_kind="dead_letter", after=after, reason=reason
+    )
+    return Decided(letters, refused)
+
+
+def batches(sizes: Sequence[Any]) -> Iterator[list[int]]:
+    """The ids of (id, raw_bytes), in order, as many together as may be decided on in one transaction: no more
+    than `BATCH_LETTERS`, and no more of messages than `BATCH_BYTES` unless one alone has more."""
+    batch: list[int] = []
+    held = 0
+    for row in sizes:
+        if batch and (len(batch) == BATCH_LETTERS or held + row.raw_bytes > BATCH_BYTES):
+            yield batch
+            batch, held = [], 0
+        batch.append(row.id)
+        held += row.raw_bytes
+    if batch:
+        yield batch
+
+
+def _open(tx: Tx, ids: Sequence[int]) -> tuple[list[Any], dict[int, DomainError]]:
+    """Letters to decide on, locked, and why the others are none."""
+    rows = {row.id: row for row in store.lock(tx, ids)}
+    refused: dict[int, DomainError] = {}
+    for letter_id in ids:
+        row = rows.get(letter_id)
+        if row is None:
+            refused[letter_id] = NotFound(
+                "dead letter", str(letter_id), "See `payspool dead list --state all`."
+            )
+        elif row.state != "open":
+            refused[letter_id] = Forbidden(
+                f"Dead letter {letter_id} was {row.state} by {row.decided_by} already."
+            )
+    return [row for row in rows.values() if row.id not in refused], refused
+
+
+def _said(row: Any) -> dict[str, Any]:
+    return {"queue": row.queue, "redis_message_id": row.redis_message_id}
 
 
 def _text(value: str | None, most: int, *, end: bool = False) -> str | None:
@@ -128,3 +168,20 @@ def _text(value: str | None, most: int, *, end: bool = False) -> str | None:
         return None
     clean = value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return clean[-most:] if end else clean[:most]
+
+
+def forget(tx: Tx, customer_id: str, card: str | None, kept: Set[str]) -> None:
+    """Keep only the ``kept`` fields of what letters say of a customer, or of their ``card``.
+
+    A letter's arguments that cannot be read, because they were cut, go; so does a message that is no JSON.
+    """
+    letters = {row.id: row for row in store.naming(tx, customer_id)}
+    if card is not None:
+        letters |= {row.id: row for row in store.naming(tx, card)}
+    for letter_id, row in sorted(letters.items()):
+        raw = None if row.raw is None else bytes(row.raw).decode("utf-8", "replace")
+        message = raw and without_customer(raw, customer_id, card, kept)
+        args = row.args and without_customer(row.args, customer_id, card, kept)
+        # A lone surrogate, which JSON may say and UTF-8 may not, is said again as JSON says it.
+        data = message.encode("utf-8", "backslashreplace") if message else None
+        store.replace(tx, letter_id, None if args is None else _text(args, len(args) * 6), data)

@@ -76,6 +76,12 @@ earnings = Table(
         postgresql_where=text("payout_id IS NULL AND voided_at IS NULL"),
     ),
     Index("ix_earnings_user", "merchant_id", "user_id", "id"),
+    Index(
+        "ix_earnings_voided",
+        "merchant_id",
+        "user_id",
+        postgresql_where=text("voided_at IS NOT NULL"),
+    ),
     Index("ix_earnings_payout", "payout_id", postgresql_where=text("payout_id IS NOT NULL")),
     Index("ix_earnings_reverses", "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
 )

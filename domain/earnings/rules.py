@@ -9,7 +9,7 @@
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain.ledger.rules import Account, Transfer, payable, rewards_expense
 
@@ -40,6 +40,18 @@ class NewEarning(NamedTuple):
         return payable(self.merchant_id, self.user_id, self.currency)
 
 
+REJECTION: Final = "rejection"
+"""Why what a payout has of something that was rejected is held: for good."""
+
+
+class EarningHold(NamedTuple):
+    """What holds an earning that was recorded before: since when and why, or nothing any more."""
+
+    earning_id: int
+    held_at: datetime | None
+    reason: str | None
+
+
 def transfer_for(earning: NewEarning) -> Transfer:
     """The ledger transfer that an earning is: expense to payable, or back for a negative one."""
     owed, expense = earning.account, rewards_expense(earning.merchant_id, earning.currency)
@@ -53,3 +65,9 @@ def transfer_for(earning: NewEarning) -> Transfer:
         source_id=earning.source_id,
         occurred_at=earning.occurred_at,
     )
+
+
+def voiding(earning: NewEarning) -> Transfer:
+    """The ledger transfer that takes an earning back which never was to be paid."""
+    moved = transfer_for(earning)
+    return moved._replace(debit=moved.credit, credit=moved.debit, kind="void")

@@ -6,18 +6,24 @@ from datetime import datetime
 from typing import Any
 
 from domain.db import Tx
-from domain.earnings import store
-from domain.earnings.rules import NewEarning, transfer_for
+from domain.earnings import hold_store, store
+from domain.earnings.rules import EarningHold, NewEarning, transfer_for, voiding
 from domain.earnings.store import Claimed, Due, Payable
 from domain.ledger import service as ledger
 from domain.ledger.rules import Transfer
 
 
-def record(tx: Tx, new: Sequence[NewEarning], *, beside: Sequence[Transfer] = ()) -> list[int]:
+def record(
+    tx: Tx,
+    new: Sequence[NewEarning],
+    *,
+    beside: Sequence[Transfer] = (),
+    holds: Sequence[EarningHold] = (),
+) -> list[int]:
     """Record earnings and their ledger transfers; returns the earnings' ids in order.
 
     ``beside`` are other transfers of the same transaction (points), posted in the same go so that the
-    kept balances are locked once and last.
+    kept balances are locked once and last. ``holds`` hold earnings of before, or let them go.
     """
     own = [transfer_for(earning) for earning in new]
     transfers = [*own, *beside]
@@ -26,9 +32,89 @@ def record(tx: Tx, new: Sequence[NewEarning], *, beside: Sequence[Transfer] = ()
         accounts[transfer.credit if earning.amount > 0 else transfer.debit]
         for earning, transfer in zip(new, own, strict=True)
     ]
+    if holds:
+        # With the accounts that are posted to, in one go and in id order: no run claims meanwhile.
+        of_held = hold_store.accounts(tx, [hold.earning_id for hold in holds])
+        store.lock_payables(tx, sorted({*owed, *of_held}), wait=True)
     ids = store.insert(tx, new, owed)
+    if holds:
+        hold_store.set_holds(tx, holds)
     ledger.post(tx, transfers, accounts=accounts)
     return ids
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """A credit that is not void, because a payout has it or has taken some of it back.
+
+    ``left`` is what no debit took of it, in minor units. ``alone``: it and its debits are in one payout, or
+    in none, so that nothing is lost if all of them are held.
+    """
+
+    earning_id: int
+    user_id: str
+    kind: str
+    left: int
+    available_at: datetime
+    method: str | None
+    payout_id: int | None
+    alone: bool
+
+
+def void(tx: Tx, source_kind: str, source_id: int, at: datetime) -> list[InUse]:
+    """Void what a source gave, with the debits that take it back; returns the credits of which a payout has
+    a part: these stay, for the caller to take back. Ledger transfers of what is void are taken back.
+
+    The caller keeps others from recording debits of these earnings meanwhile.
+    """
+    ids = [row.id for row in store.by_source(tx, source_kind, [source_id])]
+    store.lock_payables(tx, hold_store.accounts(tx, ids), wait=True)
+    # Read after the lock: a run that had it may have claimed them.
+    credits = [r for r in store.by_source(tx, source_kind, [source_id]) if r.voided_at is None]
+    debits = hold_store.reversals_of(tx, ids)
+    in_use, unused = [], []
+    for credit in credits:
+        mine = [debit for debit in debits if debit.reverses_id == credit.id]
+        if credit.payout_id is None and all(debit.payout_id is None for debit in mine):
+            unused += [credit, *mine]
+            continue
+        in_use.append(
+            InUse(
+                credit.id,
+                credit.user_id,
+                credit.kind,
+                credit.amount + sum(debit.amount for debit in mine),
+                credit.available_at,
+                credit.method,
+                credit.payout_id,
+                all(debit.payout_id in (None, credit.payout_id) for debit in mine),
+            )
+        )
+    _void(tx, [row.id for row in unused], at)
+    return in_use
+
+
+def _void(tx: Tx, ids: Sequence[int], at: datetime) -> None:
+    gone = hold_store.void(tx, ids, at)
+    ledger.post(
+        tx,
+        [
+            voiding(
+                NewEarning(
+                    merchant_id=row.merchant_id,
+                    user_id=row.user_id,
+                    currency=row.currency,
+                    amount=row.amount,
+                    kind=row.kind,
+                    source_kind="earning",
+                    source_id=row.id,
+                    available_at=at,
+                    occurred_at=at,
+                )
+            )
+            for row in gone
+        ],
+    )
 
 
 def check_invariants(tx: Tx) -> list[str]:
@@ -42,6 +128,22 @@ def check_invariants(tx: Tx) -> list[str]:
 def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
     """The earnings that the given sources gave, with their availability, hold and claim."""
     return store.by_source(tx, source_kind, source_ids)
+
+
+def lock_unclaimed(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> dict[int, list[int]]:
+    """By source of which a part is in no payout yet, the ids of its earnings that are not void: what may still
+    be held, and what is held with it.
+
+    Their payable accounts are locked in id order: until the transaction ends no run claims them.
+    """
+    found = store.by_source(tx, source_kind, source_ids)
+    if not found:
+        return {}
+    store.lock_payables(tx, hold_store.accounts(tx, [row.id for row in found]), wait=True)
+    # Read after the lock: a run that had it may have claimed them.
+    valid = [r for r in store.by_source(tx, source_kind, source_ids) if r.voided_at is None]
+    sources = {row.source_id for row in valid if row.payout_id is None}
+    return {one: [row.id for row in valid if row.source_id == one] for one in sources}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +224,22 @@ def release(tx: Tx, payout_id: int) -> int:
 
     The payable account is locked by the caller. The database refuses it for any other payout.
     """
-    return store.release(tx, payout_id)
+    return store.release(tx, [payout_id])
+
+
+def release_all(tx: Tx, payout_ids: Sequence[int]) -> int:
+    """As `release`, of many payouts in one statement; returns how many earnings."""
+    return store.release(tx, payout_ids)
 
 
 def held_members(tx: Tx, payout_id: int) -> int:
     """How many credits of a payout were put on hold after they were claimed."""
     return store.held_members(tx, payout_id)
+
+
+def lock_members(tx: Tx, payout_id: int) -> int:
+    """How many credits of a payout are on hold; until the transaction ends, none is put on hold.
+
+    The payout is locked by the caller: earnings come after it in the lock order.
+    """
+    return store.lock_members(tx, payout_id)

@@ -51,13 +51,13 @@ def insert(tx: Tx, new: Sequence[NewEarning], account_ids: Sequence[int]) -> lis
 
 
 def by_source(tx: Tx, source_kind: str, source_ids: Sequence[int]) -> list[Any]:
-    """Earnings of the given sources: id, source_id, kind, available_at, payout_id, hold_reason, method."""
+    """Earnings of the given sources: id, source_id, kind, available_at, payout_id, voided_at, method."""
     return list(
         tx.execute(
             text(
                 """
                 SELECT id, source_id, kind, user_id, amount, currency, available_at, payout_id,
-                       hold_reason, method
+                       voided_at, method
                 FROM earnings WHERE source_kind = :source_kind AND source_id = ANY(:source_ids)
                 """
             ),
@@ -70,29 +70,42 @@ def by_state(tx: Tx, merchant_id: int, user_id: str, as_of: datetime) -> list[An
     """A user's earnings per currency and state as of business time ``as_of``: count and sum.
 
     States: due, pending (its hold is not over), held (for a person), voided; in a payout, that
-    payout's state. Each earning is in one of them; a debit is due with what it reverses, if that is in a payout.
+    payout's state. Each earning is in one of them; a debit is due with what it reverses, if that is in a payout,
+    and else held with it.
     """
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT e.currency, count(*) AS earnings, sum(e.amount) AS amount,
-                       e.payout_id IS NOT NULL AS in_payout,
-                       CASE WHEN e.payout_id IS NOT NULL THEN p.state
-                            WHEN e.voided_at IS NOT NULL THEN 'voided'
-                            WHEN e.held_at IS NOT NULL THEN 'held'
-                            WHEN e.available_at <= :as_of OR r.payout_id IS NOT NULL THEN 'due'
-                            ELSE 'pending' END AS state
-                FROM earnings e
-                LEFT JOIN payouts p ON p.id = e.payout_id
-                LEFT JOIN earnings r ON r.id = e.reverses_id
-                WHERE e.merchant_id = :merchant_id AND e.user_id = :user_id
-                GROUP BY 1, 4, 5 ORDER BY 1, 4, 5
-                """
-            ),
-            {"merchant_id": merchant_id, "user_id": user_id, "as_of": as_of},
-        )
-    )
+    values = {"merchant_id": merchant_id, "user_id": user_id, "as_of": as_of}
+    return list(tx.execute(_BY_STATE, values))
+
+
+# What is in a payout is frozen in its row (amount, members), and leaves it as a whole: there a row a payout is
+# summed, not one an earning, of which a busy referrer has a million.
+_BY_STATE: Final = text(
+    """
+    SELECT currency, sum(earnings)::bigint AS earnings, sum(amount) AS amount, in_payout, state
+    FROM (
+        SELECT p.currency, p.members AS earnings, p.amount, true AS in_payout, p.state
+        FROM payouts p
+        WHERE p.merchant_id = :merchant_id AND p.user_id = :user_id
+          AND EXISTS (SELECT FROM earnings e WHERE e.payout_id = p.id)
+        UNION ALL
+        SELECT e.currency, 1, e.amount, false,
+               CASE WHEN r.payout_id IS NOT NULL THEN 'due'
+                    WHEN e.held_at IS NOT NULL OR r.held_at IS NOT NULL THEN 'held'
+                    WHEN e.available_at <= :as_of THEN 'due'
+                    ELSE 'pending' END
+        FROM ledger_accounts a
+        JOIN earnings e ON e.merchant_id = a.merchant_id AND e.account_id = a.id
+                        AND e.payout_id IS NULL AND e.voided_at IS NULL
+        LEFT JOIN earnings r ON r.id = e.reverses_id
+        WHERE a.merchant_id = :merchant_id AND a.kind = 'payable' AND a.owner = :user_id
+        UNION ALL
+        SELECT e.currency, 1, e.amount, false, 'voided' FROM earnings e
+        WHERE e.merchant_id = :merchant_id AND e.user_id = :user_id
+          AND e.voided_at IS NOT NULL AND e.payout_id IS NULL
+    ) one
+    GROUP BY currency, in_payout, state ORDER BY 1, 4, 5
+    """
+)
 
 
 def drifted_accounts(tx: Tx, limit: int) -> list[Any]:
@@ -297,12 +310,31 @@ def claim(
     return {r.payout_id: Claimed(int(r.amount), r.members, r.digest) for r in rows}
 
 
-def release(tx: Tx, payout_id: int) -> int:
-    """Take all earnings out of a payout that is canceled; returns how many."""
+def release(tx: Tx, payout_ids: Sequence[int]) -> int:
+    """Take all earnings out of payouts that are canceled; returns how many."""
     return tx.execute(
-        text("UPDATE earnings SET payout_id = NULL WHERE payout_id = :payout_id"),
-        {"payout_id": payout_id},
+        text("UPDATE earnings SET payout_id = NULL WHERE payout_id = ANY(:payout_ids)"),
+        {"payout_ids": list(payout_ids)},
     ).rowcount
+
+
+def lock_members(tx: Tx, payout_id: int) -> int:
+    """Lock the credits of a payout, so that no hold is set on them meanwhile; how many are held.
+
+    They are locked after their payout (as whoever lets them go does), ascending, and read as they are then.
+    """
+    count: int = tx.execute(
+        text(
+            """
+            SELECT count(held_at) FROM (
+                SELECT held_at FROM earnings WHERE payout_id = :payout_id AND reverses_id IS NULL
+                ORDER BY id FOR SHARE
+            ) members
+            """
+        ),
+        {"payout_id": payout_id},
+    ).scalar_one()
+    return count
 
 
 def held_members(tx: Tx, payout_id: int) -> int:

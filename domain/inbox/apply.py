@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from domain.db import Tx
-from domain.earnings.rules import NewEarning
+from domain.earnings.rules import EarningHold, NewEarning
+from domain.inbox.anonymizing import Customer
 from domain.inbox.rules import Incoming, correlation_of
 from domain.ledger.rules import Transfer
 from domain.loyalty import service as loyalty
@@ -35,8 +36,11 @@ class SubjectsApplied:
     decided: list[Decided]
     earnings: list[NewEarning] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    holds: list[EarningHold] = field(default_factory=list)
     # (merchant, correlation) under which events wait that can be applied now.
     wakes: set[tuple[int, str]] = field(default_factory=set)
+    # Customers of whom the inbox is to forget what it keeps, once all outcomes are written.
+    forgotten: list[Customer] = field(default_factory=list)
 
 
 APPLIED: Final = Decided("applied")
@@ -52,8 +56,9 @@ def apply_subjects(
         by_subject.setdefault(_subject_of(event.type), []).append(position)
 
     positions = by_subject.get("referrals", [])
-    conversions = referrals.apply(tx, [events[i] for i in positions], refused)
+    conversions = referrals.apply(tx, [events[i] for i in positions], refused, payouts.destinations)
     result.earnings += conversions.earnings
+    result.holds += conversions.holds
     for i, outcome in zip(positions, conversions.outcomes, strict=True):
         result.decided[i] = _of_referrals(events[i], outcome)
 
@@ -61,9 +66,11 @@ def apply_subjects(
     cards = loyalty.apply(tx, [events[i] for i in positions], now)
     result.transfers += cards.transfers
     result.wakes |= cards.wakes
+    result.earnings += cards.earnings
+    result.forgotten += cards.forgotten
     for i, done in zip(positions, cards.outcomes, strict=True):
         if isinstance(done, loyalty.Waits):
-            result.decided[i] = Decided("waiting", "waits_for_original", None, done.correlation)
+            result.decided[i] = Decided("waiting", done.reason, None, done.correlation)
         elif not isinstance(done, loyalty.Done):
             result.decided[i] = Decided(
                 "rejected", done.reason, done.sentence, loyalty.refused_under(events[i])

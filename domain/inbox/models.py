@@ -58,6 +58,14 @@ inbox_events = Table(
         "id",
         postgresql_where=text("status <> 'applied'"),
     ),
+    Index(
+        "ix_inbox_events_attention_of",
+        "merchant_id",
+        "status",
+        "reason",
+        "id",
+        postgresql_where=text("status <> 'applied'"),
+    ),
 )
 
 inbox_conflicts = Table(

@@ -80,17 +80,34 @@ _NEXT = text(
 )
 
 
-def count_to_retry(tx: Tx, filters: dict[str, Any], left_out: Iterable[str]) -> tuple[int, int]:
-    """How many events match, and how many more would if their reasons were not ``left_out``."""
+def count_to_retry(
+    tx: Tx, filters: dict[str, Any], left_out: Iterable[str], at_most: int | None
+) -> tuple[int, int]:
+    """How many events match, and how many more would if their reasons were not ``left_out``.
+
+    Each is counted up to ``at_most`` (None: all).
+    """
+    clauses = {
+        "merchant_id": "i.merchant_id = :merchant_id",
+        "reason": "i.reason = :reason",
+        "since": "i.received_at >= :since",
+    }
+    used = {name: filters[name] for name in clauses if filters[name] is not None}
+    of_status = " AND ".join(
+        ["i.status = ANY(:statuses) AND i.status <> 'applied'", *(clauses[name] for name in used)]
+    )
     row = tx.execute(
         text(
             f"""
-            SELECT count(*) FILTER (WHERE NOT i.reason = ANY(:left_out)) AS taken,
-                   count(*) FILTER (WHERE i.reason = ANY(:left_out)) AS left_out
-            FROM inbox_events i WHERE i.status = ANY(:statuses) AND {_MATCHES}
+            SELECT (SELECT count(*) FROM (
+                        SELECT FROM inbox_events i WHERE {of_status} AND NOT i.reason = ANY(:left_out) LIMIT :at_most
+                   ) t) AS taken,
+                   (SELECT count(*) FROM (
+                        SELECT FROM inbox_events i WHERE {of_status} AND i.reason = ANY(:left_out) LIMIT :at_most
+                   ) l) AS left_out
             """  # noqa: S608 (constants)
         ),
-        filters | {"left_out": list(left_out)},
+        used | {"statuses": filters["statuses"], "left_out": list(left_out), "at_most": at_most},
     ).one()
     return row.taken, row.left_out
 

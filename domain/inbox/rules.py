@@ -14,7 +14,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from domain.loyalty.service import batch as loyalty
+from domain.db import correlation_key
+from domain.loyalty.service import events as loyalty
 from domain.referrals.state import transaction_correlation
 from payspool_client import Event, InvalidEvent, parse_event
 
@@ -40,6 +41,8 @@ STANDING_REASONS: Final = frozenset(
         "duplicate_refund",
         "refund_exceeds_transaction",
         "full_refund_required",
+        "duplicate_dispute",
+        "dispute_decided",
         "insufficient_points",
         "below_min_redemption",
         "below_minimum_purchase",
@@ -59,6 +62,22 @@ STANDING_REASONS: Final = frozenset(
         "daily_cap_reached",
         "insufficient_stamps",
         "reward_cost_changed",
+        "pin_required",
+        "pin_disabled",
+        "pin_of_another_store",
+        "device_revoked",
+        "velocity_exceeded",
+        "velocity_held",
+        "velocity_rejected",
+        "store_retired",
+        "reward_not_for_points",
+        "reward_not_for_stamps",
+        "reward_not_held",
+        "not_a_hold",
+        "hold_captured",
+        "hold_released",
+        "hold_timed_out",
+        "capture_exceeds_hold",
         "program_without_points",
         "program_without_stamps",
     ]
@@ -113,6 +132,8 @@ class Incoming:
     type: str
     time: datetime
     data: Any
+    # Until when (business time) it waits for a card that is not there; None: not at all.
+    card_by: datetime | None = None
 
     @property
     def order(self) -> tuple[datetime, str, str]:
@@ -148,8 +169,7 @@ def transaction_of(correlation: str) -> str:
 
 def lock_key(merchant_id: int, correlation: str) -> int:
     """The 64-bit advisory lock of a correlation."""
-    digest = blake2b(f"{merchant_id}/{correlation}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    return correlation_key(merchant_id, correlation)
 
 
 def message_key(message_id: str) -> str:

@@ -153,7 +153,7 @@ def by_correlation(tx: Tx, keys: Iterable[tuple[int, str]]) -> list[Any]:
 _BY_CORRELATION = text(
     """
     SELECT i.id, i.merchant_id, i.source, i.event_id, i.type, i.occurred_at, i.data, i.status, i.reason,
-           i.correlation
+           i.correlation, i.received_at
     FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS k (m, c)
     JOIN inbox_events i ON i.merchant_id = k.m AND i.correlation = k.c
     """
@@ -224,7 +224,8 @@ def find(tx: Tx, merchant_id: int, source: str, event_id: str) -> Any:
 
 
 def rows_made_by(tx: Tx, inbox_id: int) -> dict[str, list[Any]]:
-    """The rows that an event made: trackings, reversals, loyalty transactions and earnings."""
+    """The rows that an event made: trackings, reversals, holds, loyalty transactions, velocity cases, held points
+    and earnings."""
     made: dict[str, list[Any]] = {}
     for name, statement in _MADE.items():
         made[name] = [dict(row._mapping) for row in tx.execute(text(statement), {"id": inbox_id})]
@@ -238,17 +239,31 @@ _MADE = {
     "reversals": """
         SELECT id, tracking_id, amount, reversed, referee_reversed FROM tracking_reversals WHERE inbox_id = :id
     """,
+    "holds": """
+        SELECT id, tracking_id, kind, ref, evidence, held_at, outcome, closed_at FROM tracking_holds
+        WHERE inbox_id = :id ORDER BY id
+    """,
     "loyalty_transactions": """
         SELECT id, card_id, type, points_delta, points_balance_after FROM loyalty_transactions
         WHERE inbox_id = :id ORDER BY id
     """,
+    "velocity_cases": """
+        SELECT id, action, evidence, found_at, outcome, closed_at FROM loyalty_velocity_cases WHERE inbox_id = :id
+    """,
+    "point_holds": """
+        SELECT id, card_id, points, status, expires_at FROM point_holds
+        WHERE inbox_id = :id OR closed_inbox_id = :id
+    """,
     "earnings": """
         SELECT e.id, e.user_id, e.kind, e.amount, e.currency, e.available_at, e.payout_id,
                p.state AS payout_state, p.external_transaction_id
-        FROM earnings e LEFT JOIN payouts p ON p.id = e.payout_id
-        WHERE (e.source_kind = 'tracking' AND e.source_id IN (SELECT id FROM trackings WHERE inbox_id = :id))
-           OR (e.source_kind = 'tracking_reversal'
-               AND e.source_id IN (SELECT id FROM tracking_reversals WHERE inbox_id = :id))
+        FROM (SELECT 'tracking' AS kind, id FROM trackings WHERE inbox_id = :id
+              UNION ALL
+              SELECT 'tracking_reversal', id FROM tracking_reversals WHERE inbox_id = :id
+              UNION ALL
+              SELECT 'loyalty_transaction', id FROM loyalty_transactions WHERE inbox_id = :id) s
+        JOIN earnings e ON e.source_kind = s.kind AND e.source_id = s.id
+        LEFT JOIN payouts p ON p.id = e.payout_id
         ORDER BY e.id
     """,
 }

@@ -75,3 +75,23 @@ ledger_transfers = Table(
     Index("ix_ledger_transfers_debit", "debit_account_id", "id"),
     Index("ix_ledger_transfers_credit", "credit_account_id", "id"),
 )
+
+# How far each table is summed up: no row with an id up to `upto` can appear any more (see `rollups`).
+rollup_marks = Table(
+    "rollup_marks",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("upto", BigInteger, nullable=False),
+    CheckConstraint("source IN ('ledger_transfers', 'ledger_accounts', 'cards')", name="source"),
+)
+
+# Accounts, and credits minus debits, of what is summed up.
+ledger_rollups = Table(
+    "ledger_rollups",
+    metadata,
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("accounts", BigInteger, nullable=False, server_default=text("0")),
+    Column("balance", BigInteger, nullable=False, server_default=text("0")),
+)

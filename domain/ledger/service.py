@@ -1,10 +1,11 @@
 """Use cases of the ledger: post transfers, and check that the kept balances are what was posted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from domain.db import Tx
-from domain.ledger import store
+from domain.ledger import rollup_store, store
 from domain.ledger.rules import Account, Transfer, balance_deltas
 
 VIOLATIONS_SHOWN: Final = 20
@@ -59,7 +60,12 @@ def _post_one(tx: Tx, transfer: Transfer, group: int) -> int | None:
 
 def accounts_of(tx: Tx, transfers: Sequence[Transfer]) -> dict[Account, int]:
     """Ids of the accounts that ``transfers`` touch, made where they are missing."""
-    return store.account_ids(tx, {account for t in transfers for account in (t.debit, t.credit)})
+    return account_ids(tx, {account for t in transfers for account in (t.debit, t.credit)})
+
+
+def account_ids(tx: Tx, accounts: Collection[Account]) -> dict[Account, int]:
+    """Ids of ``accounts``, made where they are missing."""
+    return store.account_ids(tx, accounts)
 
 
 def check_invariants(tx: Tx) -> list[str]:
@@ -67,4 +73,36 @@ def check_invariants(tx: Tx) -> list[str]:
     return [
         f"ledger account {row.id} ({row.owner}, {row.currency}) keeps {row.balance}, its transfers give {row.computed}"
         for row in store.drifted_balances(tx, VIOLATIONS_SHOWN)
+    ] + [
+        f"merchant {row.merchant_id} is shown {row.kept} as its {row.kind} in {row.currency}, its transfers give"
+        f" {row.computed}"
+        for row in rollup_store.drifted(tx, VIOLATIONS_SHOWN)
     ]
+
+
+@dataclass(slots=True)
+class Sum:
+    """Accounts of a kind and currency, and their balance (credits minus debits) in minor units or points."""
+
+    kind: str
+    currency: str
+    accounts: int = 0
+    balance: int = 0
+
+
+def sums(tx: Tx, merchant_id: int) -> list[Sum]:
+    """The sums of a merchant's ledger, exactly: what is kept up to the marks, and all rows behind them.
+
+    Read in this order each row is in one of both, whatever happens in between: up to a mark no row can
+    appear any more.
+    """
+    marks, kept = rollup_store.kept(tx, merchant_id)
+    behind = rollup_store.tail(
+        tx, merchant_id, accounts=marks["ledger_accounts"], transfers=marks["ledger_transfers"]
+    )
+    made: dict[tuple[str, str], Sum] = {}
+    for row in (*kept, *behind):
+        one = made.setdefault((row.currency, row.kind), Sum(row.kind, row.currency))
+        one.accounts += row.accounts
+        one.balance += row.balance
+    return [made[key] for key in sorted(made)]

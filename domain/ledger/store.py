@@ -136,6 +136,21 @@ _INSERT_TRANSFER: Final = text(
 )
 
 
+def posting(rows: str) -> str:
+    """An INSERT that appends a transfer for each row of ``rows``: for a statement that books a whole set by itself.
+
+    ``rows`` names a part of that statement with the columns of a transfer but its id and group, which it gets
+    here. Balances do not move: none of its accounts may be one that keeps its own.
+    """
+    return f"""
+        INSERT INTO ledger_transfers (id, merchant_id, group_id, debit_account_id, credit_account_id, amount,
+                                      currency, kind, source_kind, source_id, occurred_at)
+        SELECT id, merchant_id, id, debit_account_id, credit_account_id, amount, currency, kind, source_kind,
+               source_id, occurred_at
+        FROM (SELECT nextval(pg_get_serial_sequence('ledger_transfers', 'id')) AS id, r.* FROM {rows} r) n
+    """  # noqa: S608
+
+
 def add_to_balances(tx: Tx, deltas: Mapping[int, int]) -> None:
     """Apply ``{account id: delta}``. Locks in id order first: an UPDATE … FROM promises no order."""
     ordered = sorted(deltas)
@@ -200,5 +215,21 @@ def drifted_balances(tx: Tx, limit: int) -> list[Any]:
                 """
             ),
             {"limit": limit},
+        )
+    )
+
+
+def owed(tx: Tx) -> list[Any]:
+    """(merchant, currency, users, amount) of what is owed to people now, from the balances that are kept."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT m.key AS merchant, a.currency, count(*) FILTER (WHERE a.balance <> 0) AS users,
+                       coalesce(sum(a.balance), 0)::bigint AS amount
+                FROM ledger_accounts a JOIN merchants m ON m.id = a.merchant_id
+                WHERE a.kind = 'payable' GROUP BY 1, 2 ORDER BY 1, 2
+                """
+            )
         )
     )

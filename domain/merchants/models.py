@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -49,10 +50,14 @@ gateway_accounts = Table(
     Column("platform_account", String(255), nullable=True),
     created_at(),
     at_column("retired_at", nullable=True),
+    # Whether new payouts go on from the connected account to its bank; each keeps what held when its run
+    # was opened.
+    Column("bank_leg", Boolean, nullable=False, server_default=text("false")),
     # A gateway account is test or live as its merchant is: a test merchant cannot hold a live one.
     ForeignKeyConstraint(["merchant_id", "mode"], ["merchants.id", "merchants.mode"]),
     UniqueConstraint("merchant_id", "method"),
     CheckConstraint("method IN ('stripe', 'wise', 'manual')", name="method"),
+    CheckConstraint("NOT bank_leg OR method = 'stripe'", name="bank_leg"),
 )
 
 webhook_secrets = Table(

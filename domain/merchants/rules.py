@@ -65,3 +65,39 @@ def check_stripe_key(api_key: str, base_url: str, mode: str) -> str | None:
     if kind == "live" and not at_stripe:
         return f"a live key goes to {STRIPE_URL} only, not to {address.hostname}"
     return None
+
+
+WISE_HOST: Final = "api.wise.com"
+WISE_URL: Final = f"https://{WISE_HOST}"
+WISE_HOSTS: Final = frozenset({WISE_HOST, "api.transferwise.com"})
+WISE_TEST_HOSTS: Final = frozenset({"api.sandbox.transferwise.tech", "api.wise-sandbox.com"})
+WISE_SANDBOX_TOKEN: Final = "wise-sandbox-token"  # noqa: S105 - every local sandbox knows it
+_TOKEN = re.compile(r"[!-~]{8,500}")
+
+
+def check_wise_token(token: str, base_url: str, mode: str) -> str | None:
+    """Why this token may not be used at this address for a merchant of this mode; None if it may.
+
+    Wise's tokens do not say whether they are live: the address does. The sentence never shows the token.
+
+    >>> check_wise_token("a-token-of-ours", "https://api.wise.com", "test")
+    'https://api.wise.com moves real money, and the merchant is a test merchant'
+    """
+    if not _TOKEN.fullmatch(token):
+        return "it is no token of Wise's (8 to 500 characters, without spaces)"
+    address = urlsplit(base_url)
+    host = address.hostname or ""
+    if address.scheme not in ("http", "https") or not host:
+        return f"{base_url!r} is no address; give one as {WISE_URL}"
+    known = host in WISE_HOSTS or host in WISE_TEST_HOSTS
+    if not known and not is_sandbox(base_url):
+        return f"{host} is no address of Wise's; it is {WISE_HOST}, or a sandbox"
+    if known and (address.scheme != "https" or address.port not in (None, 443)):
+        return "Wise is reached over TLS only"
+    if known and token == WISE_SANDBOX_TOKEN:
+        return "it is the sandbox's token, which Wise does not know"
+    if host in WISE_HOSTS and mode != "live":
+        return f"{base_url} moves real money, and the merchant is a {mode} merchant"
+    if mode == "live" and host not in WISE_HOSTS:
+        return f"a live merchant pays through {WISE_URL} only, not through {host}"
+    return None

@@ -89,6 +89,29 @@ def get(tx: Tx, key: str) -> Merchant:
     return found
 
 
+def set_bank_leg(tx: Tx, merchant: Merchant, *, on: bool, actor: Actor) -> bool:
+    """Choose whether payouts by Stripe go on from the connected accounts to their banks; False if it was
+    so already. Payouts of runs that are open or done keep what held for them. Raises Invalid without a
+    Stripe account."""
+    present = store.lock_gateway_account(tx, merchant.id, "stripe")
+    if present is None or present.retired_at is not None:
+        raise Invalid("merchant", f"{merchant.key!r} has no Stripe account yet")
+    if present.bank_leg == on:
+        return False
+    store.set_bank_leg(tx, present.id, on)
+    audit.record(
+        tx,
+        actor,
+        "merchant.bank_leg_set",
+        merchant_id=merchant.id,
+        subject_kind="merchant",
+        subject_id=merchant.key,
+        before={"bank_leg": present.bank_leg},
+        after={"bank_leg": on},
+    )
+    return True
+
+
 def set_stripe_account(
     tx: Tx,
     merchant: Merchant,
@@ -111,9 +134,74 @@ def set_stripe_account(
     problem = rules.check_stripe_key(api_key, base_url, merchant.mode)
     if problem:
         raise Invalid("stripe_key", problem)
+    _set_account(
+        tx,
+        merchant,
+        "stripe",
+        api_key=api_key,
+        hint=_hint(api_key),
+        base_url=base_url,
+        webhook_secret=webhook_secret,
+        box=box,
+        actor=actor,
+        platform_account=platform_account,
+        in_use=in_use,
+    )
+
+
+def set_wise_account(
+    tx: Tx,
+    merchant: Merchant,
+    *,
+    token: str,
+    base_url: str,
+    account: str,
+    public_key: str | None,
+    box: SecretBox,
+    actor: Actor,
+    in_use: Collection[str] = (),
+) -> None:
+    """Set or rotate the Wise token that pays for ``merchant``.
+
+    ``account`` is the profile that pays and the user whose token it is, as Wise said. ``public_key`` is the key (PEM) that Wise's webhooks are checked with; one that is not given stays
+    while they stay. Raises Invalid where token, address and mode clash, PaysElsewhere as
+    ``set_stripe_account`` does.
+    """
+    problem = rules.check_wise_token(token, base_url, merchant.mode)
+    if problem:
+        raise Invalid("wise_token", problem)
+    _set_account(
+        tx,
+        merchant,
+        "wise",
+        api_key=token,
+        hint=f"… {token[-4:]}",
+        base_url=base_url,
+        webhook_secret=public_key,
+        box=box,
+        actor=actor,
+        platform_account=account,
+        in_use=in_use,
+    )
+
+
+def _set_account(
+    tx: Tx,
+    merchant: Merchant,
+    method: str,
+    *,
+    api_key: str,
+    hint: str,
+    base_url: str,
+    webhook_secret: str | None,
+    box: SecretBox,
+    actor: Actor,
+    platform_account: str | None,
+    in_use: Collection[str],
+) -> None:
     if set(in_use) - {platform_account}:
         raise PaysElsewhere(merchant.key, in_use, platform_account)
-    before = store.lock_gateway_account(tx, merchant.id, "stripe")
+    before = store.lock_gateway_account(tx, merchant.id, method)
     secret = box.encrypt(webhook_secret) if webhook_secret else None
     same = before is not None and before.platform_account == platform_account
     if secret is None and same:
@@ -126,11 +214,11 @@ def set_stripe_account(
         tx,
         merchant_id=merchant.id,
         mode=merchant.mode,
-        method="stripe",
+        method=method,
         base_url=base_url,
         api_key=box.encrypt(api_key),
         webhook_secret=secret,
-        hint=_hint(api_key),
+        hint=hint,
         platform_account=platform_account,
     )
     audit.record(
@@ -142,8 +230,9 @@ def set_stripe_account(
         subject_id=merchant.key,
         before=None if before is None else _shown(before),
         after={
+            "method": method,
             "base_url": base_url,
-            "key": _hint(api_key),
+            "key": hint,
             "account": platform_account,
             "webhook_secret": secret is not None,
         },

@@ -42,6 +42,7 @@ def listing(tx: Tx) -> list[Any]:
                        coalesce(array_agg(g.method ORDER BY g.method)
                                 FILTER (WHERE g.retired_at IS NULL AND g.id IS NOT NULL), '{}') AS methods,
                        max(g.platform_account) FILTER (WHERE g.method = 'stripe') AS stripe_account,
+                       coalesce(bool_or(g.bank_leg), false) AS stripe_bank_leg,
                        max(g.api_key_hint) FILTER (WHERE g.method = 'stripe') AS stripe_key
                 FROM merchants m LEFT JOIN gateway_accounts g ON g.merchant_id = m.id
                 GROUP BY m.id ORDER BY m.key
@@ -102,6 +103,14 @@ def set_webhook_secret(tx: Tx, account_id: int, secret: bytes) -> None:
     tx.execute(
         text("UPDATE gateway_accounts SET webhook_secret_encrypted = :secret WHERE id = :id"),
         {"id": account_id, "secret": secret},
+    )
+
+
+def set_bank_leg(tx: Tx, account_id: int, on: bool) -> None:
+    """Choose whether new payouts go on to a bank."""
+    tx.execute(
+        text("UPDATE gateway_accounts SET bank_leg = :on WHERE id = :id"),
+        {"id": account_id, "on": on},
     )
 
 

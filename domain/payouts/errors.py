@@ -28,6 +28,17 @@ class RunChangesTooFast(PayoutsError):
         )
 
 
+class RunDiffers(PayoutsError):
+    """The name of a run is its key, and it was given to a run on other terms."""
+
+    def __init__(self, name: str, run_id: int) -> None:
+        self.name, self.run_id = name, run_id
+        super().__init__(
+            f"Run {run_id} is named {name!r} and has another time, other methods or other minimums;"
+            " what was asked for stays. Give another name."
+        )
+
+
 class NotCancelable(PayoutsError):
     """A payout may have been paid, or is stopped; its earnings stay in it."""
 
@@ -41,7 +52,29 @@ class NotRetryable(PayoutsError):
 
     def __init__(self, payout_id: int, why: str) -> None:
         self.payout_id, self.why = payout_id, why
-        super().__init__(f"Payout {payout_id} cannot be tried again: it is {why}, not failed.")
+        super().__init__(f"Payout {payout_id} cannot be tried again: it is {why}.")
+
+
+class AttemptForgotten(PayoutsError):
+    """The database lost an attempt while it was sent: it failed over to a state that does not know it."""
+
+    def __init__(self, payout_id: int, attempt_id: int, key: str, answer: str) -> None:
+        self.payout_id, self.attempt_id, self.key, self.answer = payout_id, attempt_id, key, answer
+        super().__init__(
+            f"Payout {payout_id}: the database does not know attempt {attempt_id} any more, which was sent"
+            f" as {key} ({answer}). Nothing more is sent until `payspool payouts rearm`."
+        )
+
+
+class DatabaseMoved(PayoutsError):
+    """The database failed over while it was being compared: what was recorded meanwhile may be forgotten."""
+
+    def __init__(self, before: str, now: str) -> None:
+        self.before, self.now = before, now
+        super().__init__(
+            f"The database moved from {before} to {now} while it was compared; nothing is sent. Run"
+            " `payspool payouts rearm` again."
+        )
 
 
 class NotAbandonable(PayoutsError):
@@ -147,3 +180,38 @@ class NotUnfreezable(PayoutsError):
     def __init__(self, payout_id: int, why: str) -> None:
         self.payout_id, self.why = payout_id, why
         super().__init__(f"Payout {payout_id} is not let go on: {why}.")
+
+
+class NotReversible(PayoutsError):
+    """Nothing of a payout can be taken back now, or nothing of it given up; ``code`` says why, for programs."""
+
+    def __init__(self, payout_id: int, code: str, why: str) -> None:
+        self.payout_id, self.code, self.why = payout_id, code, why
+        super().__init__(f"Nothing was asked for about payout {payout_id}: {why}.")
+
+
+class WrongMode(PayoutsError):
+    """A gateway account tells of live events to a test merchant, or the other way round."""
+
+    def __init__(self, method: str, event_id: str, mode: str) -> None:
+        self.method, self.event_id, self.mode = method, event_id, mode
+        super().__init__(
+            f"{event_id} of {method} is not a {mode} event, and the merchant is in {mode} mode: nothing was"
+            " kept. Give the merchant a key of its own mode (`payspool merchants stripe-key`)."
+        )
+
+
+class NoReturns(PayoutsError):
+    """A method whose gateway has no list of what came back cannot be looked through for it."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        super().__init__(f"Payouts by {method} have no list of what came back to look through.")
+
+
+class NoEvents(PayoutsError):
+    """A method whose gateway shows no events cannot be polled."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        super().__init__(f"Payouts by {method} have no events at a gateway to look through.")

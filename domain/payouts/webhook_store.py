@@ -1,5 +1,6 @@
 """All SQL of what gateways tell us."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -18,15 +19,16 @@ def insert(
     payload: str,
     ignored: str | None,
     look: timedelta,
+    brought_by: str,
 ) -> int | None:
     """Keep a gateway's event, once, received or (with the reason) ignored; its id, or None if it was there before."""
     made: int | None = tx.execute(
         text(
             """
             INSERT INTO gateway_events (merchant_id, method, event_id, type, account, payload, state,
-                                        error, look_at)
+                                        error, brought_by, look_at)
             VALUES (:merchant_id, :method, :event_id, :type, :account, CAST(:payload AS jsonb),
-                    CASE WHEN CAST(:ignored AS text) IS NULL THEN 'received' ELSE 'ignored' END, :ignored,
+                    CASE WHEN CAST(:ignored AS text) IS NULL THEN 'received' ELSE 'ignored' END, :ignored, :brought_by,
                     CASE WHEN CAST(:ignored AS text) IS NULL THEN clock_timestamp() + CAST(:look AS interval) END)
             ON CONFLICT (merchant_id, method, event_id) DO NOTHING RETURNING id
             """
@@ -40,6 +42,23 @@ def insert(
             "payload": payload,
             "ignored": ignored,
             "look": look,
+            "brought_by": brought_by,
         },
     ).scalar()
     return made
+
+
+def known(tx: Tx, merchant_id: int, method: str, event_ids: Sequence[str]) -> set[str]:
+    """Those of these events that are kept already."""
+    return set(
+        tx.execute(
+            text(
+                """
+                SELECT event_id FROM gateway_events
+                WHERE merchant_id = :merchant_id AND method = :method
+                      AND event_id = ANY (CAST(:event_ids AS varchar[]))
+                """
+            ),
+            {"merchant_id": merchant_id, "method": method, "event_ids": list(event_ids)},
+        ).scalars()
+    )

@@ -32,9 +32,15 @@ class GatewayNotice:
 
 
 def receive(
-    tx: Tx, merchant_id: int, method: str, notice: GatewayNotice, *, mode: str
+    tx: Tx,
+    merchant_id: int,
+    method: str,
+    notice: GatewayNotice,
+    *,
+    mode: str,
+    brought_by: str = "webhook",
 ) -> int | None:
-    """Store a notice and ask for it to be applied; its id, or None if it was stored before.
+    """Store a notice and ask for it to be applied; its id, or None if it was stored before, by either road.
 
     One of another ``mode`` than the merchant's is stored as ignored, with the reason, and answered well:
     Stripe sends a live Connect endpoint test events too, and would disable one that refuses them. Raises Invalid for JSON that PostgreSQL cannot keep (NUL, half of a surrogate pair); the
@@ -52,6 +58,7 @@ def receive(
             payload=notice.payload,
             ignored=ignored,
             look=look_wait(0),
+            brought_by=brought_by,
         )
     except DataError:
         raise Invalid(

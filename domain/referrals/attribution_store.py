@@ -110,6 +110,7 @@ _COUNT_REFERRED = """
         FROM trackings t
         WHERE t.merchant_id = r.merchant_id AND t.referred_user_id = r.referred_user_id
           AND t.program_id = r.program_id AND t.amount_earned > 0
+          AND NOT t.rejected
     ) c
     WHERE a.id = r.id AND r.id = ANY(:ids)
 """

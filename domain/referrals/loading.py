@@ -1,18 +1,23 @@
 """Loading a batch: a few set queries, locks in the global order (code, referrer, attribution)."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from domain.db import Tx
 from domain.earnings import service as earnings
-from domain.referrals import attribution_store, store
+from domain.referrals import attribution_store, hold_store, period_store, store
 from domain.referrals.rules.conversions import Code, Program, code_refusal
+from domain.referrals.rules.holds import HoldPolicy
+from domain.referrals.rules.periods import begins, ends
 from domain.referrals.rules.rewards import parse_rate, parse_rule
 from domain.referrals.state import (
     AttributionState,
     BatchState,
     EarningRef,
+    HoldState,
     Incoming,
+    PeriodState,
     ReferrerState,
     TrackingState,
 )
@@ -31,6 +36,8 @@ def load(tx: Tx, events: Sequence[Incoming]) -> BatchState:
     state.programs = {row.id: program_of(row) for row in store.share_programs(tx, programs)}
     _lock_limited_codes(tx, state)
     _lock_referrers(tx, state, events)
+    if any(program.period for program in state.programs.values()):
+        _load_periods(tx, state, events)
     _load_attributions(tx, state, events)
     return state
 
@@ -48,12 +55,12 @@ def code_of(state: BatchState, event: Incoming) -> Code | None:
     return state.codes_by_id[newest.code_id]
 
 
-def program_of(row: Any) -> Program:
-    """A program from its row joined with its version."""
+def program_of(row: Any, id: int | None = None) -> Program:
+    """A program from its row joined with its version; ``id`` where the row's own is another's."""
     return Program(
-        id=row.id,
+        id=row.id if id is None else id,
         version=row.version,
-        status=row.status,
+        status=row.program_status,
         rule=parse_rule(row.rule),
         referee_rate=parse_rate(row.referee_rule, "referee_rule") if row.referee_rule else None,
         currency=row.currency,
@@ -62,10 +69,26 @@ def program_of(row: Any) -> Program:
         max_rewards_per_referrer=row.max_rewards_per_referrer,
         min_amount=row.min_amount,
         payout_method=row.payout_method,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        holds=HoldPolicy() if row.same_email is None else policy_of(row),
     )
 
 
-def _code(row: Any) -> Code:
+def policy_of(row: Any) -> HoldPolicy:
+    """A hold policy from its row."""
+    return HoldPolicy(
+        row.same_email,
+        row.shared_destination,
+        row.code_per_hour,
+        row.code_per_day,
+        row.referrer_per_hour,
+        row.referrer_per_day,
+    )
+
+
+def code_from(row: Any) -> Code:
+    """A code from its row."""
     return Code(
         row.id,
         row.code,
@@ -86,7 +109,7 @@ def _load_codes(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
     using = _uses_code(events)
     named = {(e.merchant_id, e.data.code) for e in using if e.data.code is not None}
     for row in store.codes_by_name(tx, named):
-        code = _code(row)
+        code = code_from(row)
         state.codes[row.merchant_id, row.code] = code
         state.codes_by_id[row.id] = code
     unnamed = {(e.merchant_id, e.data.referred_user_id) for e in using if e.data.code is None}
@@ -102,7 +125,7 @@ def _load_codes(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
         state.candidates[row.merchant_id, row.referred_user_id].add(row.code_id)
     wanted = set[int]().union(*state.candidates.values())
     for row in store.codes_by_id(tx, wanted - set(state.codes_by_id)):
-        state.codes_by_id[row.id] = _code(row)
+        state.codes_by_id[row.id] = code_from(row)
 
 
 def _load_trackings(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
@@ -120,10 +143,25 @@ def _load_trackings(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> No
         state.trackings[row.merchant_id, row.transaction_id] = by_id[row.id] = tracking
     if not by_id:
         return
-    for row in store.reversal_ids(tx, list(by_id)):
+    for row in store.refund_ids(tx, list(by_id)):
         by_id[row.tracking_id].refund_ids.add(row.external_id)
+    if any(event.type == "conversion.disputed" for event in events):
+        for row in hold_store.disputes(tx, list(by_id)):
+            tracking = by_id[row.tracking_id]
+            tracking.disputes[row.ref] = HoldState(
+                tracking,
+                row.kind,
+                row.ref,
+                row.inbox_id,
+                row.held_at,
+                id=row.id,
+                outcome=row.outcome,
+                closed_at=row.closed_at,
+            )
     for row in earnings.by_source(tx, SOURCE, list(by_id)):
-        ref = EarningRef(row.id, row.user_id, row.available_at, row.hold_reason, row.method)
+        ref = EarningRef(
+            row.id, row.user_id, row.available_at, row.method, row.voided_at is not None
+        )
         if row.kind == "reward":
             by_id[row.source_id].reward = ref
         else:
@@ -135,7 +173,7 @@ def _lock_limited_codes(tx: Tx, state: BatchState) -> None:
     if not limited:
         return
     for row in store.codes_by_id(tx, limited, lock=True):
-        code = _code(row)
+        code = code_from(row)
         state.codes_by_id[code.id] = code
         if (row.merchant_id, code.code) in state.codes:
             state.codes[row.merchant_id, code.code] = code
@@ -147,7 +185,7 @@ def _lock_referrers(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> No
         if event.type == "conversion.recorded":
             for code in _may_count_for(state, event):
                 owners.add((event.merchant_id, code.program_id, code.user_id))
-        elif event.type == "conversion.refunded":
+        elif event.type in ("conversion.refunded", "conversion.disputed"):
             found = state.trackings.get((event.merchant_id, event.data.transaction_id))
             if found:
                 owners.add((event.merchant_id, found.program_id, found.referrer_user_id))
@@ -162,6 +200,36 @@ def _lock_referrers(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> No
         state.referrers[row.merchant_id, row.program_id, row.user_id] = ReferrerState(
             row.id, row.last_seq, row.conversions, row.volume, row.rewards
         )
+
+
+def _load_periods(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
+    """The counts of the periods that the events fall into. Their referrers are locked."""
+    wanted: set[tuple[int, str, datetime, datetime, int]] = set()
+
+    def want(merchant_id: int, program_id: int, user_id: str, at: datetime) -> None:
+        program = state.programs[program_id]
+        referrer = state.referrers.get((merchant_id, program_id, user_id))
+        if program.period is not None and referrer is not None:
+            start = begins(program.period, at)
+            wanted.add(
+                (referrer.id, program.period, start, ends(program.period, start), program.version)
+            )
+
+    for event in events:
+        if event.type == "conversion.recorded":
+            for code in _may_count_for(state, event):
+                want(event.merchant_id, code.program_id, code.user_id, event.time)
+        elif event.type in ("conversion.refunded", "conversion.disputed"):
+            found = state.trackings.get((event.merchant_id, event.data.transaction_id))
+            if found:
+                want(
+                    found.merchant_id, found.program_id, found.referrer_user_id, found.converted_at
+                )
+    if wanted:
+        for row in period_store.load(tx, wanted):
+            state.periods[row.state_id, row.starts_at] = PeriodState(
+                row.state_id, row.period, row.starts_at, row.conversions, row.volume
+            )
 
 
 def _may_count_for(state: BatchState, event: Incoming) -> list[Code]:

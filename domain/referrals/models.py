@@ -1,24 +1,43 @@
-"""Tables of referrals: programs and their versions, codes, who referred whom, trackings, reversals."""
+"""Tables of referrals: programs and their versions, codes, who referred whom, trackings, reversals,
+holds and what is held."""
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Date,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.db import at_column, created_at, id_column, metadata
+
+
+def written_at() -> Column[Any]:
+    """When a row was written last, by PostgreSQL's real clock."""
+    return Column(
+        "updated_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.statement_timestamp(),
+    )
+
 
 programs = Table(
     "programs",
@@ -50,12 +69,36 @@ program_versions = Table(
     Column("min_amount", BigInteger, nullable=False, server_default=text("0")),
     Column("payout_method", Text, nullable=True),
     created_at(),
+    # When the program runs: what converted before or from then on is refused.
+    at_column("starts_at", nullable=True),
+    at_column("ends_at", nullable=True),
+    Column("codes_per_user", Integer, nullable=True),
     PrimaryKeyConstraint("program_id", "version"),
+    CheckConstraint("starts_at < ends_at", name="schedule"),
+    CheckConstraint("codes_per_user > 0", name="codes_per_user"),
     CheckConstraint("hold_days BETWEEN 0 AND 90", name="hold_days"),
     CheckConstraint("window_days IS NULL OR window_days > 0", name="window_days"),
     CheckConstraint("max_rewards_per_referrer IS NULL OR max_rewards_per_referrer > 0", name="cap"),
     CheckConstraint("min_amount >= 0", name="min_amount"),
     CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+)
+
+# Codes that were asked for together, by the key of who asked: asked for again, they are told again.
+code_batches = Table(
+    "code_batches",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("program_id", BigInteger, nullable=False),
+    Column("key", String(100), nullable=False),
+    # SHA-256 of what was asked for.
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("number", Integer, nullable=False),
+    created_at(),
+    ForeignKeyConstraint(["merchant_id"], ["merchants.id"]),
+    ForeignKeyConstraint(["program_id"], ["programs.id"]),
+    UniqueConstraint("merchant_id", "key"),
+    CheckConstraint("number > 0", name="number"),
 )
 
 codes = Table(
@@ -71,12 +114,14 @@ codes = Table(
     Column("uses", Integer, nullable=False, server_default=text("0")),
     at_column("expires_at", nullable=True),
     created_at(),
+    Column("batch_id", BigInteger, ForeignKey("code_batches.id"), nullable=True),
     UniqueConstraint("merchant_id", "code"),
     # Target of what names a code: it cannot cross merchants or programs, and one check holds all three.
     UniqueConstraint("id", "program_id", "merchant_id"),
     # The user first: an index that began with merchant or program would look as good as the unique one
     # above to a planner without statistics, and be read whole for every tracking.
     Index("ix_codes_owner", "user_id", "merchant_id", "program_id"),
+    Index("ix_codes_batch", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
     CheckConstraint("status IN ('active', 'inactive', 'expired', 'suspended')", name="status"),
     CheckConstraint("char_length(code) BETWEEN 6 AND 20", name="length"),
     CheckConstraint("uses >= 0 AND (max_uses IS NULL OR uses <= max_uses)", name="uses"),
@@ -125,6 +170,22 @@ referrer_states = Table(
     CheckConstraint("conversions >= 0 AND volume >= 0 AND rewards >= 0", name="not_negative"),
 )
 
+# A referrer's counts in one period of a program, where its tiers begin anew with each. Locked by the
+# referrer's state, and complete up to a version, as that.
+referrer_periods = Table(
+    "referrer_periods",
+    metadata,
+    Column("state_id", BigInteger, ForeignKey("referrer_states.id"), nullable=False),
+    Column("period", Text, nullable=False),
+    at_column("starts_at"),
+    Column("conversions", BigInteger, nullable=False, server_default=text("0")),
+    Column("volume", BigInteger, nullable=False, server_default=text("0")),
+    Column("counted_version", Integer, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("state_id", "period", "starts_at"),
+    CheckConstraint("period IN ('month', 'quarter', 'year')", name="period"),
+    CheckConstraint("conversions >= 0 AND volume >= 0", name="not_negative"),
+)
+
 trackings = Table(
     "trackings",
     metadata,
@@ -148,8 +209,11 @@ trackings = Table(
     Column("explanation", JSONB, nullable=False),
     Column("refunded_amount", BigInteger, nullable=False, server_default=text("0")),
     Column("fully_refunded", Boolean, nullable=False, server_default=text("false")),
+    Column("dispute_lost", Boolean, nullable=False, server_default=text("false")),
     Column("reversed_amount", BigInteger, nullable=False, server_default=text("0")),
     Column("referee_reversed_amount", BigInteger, nullable=False, server_default=text("0")),
+    # By a person, as fraud: it counts for nothing that is decided later.
+    Column("rejected", Boolean, nullable=False, server_default=text("false")),
     created_at(),
     at_column("updated_at", nullable=True),
     ForeignKeyConstraint(
@@ -187,7 +251,7 @@ trackings = Table(
     Index("ix_trackings_converted_at", "merchant_id", "converted_at"),
 )
 
-# Append-only: what each refund took. A replay of the same refund id is nothing.
+# Append-only: what each refund, each lost dispute and a rejection took. A replay of the same refund id is nothing.
 tracking_reversals = Table(
     "tracking_reversals",
     metadata,
@@ -197,13 +261,130 @@ tracking_reversals = Table(
     Column("inbox_id", BigInteger, ForeignKey("inbox_events.id"), nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("external_id", String(255), nullable=False),
-    # Of the transaction, and what it took from the referrer's and the referee's reward; minor units.
+    # Of the transaction (0 for a dispute, which names no amount), and what it took from the referrer's and the referee's reward; minor units.
     Column("amount", BigInteger, nullable=False),
     Column("reversed", BigInteger, nullable=False),
     Column("referee_reversed", BigInteger, nullable=False),
     at_column("occurred_at"),
     created_at(),
     UniqueConstraint("tracking_id", "kind", "external_id"),
-    CheckConstraint("kind IN ('refund', 'dispute')", name="kind"),
+    CheckConstraint("kind IN ('refund', 'dispute', 'rejection')", name="kind"),
     CheckConstraint("amount >= 0 AND reversed >= 0 AND referee_reversed >= 0", name="not_negative"),
+)
+
+# Why a tracking's earnings wait: a dispute (``ref`` is its id), or what looks like fraud, with evidence.
+# The earnings are held while any is open (see domain.earnings); what was found and how it ended stay.
+tracking_holds = Table(
+    "tracking_holds",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("tracking_id", BigInteger, ForeignKey("trackings.id"), nullable=False),
+    Column("inbox_id", BigInteger, ForeignKey("inbox_events.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("ref", String(255), nullable=False, server_default=text("''")),
+    Column("evidence", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    at_column("held_at"),
+    Column("outcome", Text, nullable=True),
+    at_column("closed_at", nullable=True),
+    Column("closed_by", String(255), nullable=True),
+    Column("close_reason", String(500), nullable=True),
+    created_at(),
+    UniqueConstraint("tracking_id", "kind", "ref"),
+    CheckConstraint(
+        "kind IN ('dispute', 'same_email', 'velocity', 'shared_destination')", name="kind"
+    ),
+    CheckConstraint("outcome IN ('won', 'lost', 'released', 'rejected')", name="outcome"),
+    CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="closed"),
+    CheckConstraint(
+        "outcome NOT IN ('released', 'rejected')"
+        " OR (closed_by IS NOT NULL AND close_reason IS NOT NULL)",
+        name="by_whom",
+    ),
+    CheckConstraint(
+        "(kind = 'dispute') = (outcome IN ('won', 'lost'))", name="decided_by_its_kind"
+    ),
+    Index("ix_tracking_holds_open", "merchant_id", "id", postgresql_where=text("outcome IS NULL")),
+    Index("ix_tracking_holds_inbox", "inbox_id"),
+    Index(
+        "ix_tracking_holds_ended",
+        "merchant_id",
+        "id",
+        postgresql_where=text("outcome IS NOT NULL"),
+    ),
+)
+
+# What is held as it may be fraud. A merchant's row (program NULL) is for its programs without one of their own.
+hold_policies = Table(
+    "hold_policies",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("program_id", BigInteger, ForeignKey("programs.id"), nullable=True),
+    Column("same_email", Boolean, nullable=False, server_default=text("true")),
+    Column("shared_destination", Boolean, nullable=False, server_default=text("true")),
+    # Conversions that one may count before the next are held; NULL: any number.
+    Column("code_per_hour", Integer, nullable=True),
+    Column("code_per_day", Integer, nullable=True),
+    Column("referrer_per_hour", Integer, nullable=True),
+    Column("referrer_per_day", Integer, nullable=True),
+    written_at(),
+    UniqueConstraint("merchant_id", "program_id", postgresql_nulls_not_distinct=True),
+    CheckConstraint(
+        "least(code_per_hour, code_per_day, referrer_per_hour, referrer_per_day) > 0", name="limits"
+    ),
+)
+
+# Conversions of a code or a referrer in an hour or a day (UTC), where a policy limits them.
+velocity_counts = Table(
+    "velocity_counts",
+    metadata,
+    Column("program_id", BigInteger, ForeignKey("programs.id"), nullable=False),
+    Column("per", Text, nullable=False),
+    # The code's id, or the referrer's user id.
+    Column("subject", String(100), nullable=False),
+    Column("span", Text, nullable=False),
+    at_column("starts_at"),
+    Column("conversions", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program_id", "per", "subject", "span", "starts_at"),
+    CheckConstraint("per IN ('code', 'referrer')", name="per"),
+    CheckConstraint("span IN ('hour', 'day')", name="span"),
+    Index("ix_velocity_counts_starts_at", "starts_at"),
+)
+
+# SHA-256 of users' normalised e-mail addresses, as producers and operators said them last.
+email_hashes = Table(
+    "email_hashes",
+    metadata,
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("user_id", String(100), nullable=False),
+    Column("hash", String(64), nullable=False),
+    written_at(),
+    PrimaryKeyConstraint("merchant_id", "user_id"),
+    CheckConstraint("hash ~ '^[0-9a-f]{64}$'", name="hash"),
+)
+
+# What a program did, by day of UTC; a stripe for each connection that writes, so that no two wait for a row.
+# Conversions by when they happened, reversals by when they did. Amounts in the program's currency.
+program_days = Table(
+    "program_days",
+    metadata,
+    Column("program_id", BigInteger, ForeignKey("programs.id"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("stripe", SmallInteger, nullable=False),
+    *(
+        Column(name, BigInteger, nullable=False, server_default=text("0"))
+        for name in (
+            "conversions",
+            "volume",
+            "earned",
+            "referee_earned",
+            "reversals",
+            "refunded",
+            "reversed",
+            "referee_reversed",
+        )
+    ),
+    PrimaryKeyConstraint("program_id", "day", "stripe"),
+    postgresql_with={"fillfactor": 60},
 )

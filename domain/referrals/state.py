@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from domain.earnings.rules import NewEarning
+from domain.db import Tx
+from domain.earnings.rules import EarningHold, NewEarning
 from domain.referrals.rules.conversions import Code, Program, Refusal
+from domain.referrals.rules.periods import begins
 
 
 class Incoming(Protocol):
@@ -42,6 +45,9 @@ class Noted:
     reason: str
     correlation: str
 
+
+Destinations = Callable[[Tx, Collection[tuple[int, str]]], Mapping[tuple[int, str], str]]
+"""Where (merchant, user) are paid, as a name that only those who are paid there share."""
 
 Outcome = Refusal | Waiting | Noted | None
 """What became of an event: refused, waiting, noted without effect, or applied (None)."""
@@ -83,14 +89,27 @@ class ReferrerState:
 
 
 @dataclass(slots=True)
+class PeriodState:
+    """A ``referrer_periods`` row, locked by its referrer's."""
+
+    state_id: int
+    period: str
+    starts_at: datetime
+    conversions: int
+    volume: int
+    changed: bool = False
+
+
+@dataclass(slots=True)
 class EarningRef:
     """The earning of a tracking: recorded before (its id), or in this batch (the new one)."""
 
     earning: NewEarning | int
     user_id: str
     available_at: datetime
-    hold_reason: str | None
     method: str | None
+    # An operator rejected it: nothing is held of it any more.
+    voided: bool = False
 
 
 @dataclass(slots=True)
@@ -115,13 +134,50 @@ class TrackingState:
     explanation: dict[str, Any]
     refunded_amount: int = 0
     fully_refunded: bool = False
+    dispute_lost: bool = False
     reversed_amount: int = 0
     referee_reversed_amount: int = 0
+    rejected: bool = False
     new: bool = False
     changed: bool = False
     refund_ids: set[str] = field(default_factory=set)
+    disputes: dict[str, HoldState] = field(default_factory=dict)
     reward: EarningRef | None = None
     referee_reward: EarningRef | None = None
+    referred_email_hash: str | None = None
+    # Counted by another system before: nothing of it is suspected.
+    imported: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it still counts for its referrer: neither taken back as a whole nor rejected."""
+        return not (self.fully_refunded or self.dispute_lost or self.rejected)
+
+    @property
+    def volume(self) -> int:
+        """What it adds to its referrer's volume, minor units."""
+        if self.dispute_lost or self.rejected:
+            return 0
+        return (self.transaction_amount or 0) - self.refunded_amount
+
+
+@dataclass(slots=True)
+class HoldState:
+    """A ``tracking_holds`` row: open until it has an outcome. ``id`` 0: to be written.
+
+    ``changed``: it was stored open, and this batch closed it.
+    """
+
+    tracking: TrackingState
+    kind: str
+    ref: str
+    inbox_id: int
+    held_at: datetime
+    evidence: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
+    outcome: str | None = None
+    closed_at: datetime | None = None
+    changed: bool = False
 
 
 @dataclass(slots=True)
@@ -130,6 +186,7 @@ class NewReversal:
 
     tracking: TrackingState
     event: Incoming
+    kind: str
     external_id: str
     amount: int
     reversed: int
@@ -149,8 +206,23 @@ class BatchState:
     remembered: dict[tuple[int, str], list[AttributionState]] = field(default_factory=dict)
     attributions: dict[tuple[int, int, str], AttributionState] = field(default_factory=dict)
     referrers: dict[tuple[int, int, str], ReferrerState] = field(default_factory=dict)
+    # (referrer's state, when it begins) → counts, for programs whose tiers begin anew
+    periods: dict[tuple[int, datetime], PeriodState] = field(default_factory=dict)
     trackings: dict[tuple[int, str], TrackingState] = field(default_factory=dict)
     new_trackings: list[TrackingState] = field(default_factory=list)
     new_reversals: list[NewReversal] = field(default_factory=list)
+    new_holds: list[HoldState] = field(default_factory=list)
     code_uses: dict[int, int] = field(default_factory=dict)
     earnings: list[NewEarning] = field(default_factory=list)
+    # (merchant, user) → hash, as the events of the batch say it
+    email_hashes: dict[tuple[int, str], str] = field(default_factory=dict)
+    # Earnings of earlier batches whose holds this one opened or closed.
+    holds: list[EarningHold] = field(default_factory=list)
+
+    def period_of(
+        self, program: Program, referrer: ReferrerState | None, at: datetime
+    ) -> PeriodState | None:
+        """The counts of a referrer in the period of ``at``; None where tiers never begin anew."""
+        if program.period is None or referrer is None:
+            return None
+        return self.periods.get((referrer.id, begins(program.period, at)))

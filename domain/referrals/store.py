@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import text
 
+from domain.clock import BUSINESS_NOW
 from domain.db import Tx, advisory_lock, copy_columns, copy_rows, next_ids
 from domain.referrals.models import trackings as trackings_table
 
@@ -30,8 +31,10 @@ TRACKING_COLUMNS = [
     "explanation",
     "refunded_amount",
     "fully_refunded",
+    "dispute_lost",
     "reversed_amount",
     "referee_reversed_amount",
+    "rejected",
 ]
 REVERSAL_COLUMNS = [
     "merchant_id",
@@ -97,14 +100,35 @@ def share_programs(tx: Tx, ids: Iterable[int]) -> list[Any]:
     return [*tx.execute(_PROGRAMS, {"ids": ordered}).all()]
 
 
-_PROGRAMS = text(
-    """
-    SELECT p.id, p.key, p.status, p.version, v.rule, v.referee_rule, v.currency, v.hold_days, v.window_days,
-           v.max_rewards_per_referrer, v.min_amount, v.payout_method
-    FROM programs p
+_TERMS = """
+    p.key, p.status AS program_status, p.version, v.rule, v.referee_rule, v.currency, v.hold_days,
+    v.window_days, v.max_rewards_per_referrer, v.min_amount, v.payout_method, v.starts_at, v.ends_at,
+    h.same_email, h.shared_destination, h.code_per_hour, h.code_per_day, h.referrer_per_hour,
+    h.referrer_per_day
+"""
+_WITH_TERMS = """
     JOIN program_versions v ON v.program_id = p.id AND v.version = p.version
-    WHERE p.id = ANY(:ids)
-    """
+    LEFT JOIN LATERAL (
+        SELECT * FROM hold_policies h
+        WHERE h.merchant_id = p.merchant_id AND (h.program_id = p.id OR h.program_id IS NULL)
+        ORDER BY h.program_id NULLS LAST LIMIT 1
+    ) h ON true
+"""
+_PROGRAMS = text(f"SELECT p.id, {_TERMS} FROM programs p {_WITH_TERMS} WHERE p.id = ANY(:ids)")  # noqa: S608 - no value is spliced in
+
+
+def code_with_program(tx: Tx, merchant_id: int, code: str) -> Any:
+    """A code with its program's present terms, and business time; None without it. Nothing is locked."""
+    return tx.execute(_CODE_WITH_PROGRAM, {"merchant_id": merchant_id, "code": code}).one_or_none()
+
+
+_CODE_WITH_PROGRAM = text(
+    f"""
+    SELECT c.id, c.code, c.program_id, c.user_id, c.status, c.max_uses, c.uses, c.expires_at, {_TERMS},
+           {BUSINESS_NOW} AS business_now
+    FROM codes c JOIN programs p ON p.id = c.program_id {_WITH_TERMS}
+    WHERE c.merchant_id = :merchant_id AND c.code = :code
+    """  # noqa: S608 - no value is spliced in
 )
 
 
@@ -122,6 +146,8 @@ def lock_referrer_states(tx: Tx, keys: Iterable[tuple[int, int, str, int]]) -> l
             SELECT k.m, k.p, k.u
             FROM unnest(CAST(:merchants AS bigint[]), CAST(:programs AS bigint[]), CAST(:users AS text[]))
                  WITH ORDINALITY AS k (m, p, u, position)
+            WHERE NOT EXISTS (SELECT FROM referrer_states s
+                              WHERE (s.merchant_id, s.program_id, s.user_id) = (k.m, k.p, k.u))
             ORDER BY position ON CONFLICT DO NOTHING
             """
         ),
@@ -151,16 +177,17 @@ _COUNT_STATES = """
     FROM referrer_states r
     JOIN programs p ON p.id = r.program_id
     CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE NOT t.fully_refunded) AS conversions,
-               count(*) FILTER (WHERE NOT t.fully_refunded AND t.amount_earned > 0) AS rewards,
-               coalesce(sum(t.transaction_amount - t.refunded_amount), 0) AS volume,
+        SELECT count(*) FILTER (WHERE $counts) AS conversions,
+               count(*) FILTER (WHERE $counts AND t.amount_earned > 0) AS rewards,
+               coalesce(sum(t.transaction_amount - t.refunded_amount)
+                        FILTER (WHERE NOT (t.dispute_lost OR t.rejected)), 0) AS volume,
                coalesce(max(t.seq), 0) AS last_seq
         FROM trackings t
         WHERE t.merchant_id = r.merchant_id AND t.referrer_user_id = r.user_id
           AND t.program_id = r.program_id
     ) c
     WHERE s.id = r.id AND r.id = ANY(:ids)
-"""
+""".replace("$counts", "NOT (t.fully_refunded OR t.dispute_lost OR t.rejected)")
 
 
 def update_referrer_states(tx: Tx, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
@@ -215,12 +242,15 @@ _TRACKINGS = text(f"""
 """)  # noqa: S608 - columns are constants
 
 
-def reversal_ids(tx: Tx, tracking_ids: Sequence[int]) -> list[Any]:
-    """(tracking_id, kind, external_id) of the reversals of some trackings."""
+def refund_ids(tx: Tx, tracking_ids: Sequence[int]) -> list[Any]:
+    """(tracking_id, external_id) of the refunds of some trackings."""
     return list(
         tx.execute(
             text(
-                "SELECT tracking_id, kind, external_id FROM tracking_reversals WHERE tracking_id = ANY(:ids)"
+                """
+                SELECT tracking_id, external_id FROM tracking_reversals
+                WHERE tracking_id = ANY(:ids) AND kind = 'refund'
+                """
             ),
             {"ids": list(tracking_ids)},
         )
@@ -256,18 +286,20 @@ def insert_reversals(tx: Tx, rows: Sequence[Sequence[Any]]) -> list[int]:
     return ids
 
 
-def update_trackings(tx: Tx, rows: Sequence[tuple[int, int, bool, int, int]]) -> None:
-    """Write (id, refunded_amount, fully_refunded, reversed_amount, referee_reversed_amount) back."""
-    ids, refunded, fully, taken, referee_taken = _columns(rows, 5)
+def update_trackings(tx: Tx, rows: Sequence[tuple[int, int, bool, bool, int, int]]) -> None:
+    """Write (id, refunded_amount, fully_refunded, dispute_lost, reversed_amount, referee_reversed_amount)
+    back."""
+    ids, refunded, fully, lost, taken, referee_taken = _columns(rows, 6)
     tx.execute(
         text(
             """
             UPDATE trackings t
-            SET refunded_amount = k.refunded, fully_refunded = k.fully, reversed_amount = k.taken,
-                referee_reversed_amount = k.referee_taken, updated_at = clock_timestamp()
+            SET refunded_amount = k.refunded, fully_refunded = k.fully, dispute_lost = k.lost,
+                reversed_amount = k.taken, referee_reversed_amount = k.referee_taken,
+                updated_at = clock_timestamp()
             FROM unnest(CAST(:ids AS bigint[]), CAST(:refunded AS bigint[]), CAST(:fully AS bool[]),
-                        CAST(:taken AS bigint[]), CAST(:referee_taken AS bigint[]))
-                 AS k (id, refunded, fully, taken, referee_taken)
+                        CAST(:lost AS bool[]), CAST(:taken AS bigint[]), CAST(:referee_taken AS bigint[]))
+                 AS k (id, refunded, fully, lost, taken, referee_taken)
             WHERE t.id = k.id
             """
         ),
@@ -275,6 +307,7 @@ def update_trackings(tx: Tx, rows: Sequence[tuple[int, int, bool, int, int]]) ->
             "ids": ids,
             "refunded": refunded,
             "fully": fully,
+            "lost": lost,
             "taken": taken,
             "referee_taken": referee_taken,
         },

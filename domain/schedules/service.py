@@ -55,6 +55,11 @@ def register(tx: Tx, schedule: Schedule) -> None:
     )
 
 
+def is_registered(tx: Tx, name: str) -> bool:
+    """Whether there is a schedule of this name."""
+    return store.find(tx, name) is not None
+
+
 def tick(tx: Tx) -> int:
     """Fire everything that is due; returns how many fires were made.
 

@@ -321,3 +321,18 @@ def release_clock(tx: Tx) -> Any:
             """
         )
     ).one_or_none()
+
+
+def fires(tx: Tx, name: str, limit: int) -> list[Any]:
+    """The newest fires of a schedule."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT fire_at, state, manual, emit_count, started_at, finished_at, progress, error
+                FROM schedule_fires WHERE name = :name ORDER BY fire_at DESC LIMIT :limit
+                """
+            ),
+            {"name": name, "limit": limit},
+        )
+    )

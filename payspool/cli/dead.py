@@ -75,7 +75,8 @@ def retry(
     with session.working() as rt:
         for letter_id in ids:
             with transaction(rt.engine) as tx:
-                service.retry(tx, letter_id, session.me(), put_back(rt, tx), reason)
+                decided = service.retry(tx, [letter_id], session.me(), put_back(rt, tx), reason)
+            _told(decided)
             session.say(f"Retried {letter_id}.")
 
 
@@ -88,10 +89,18 @@ def discard(
     with session.working() as rt:
         for letter_id in ids:
             with transaction(rt.engine) as tx:
-                queue, redis_message_id = service.discard(tx, letter_id, session.me(), reason)
+                decided = service.discard(tx, [letter_id], session.me(), reason)
+            _told(decided)
+            [row] = decided.letters
             # Should this fail, the sweep removes it: the decision is committed.
-            DeadSet(rt.redis, rt.namespace, queue).remove([redis_message_id])
+            DeadSet(rt.redis, rt.namespace, row.queue).remove([row.redis_message_id])
             session.say(f"Discarded {letter_id}.")
+
+
+def _told(decided: service.Decided) -> None:
+    """Raises why a letter was refused, if it was."""
+    for error in decided.refused.values():
+        raise error
 
 
 def _printable(value: object) -> str:

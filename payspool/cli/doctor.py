@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -11,10 +12,12 @@ import redis
 import typer
 from sqlalchemy import text
 
-from domain.db import connect, transaction
+from domain.db import Tx, connect, transaction
 from domain.installation import installation_code
 from domain.merchants import store as merchants
 from domain.merchants.rules import is_sandbox
+from domain.payouts.service import watermark
+from domain.payouts.store import watermark as store
 from domain.schedules import guarding
 from domain.schedules import store as schedules
 from migrations import apply
@@ -38,6 +41,10 @@ class Finding:
     do: str = ""
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog="Example: payspool doctor")
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False) -> None:
     """Check every dependency and setting, and say what to do. Ends with 1 if anything is wrong."""
     findings = list(_findings())
@@ -85,10 +92,19 @@ def _findings() -> Iterator[Finding]:
             yield Finding(name, False, what[0], _HINTS[name])
 
 
-def _database(found: Settings) -> Finding:
+@contextmanager
+def _reading(found: Settings) -> Iterator[Tx]:
     assert found.database_url is not None
     engine = connect(found.database_url, pool_size=1, application_name="payspool doctor")
-    with transaction(engine) as tx:
+    try:
+        with transaction(engine) as tx:
+            yield tx
+    finally:
+        engine.dispose()
+
+
+def _database(found: Settings) -> Finding:
+    with _reading(found) as tx:
         number = int(tx.execute(text("SHOW server_version_num")).scalar_one())
         row = tx.execute(
             text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
@@ -117,11 +133,11 @@ def _database(found: Settings) -> Finding:
 
 def _valkey(found: Settings) -> Finding:
     assert found.redis_url is not None
-    client = redis.Redis.from_url(
+    with redis.Redis.from_url(
         found.redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=3
-    )
-    info = client.info()
-    config = client.config_get("appendonly", "appendfsync", "maxmemory-policy")
+    ) as client:
+        info = client.info()
+        config = client.config_get("appendonly", "appendfsync", "maxmemory-policy")
     name = (
         f"Valkey {info['valkey_version']}"
         if "valkey_version" in info
@@ -167,9 +183,7 @@ def _secrets(found: Settings) -> Finding:
 
 
 def _merchants(found: Settings) -> Finding:
-    assert found.database_url is not None
-    engine = connect(found.database_url, pool_size=1, application_name="payspool doctor")
-    with transaction(engine) as tx:
+    with _reading(found) as tx:
         rows = merchants.listing(tx)
     without = [row.key for row in rows if not row.methods]
     hint = f"{without[0]} has no gateway account: its payouts wait." if without else ""
@@ -179,9 +193,7 @@ def _merchants(found: Settings) -> Finding:
 
 
 def _scheduler(found: Settings) -> Finding:
-    assert found.database_url is not None
-    engine = connect(found.database_url, pool_size=1, application_name="payspool doctor")
-    with transaction(engine) as tx:
+    with _reading(found) as tx:
         hold, row = guarding.present_hold(tx), schedules.clock_row(tx)
     if hold is not None:
         return Finding("Scheduler", False, "everything is held", hold.sentence)
@@ -192,6 +204,19 @@ def _scheduler(found: Settings) -> Finding:
     return Finding("Scheduler", True, f"last seen {session.count(max(ago, 0), 'second')} ago", late)
 
 
+def _sending(found: Settings) -> Finding:
+    with _reading(found) as tx:
+        stop, here, own = watermark.in_force(tx), store.here(tx), store.own(tx)
+    if stop is not None:
+        return Finding(
+            "Sending", False, stop.sentence, "See docs/how-to/after-a-failover.md: nothing is lost."
+        )
+    if own is not None and own != here:
+        moved = f"the database is at {here}, and last sent from {own}"
+        return Finding("Sending", False, moved, "Run `payspool payouts rearm`.")
+    return Finding("Sending", True, f"from {here}")
+
+
 _CHECKS: Final[dict[str, Callable[[Settings], Finding]]] = {
     "PostgreSQL": _database,
     "Valkey": _valkey,
@@ -199,6 +224,7 @@ _CHECKS: Final[dict[str, Callable[[Settings], Finding]]] = {
     "Secrets": _secrets,
     "Merchants": _merchants,
     "Scheduler": _scheduler,
+    "Sending": _sending,
 }
 _HINTS: Final = {
     "PostgreSQL": "Is the server up, and does PAYSPOOL_DATABASE_URL name it and its user?",
@@ -207,4 +233,5 @@ _HINTS: Final = {
     "Secrets": "",
     "Merchants": "Run `payspool migrate` first.",
     "Scheduler": "Run `payspool migrate` first.",
+    "Sending": "Run `payspool migrate`; its role has to be allowed to execute pg_control_system().",
 }

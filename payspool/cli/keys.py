@@ -10,6 +10,7 @@ from domain.db import transaction
 from domain.merchants import service as merchants
 from domain.payouts.service.recipients import reseal as reseal_bank_data
 from domain.secrets import new_key
+from domain.webhooks.service import reseal as reseal_endpoints
 from payspool import runtime
 from payspool.cli import session
 from payspool.cli.session import AsJson, MerchantKey
@@ -111,7 +112,9 @@ def reseal() -> None:
         box = runtime.secret_box(settings)
         count = merchants.reseal(tx, box=box, actor=session.me())
         bank = reseal_bank_data(tx, box=box, actor=session.me())
+        endpoints = reseal_endpoints(tx, box=box, actor=session.me())
     session.say(
-        f"Encrypted {session.count(count, 'gateway account')} and"
-        f" {session.count(bank, 'recipient or bank file')} under the newest key."
+        f"Encrypted {session.count(count, 'gateway account')},"
+        f" {session.count(endpoints, 'webhook endpoint')} and"
+        f" {session.count(bank, 'recipient, bank file or debtor account')} under the newest key."
     )

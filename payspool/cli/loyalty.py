@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 
 from domain import clock
 from domain.audit import service as audit
@@ -12,11 +13,19 @@ from domain.db import transaction
 from domain.errors import Invalid
 from domain.loyalty import service
 from domain.merchants import service as merchants
-from payspool.cli import session
+from payspool.cli import loyalty_reports, loyalty_shops, loyalty_velocity, session
 from payspool.cli.session import AsJson, MerchantKey
-from workers.sweeps import expire_due
+from workers.sweeps import expire_due, settle_tiers
 
 app = typer.Typer(help="Loyalty programs and points.", no_args_is_help=True)
+app.add_typer(loyalty_shops.stores, name="stores")
+app.add_typer(loyalty_shops.pins, name="pins")
+app.add_typer(loyalty_shops.devices, name="devices")
+app.add_typer(loyalty_velocity.app, name="velocity")
+
+app.command(
+    epilog="Example: payspool loyalty report acme --from 2026-06-01 --to 2026-06-30 --by store --per week"
+)(loyalty_reports.report)
 
 TermsJson = Annotated[
     str,
@@ -157,8 +166,51 @@ def expire(
             rows, ["program", "cards", "points"], as_json=as_json, empty="Nothing is due to expire."
         )
         return
-    did = expire_due(rt, found.id, at)
-    session.say(f"Expired {did['points']} points on {did['cards']} cards.")
+    with Progress(console=session.errors, disable=not session.errors.is_terminal) as progress:
+        bar = progress.add_task("cards looked at")
+        did = expire_due(
+            rt,
+            found.id,
+            at,
+            lambda done, due: progress.update(bar, completed=done, total=due),
+        )
+    with transaction(rt.engine) as tx:
+        audit.record(
+            tx,
+            session.me(),
+            "loyalty.expired",
+            merchant_id=found.id,
+            subject_kind="merchant",
+            subject_id=merchant,
+            after={"as_of": at.isoformat(), **did},
+        )
+    if as_json:
+        session.emit_json(did)
+    else:
+        session.say(f"Expired {did['points']} points on {did['cards']} cards.")
+    if did["skipped"]:
+        session.errors.print(f"{did['skipped']} cards were held by others: run it again.")
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: payspool loyalty tiers acme --dry-run")
+def tiers(
+    merchant: MerchantKey,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="tell only")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Book the falls of tiers whose period has ended by now, and tell what changed."""
+    _, rt = session.build()
+    with transaction(rt.engine) as tx:
+        found = merchants.get(tx, merchant)
+        at = clock.business_now(tx)
+    did = settle_tiers(rt, found.id, at, dry_run=dry_run)
+    rows = [
+        {"program": program, "from": before, "to": after, "cards": cards}
+        for (program, before, after), cards in sorted(did.items(), key=str)
+    ]
+    columns = ["program", "from", "to", "cards"]
+    session.show(rows, columns, as_json=as_json, empty="No tier changes.")
 
 
 @app.command(epilog="Example: payspool loyalty summary acme")

@@ -1,4 +1,4 @@
-"""The commands that run processes: worker, relay, scheduler, api, sandbox; and up and demo."""
+"""The commands that run processes: worker, relay, scheduler, courier, api, sandbox; and up and demo."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ def worker(
     from payspool.metrics.listener import listening
     from payspool.metrics.work import WorkMetrics
     from queues.worker import run
+    from workers import mirroring
 
     queues = tuple(queue or runtime.QUEUES)
     process = "worker " + ",".join(queues)
@@ -28,6 +29,8 @@ def worker(
         threads = 1  # one batch is applied while the next is fetched; more processes go faster, not more threads
     rt = runtime.build(found, pool_size=threads + 1, process=process, watch=metrics)
     broker = runtime.build_broker(found, rt, queues)
+    if "payouts" in queues:
+        mirroring.at_start(rt)
     with listening(found, metrics):
         run(broker, queues, threads=threads)
 
@@ -62,6 +65,24 @@ def scheduler() -> None:
         run(rt, stop)
 
 
+def courier() -> None:
+    """Run a courier, which sends webhooks. Any number may run."""
+    from payspool import runtime
+    from payspool.metrics.listener import listening
+    from payspool.metrics.work import WorkMetrics
+    from workers.courier import THREADS, Manner, run
+    from workers.posting import Poster
+    from workers.stopping import Stop
+
+    stop = Stop().on_signals()
+    found, metrics = _configured("courier"), WorkMetrics("courier")
+    manner = Manner(Poster(runtime.reach(found)), runtime.secret_box(found))
+    # A transaction is short and a request is long: few connections serve many threads.
+    rt = runtime.build(found, pool_size=THREADS // 4, process="courier", watch=metrics)
+    with listening(found, metrics):
+        run(rt, stop, manner)
+
+
 def api(
     host: Annotated[str | None, typer.Option(help="PAYSPOOL_API_HOST by default")] = None,
     port: Annotated[
@@ -83,6 +104,43 @@ def api(
     wanted = found.api_port if port is None else port
     with serving.listen(host or found.api_host, wanted, port_file) as listener:
         uvicorn.Server(server_config(app)).run(sockets=[listener])
+
+
+def dashboard(
+    host: Annotated[str | None, typer.Option(help="PAYSPOOL_DASHBOARD_HOST by default")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="PAYSPOOL_DASHBOARD_PORT by default; 0: a free one")
+    ] = None,
+    port_file: Annotated[
+        Path | None,
+        typer.Option(help="take the next port if it is in use, and write here which one"),
+    ] = None,
+) -> None:
+    """Run the operators' dashboard. `payspool users add` lets the first person in."""
+    import uvicorn
+
+    from payspool import serving
+    from payspool.metrics.listener import listening
+    from payspool.metrics.work import WorkMetrics
+
+    found, metrics = _configured("dashboard"), WorkMetrics("dashboard")
+    app = serving.build_dashboard(found)
+    wanted = found.dashboard_port if port is None else port
+    where = host or found.dashboard_host
+    with (
+        listening(found, metrics),
+        serving.listen(where, wanted, port_file, variable="PAYSPOOL_DASHBOARD") as listener,
+    ):
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # who came is decided by PAYSPOOL_DASHBOARD_TRUSTED_PROXIES alone
+            timeout_graceful_shutdown=2,  # sockets stay open for as long as a page is
+        )
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def sandbox(
@@ -178,7 +236,9 @@ def register(app: typer.Typer) -> None:
         worker: "payspool worker --queue events",
         relay: "payspool relay",
         scheduler: "payspool scheduler",
+        courier: "payspool courier",
         api: "payspool api --port 8300",
+        dashboard: "payspool dashboard --port 8400",
         sandbox: "payspool sandbox --data var/sandbox --port 12111 --fund usd:500000",
         migrate: "payspool migrate",
     }

@@ -1,7 +1,6 @@
 """What every command shares: settings, a Runtime, and output for people or for scripts."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from domain.audit.service import Actor
@@ -19,6 +19,7 @@ from domain.db import Tx, transaction
 from domain.merchants import service as merchants
 from domain.merchants.service import Merchant
 from payspool import instance, logs, runtime, settings
+from payspool.cli import identity
 from payspool.settings import Settings
 from workers.context import Runtime
 
@@ -84,7 +85,17 @@ def for_merchant(key: str) -> Iterator[tuple[Tx, Merchant]]:
 
 def me() -> Actor:
     """Who runs this command, as the audit trail keeps it."""
-    return Actor("command", os.environ.get("USER") or f"uid {os.getuid()}")
+    return Actor("command", identity.account())
+
+
+def operator(tx: Tx, merchant: Merchant, scope: str) -> Actor:
+    """Who prepares or approves a merchant's runs by this command. Raises Forbidden (identity.operator)."""
+    return identity.operator(tx, merchant, scope, current().operator_key)
+
+
+def interactive() -> bool:
+    """Whether a person reads and answers."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def show(rows: Sequence[Any], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
@@ -101,7 +112,7 @@ def show(rows: Sequence[Any], columns: Sequence[str], *, as_json: bool, empty: s
         numeric = all(isinstance(row[column], int) for row in plain)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in plain:
-        table.add_row(*(escape(_cell(row[c])) for c in columns))
+        table.add_row(*(escape(_visible(_cell(row[c]))) for c in columns))
     console.print(table)
 
 
@@ -111,8 +122,19 @@ def emit_json(value: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Print a sentence as it is: what people named themselves is no markup."""
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    """Print a sentence as it is: what people named themselves is no markup, and no terminal's command."""
+    console.print(_visible(message), markup=False, highlight=False, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """A progress bar on standard error, so that what a command prints stays its own."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TimeRemainingColumn(),
+        console=errors,
+    )
 
 
 def count(number: int, noun: str) -> str:
@@ -132,6 +154,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, default=_plain)
     return str(value)
+
+
+def _visible(text: str) -> str:
+    """Text without what a terminal obeys: others write names and a statement's purposes, and could blot
+    out or turn round what stands beside them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t\u00a0" else "\ufffd" for c in text)
 
 
 def _plain(value: Any) -> Any:

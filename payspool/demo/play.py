@@ -126,15 +126,15 @@ def play(
     """
     published = 0
     events = story.events(rows, founders)
-    position = 0
+    position, merchant_id = 0, stage.merchant.id
     if stage.resumed:
         _end_leases_of_the_dead(rt)
     with Publisher(redis_url, namespace=rt.namespace) as publisher:
         published += publisher.publish_many(list(story.payees(founders, stage.accounts)))
-        _wait(rt)
+        _wait(rt, merchant_id)
         if stage.resumed and _business_now(rt) >= story.END:
             published += publisher.publish_many(events)
-            _wait(rt)
+            _wait(rt, merchant_id)
             progress(story.END, published)
             return published
         for stop in stops(story.START, story.END):
@@ -145,9 +145,9 @@ def play(
             if due:
                 _move(rt, max(due[-1].time, story.START))
                 published += publisher.publish_many(due)
-                _wait(rt)
+                _wait(rt, merchant_id)
             _move(rt, stop)
-            _wait(rt)
+            _wait(rt, merchant_id)
             progress(stop, published)
     return published
 
@@ -187,11 +187,11 @@ _END_LEASES: Final = """
 """
 
 
-def _wait(rt: Runtime) -> None:
+def _wait(rt: Runtime, merchant_id: int) -> None:
     """Wait until everything that is under way has come to rest."""
     deadline = time.monotonic() + STEP_SECONDS
     while True:
-        left = next(_under_way(rt), None)
+        left = next(_under_way(rt, merchant_id), None)
         if left is None:
             return
         if time.monotonic() > deadline:
@@ -199,12 +199,12 @@ def _wait(rt: Runtime) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _under_way(rt: Runtime) -> Iterator[str]:
+def _under_way(rt: Runtime, merchant_id: int) -> Iterator[str]:
     """What is not at rest, in the order in which work travels."""
     if not is_idle(rt.redis, rt.namespace, ["events"]):
         yield "events on their queue"
     with transaction(rt.engine) as tx:
-        row = tx.execute(text(_UNDER_WAY)).one()
+        row = tx.execute(text(_UNDER_WAY), {"merchant_id": merchant_id}).one()
     for name, count in row._mapping.items():
         if count:
             yield f"{count} {name}"
@@ -219,7 +219,8 @@ _UNDER_WAY: Final = """
            (SELECT count(*) FROM schedule_fires f JOIN schedules s USING (name)
             WHERE s.cron IS NOT NULL AND f.state IN ('emitted', 'running')) AS "sweeps running",
            (SELECT count(*) FROM outbox WHERE queue = 'payouts') AS "payouts in the outbox",
-           (SELECT count(*) FROM payouts WHERE state IN ('draft', 'approved', 'sending', 'unknown'))
+           (SELECT count(*) FROM payouts
+            WHERE merchant_id = :merchant_id AND state IN ('draft', 'approved', 'sending', 'unknown'))
                AS "payouts on their way"
 """
 

@@ -2,21 +2,28 @@
 
 import threading
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from domain.db import snapshot
+from domain.access import users
+from domain.audit.service import Actor
+from domain.db import connect, snapshot, transaction
 from domain.money import format_minor
 from payspool import logs, runtime
 from payspool.cli.session import console
-from payspool.demo import books, play, story
+from payspool.demo import books, encore, play, story
 from payspool.demo.books import Summary
 from payspool.pipeline import Pipeline, Running
 from payspool.settings import CHECKOUT, BadSettings, Settings
+
+VISITOR: Final = "visitor"
+"""Who looks at the demo's dashboard."""
+LINK_GOOD_FOR: Final = timedelta(hours=12)
 
 
 def run(settings: Settings, *, once: bool) -> int:
@@ -25,6 +32,9 @@ def run(settings: Settings, *, once: bool) -> int:
         raise BadSettings(
             "The demo uses the sandbox in the box, and simulated time: unset PAYSPOOL_STRIPE_URL."
         )
+    if "transfers_per_second" not in settings.model_fields_set:
+        # A month passes in a second here, and the sandbox sets no limit: Stripe's pace would only be waited for.
+        settings = settings.model_copy(update={"transfers_per_second": 0.0})
     logs.configure("error", settings.log_format, process="demo")
     started = time.monotonic()
     with Pipeline(settings, "demo", lambda step: console.print(f"  {step}")) as pipeline:
@@ -44,7 +54,10 @@ def run(settings: Settings, *, once: bool) -> int:
         assert story_thread.summary is not None
         _tell(story_thread, time.monotonic() - started)
         if not once:
-            console.print(f"\nAPI and its documentation: {running.api_url}/docs")
+            console.print(f"\nDashboard, signs you in once: {_sign_in(running)}", soft_wrap=True)
+            for path, what in encore.LOOK_AT:
+                console.print(f"  {running.dashboard_url}/{path}  {what}", soft_wrap=True)
+            console.print(f"API and its documentation: {running.api_url}/docs")
             console.print(f"Stripe sandbox: {running.settings.stripe_url}/_sandbox")
             console.print(f"Logs: {running.data_dir / 'logs'}", soft_wrap=True)
             console.print("Look around in another terminal: .venv/bin/payspool payouts list cdnow")
@@ -103,6 +116,7 @@ class _Story(threading.Thread):
                 )
 
             self.published = play.play(rt, settings.redis_url, stage, rows, founders, on)
+        encore.play(rt, settings.redis_url, runtime.secret_box(settings), settings.stripe_url)
         with snapshot(rt.engine) as tx:
             self.summary = books.read(tx, stage.merchant.id, self.running.sandbox_data)
 
@@ -143,6 +157,21 @@ def _tell(told: _Story, seconds: float) -> None:
         console.print("[green]✓[/green] Ledger balanced; every invariant holds.")
         console.print("[green]✓[/green] The sandbox's own books equal ours to the cent.")
     console.print(f"Install {_install_seconds()}, run {seconds:.0f} s.")
+
+
+def _sign_in(running: Running) -> str:
+    """A link into the dashboard for whoever looks at the demo. Its data is made up, and so is its money."""
+    assert running.settings.database_url is not None
+    engine = connect(running.settings.database_url, pool_size=1, application_name="payspool demo")
+    me = Actor("command", "demo")
+    try:
+        with transaction(engine) as tx:
+            if not any(row.name == VISITOR for row in users.listing(tx)):
+                users.add(tx, VISITOR, "admin", actor=me)
+            token = users.make_link(tx, VISITOR, actor=me, good_for=LINK_GOOD_FOR)
+    finally:
+        engine.dispose()
+    return f"{running.dashboard_url}/link/{token}"
 
 
 def _note(name: str, summary: Summary) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from domain.payouts.rules import PAYOUT
+from domain.payouts.rules.reversing import LIVE
 from queues.inspect import QueueState
 
 if TYPE_CHECKING:
@@ -155,6 +156,58 @@ def _of_attempts(rows: Sequence[Any]) -> Iterable[Metric]:
     )
 
 
+def _of_differences(counts: dict[str, int]) -> Iterable[Metric]:
+    yield _gauge(
+        "payspool_payout_differences_open",
+        "What our books and a gateway's do not agree on, by kind, until a person has explained it.",
+        [([kind], count) for kind, count in counts.items()],
+        ["kind"],
+    )
+
+
+def _of_stops(counts: dict[str, int]) -> Iterable[Metric]:
+    yield _gauge(
+        "payspool_payout_stops",
+        "What keeps payouts from being sent: people, open breakers, a failover.",
+        [([kind], count) for kind, count in counts.items()],
+        ["kind"],
+    )
+
+
+def _of_reversals(rows: Sequence[Any]) -> Iterable[Metric]:
+    found = {row.state: row for row in rows}
+    yield _gauge(
+        "payspool_reversal_requests_open",
+        "Reversals that were asked for and have no outcome, by state.",
+        [([state], found[state].requests if state in found else 0) for state in LIVE],
+        ["state"],
+    )
+    oldest = found["unknown"].oldest_seconds if "unknown" in found else 0.0
+    yield _single(
+        "payspool_reversal_requests_unknown_oldest_seconds",
+        "How long ago the oldest reversal was asked for whose outcome is unknown; 0 without one.",
+        oldest,
+    )
+
+
+def _of_webhooks(standing: Any) -> Iterable[Metric]:
+    yield _single(
+        "payspool_webhook_deliveries_pending",
+        "Webhooks that wait for endpoints which are enabled; of each counted up to 100,000.",
+        int(standing.pending),
+    )
+    yield _single(
+        "payspool_webhook_oldest_pending_seconds",
+        "How long ago the oldest of them happened; 0 without one.",
+        standing.oldest_seconds,
+    )
+    yield _single(
+        "payspool_webhook_endpoints_given_up",
+        "Endpoints that were disabled because they failed for days, or said 410.",
+        standing.disabled,
+    )
+
+
 def _of_sweeps(rows: Sequence[Any]) -> Iterable[Metric]:
     figures = {
         "payspool_sweep_lag_seconds": ("How late the latest fire is to begin.", "late_seconds"),
@@ -186,6 +239,10 @@ _OF_PART: Final[dict[str, Callable[[Any], Iterable[Metric]]]] = {
     "outbox": _of_outbox,
     "payouts": _of_payouts,
     "attempts": _of_attempts,
+    "differences": _of_differences,
+    "stops": _of_stops,
+    "reversals": _of_reversals,
+    "webhooks": _of_webhooks,
     "sweeps": _of_sweeps,
     "invariants": _of_invariants,
 }

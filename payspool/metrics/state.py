@@ -19,6 +19,7 @@ from domain.inbox import store as inbox
 from domain.outbox import store as outbox
 from domain.payouts.store import standing as payouts
 from domain.schedules import store as schedules
+from domain.webhooks import delivery_store as webhooks
 from payspool.metrics import families
 from payspool.metrics.reading import BoundedReading
 from queues import keys
@@ -143,6 +144,10 @@ _PARTS: Final[dict[str, Part]] = {
     "outbox": lambda tx: outbox.pending(tx, COUNTED_AT_MOST),
     "payouts": lambda tx: payouts.unsettled(tx, COUNTED_AT_MOST),
     "attempts": lambda tx: payouts.open_attempts(tx, COUNTED_AT_MOST),
+    "differences": lambda tx: payouts.open_differences(tx, COUNTED_AT_MOST),
+    "stops": lambda tx: payouts.stops(tx, COUNTED_AT_MOST),
+    "reversals": lambda tx: payouts.open_reversals(tx, COUNTED_AT_MOST),
+    "webhooks": lambda tx: webhooks.standing(tx, COUNTED_AT_MOST),
     "sweeps": lambda tx: schedules.lags(tx, clock.business_now(tx)),
     "invariants": lambda tx: schedules.last_done(tx, INVARIANTS) or (),
 }

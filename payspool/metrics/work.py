@@ -1,4 +1,4 @@
-"""What a process counts of its own work: the ``Watch`` of workers, relay and scheduler."""
+"""What a process counts of its own work: the ``Watch`` of workers, relay, scheduler and courier."""
 
 import platform
 import time
@@ -40,7 +40,7 @@ _FATE: Final = attrgetter("type", "status")
 def build_registry(process: str) -> CollectorRegistry:
     """A registry with what every process exports: its build, its memory and processor time.
 
-    ``process`` is its command (worker, relay, scheduler, api).
+    ``process`` is its command (worker, relay, scheduler, courier, api).
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside every counter that no rule reads
     registry = CollectorRegistry()
@@ -117,6 +117,11 @@ class WorkMetrics:
             registry,
             ("method", "call", "outcome"),
         )
+        self._missed = Counter(
+            "payspool_webhooks_missed",
+            "Events that polling found and no webhook had brought within five minutes.",
+            registry=registry,
+        )
         self._messages = Histogram(
             "payspool_message_seconds",
             "Time that actors took for a message, by actor and result (ok, failed).",
@@ -129,6 +134,19 @@ class WorkMetrics:
         )
         self._fires = Counter(
             "payspool_schedule_fires", "Fires that this scheduler made.", registry=registry
+        )
+        self._hooks = Counter(
+            "payspool_webhook_attempts",
+            "Attempts at delivering webhooks, by what came of them and of the delivery.",
+            ["outcome", "result"],
+            registry=registry,
+        )
+        self._hook_seconds = Histogram(
+            "payspool_webhook_attempt_seconds",
+            "Time that receivers of webhooks took to answer.",
+            CALL_SECONDS,
+            registry,
+            ("outcome",),
         )
 
     @property
@@ -163,6 +181,10 @@ class WorkMetrics:
         """See ``Watch``."""
         self._gateway.observe({seconds: 1}, method, call, outcome)
 
+    def webhooks_missed(self, events: int) -> None:
+        """See ``Watch``."""
+        self._missed.inc(events)
+
     def message_processed(self, actor: str, *, ok: bool, seconds: float) -> None:
         """See ``Watch``."""
         self._messages.observe({seconds: 1}, actor, "ok" if ok else "failed")
@@ -174,6 +196,11 @@ class WorkMetrics:
     def fired(self, fires: int) -> None:
         """See ``Watch``."""
         self._fires.inc(fires)
+
+    def webhook_sent(self, outcome: str, result: str, seconds: float) -> None:
+        """See ``Watch``."""
+        self._hooks.labels(outcome, result).inc()
+        self._hook_seconds.observe({seconds: 1}, outcome)
 
     def turned(self) -> None:
         """See ``Watch``."""

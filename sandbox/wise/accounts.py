@@ -64,6 +64,11 @@ def _profile(row: Row) -> Json:
     }
 
 
+def me(call: WiseCall) -> Any:
+    """Return the user whose token it is."""
+    return {"id": call.user, "name": "Sandbox Person", "email": None, "active": True}
+
+
 def profiles(call: WiseCall) -> Any:
     """List the user's profiles."""
     return [_profile(row) for row in _profiles(call.store, call.user)]
@@ -289,6 +294,7 @@ def delete_recipient(call: WiseCall) -> Any:
 
 
 ROUTES = (
+    WiseRoute("GET", "/v1/me", me),
     WiseRoute("GET", "/v1/profiles", profiles_v1),
     WiseRoute("GET", "/v2/profiles", profiles),
     WiseRoute("GET", "/v2/profiles/{profile}", profile),

@@ -14,7 +14,8 @@ FIELDS = {"bench", "value", "unit", "against", "ratio", "goal", "stretch", "exac
 TINY = (
     *("--rounds", "1", "--events", "300", "--peer-events", "60", "--warm-events", "40"),
     *("--rate", "200", "--seconds", "1", "--publishes", "50"),
-    *("--earnings", "300", "--payees", "40", "--payouts", "20"),
+    *("--earnings", "300", "--payees", "40", "--payouts", "20", "--limited-payouts", "20"),
+    *("--lots", "400", "--codes", "100", "--check-rate", "50"),
 )
 TOLD = {
     "ingest": {
@@ -23,6 +24,13 @@ TOLD = {
         "ingest.copy",
         "ingest.hot",
         "ingest.hot_capped",
+        "ingest.rules",
+        "ingest.rules_stock",
+        "ingest.rules_copy",
+        "ingest.rules_hot",
+        "ingest.rules_capped",
+        "ingest.rules_uniform.worker_cpu",
+        "ingest.rules_uniform.postgres_cpu",
         "ingest.single.worker_cpu",
         "ingest.single.postgres_cpu",
         "ingest.packed.worker_cpu",
@@ -33,6 +41,10 @@ TOLD = {
     "latency": {"latency.p50", "latency.p99"},
     "runs": {"runs.build", "runs.memory"},
     "sending": {"sending.unlimited"},
+    "limited": {"sending.limited"},
+    "expiry": {"expiry.sweep", "expiry.growth", "expiry.redeem_p99", "expiry.memory"},
+    "validate": {"validate.p50", "validate.p99"},
+    "dashboard": {"dashboard.memory", "dashboard.ingest"},
 }
 
 

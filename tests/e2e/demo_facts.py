@@ -1,4 +1,4 @@
-"""What a finished demo holds, read from PostgreSQL and from the sandbox's books."""
+"""What a finished demo holds of its first shop, read from PostgreSQL and from the sandbox's books."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def facts_of(installation: Installation) -> Facts:
             def rows(statement: str) -> Any:
                 return tx.execute(text(statement)).all()
 
+            merchant_id = rows("SELECT id FROM merchants WHERE key = 'cdnow'")[0].id
             for row in rows(_EARNINGS):
                 found.earned[row.user_id] = row.earned
                 found.reversed[row.user_id] = row.reversed
@@ -75,9 +76,12 @@ def facts_of(installation: Installation) -> Facts:
         engine.dispose()
     with Books(installation.data / "demo" / "sandbox") as books:
         found.broken += books.check()
+        paid: Counter[str] = Counter()
         for transfer in books.transfers():
-            found.transfers[transfer.id] = (transfer.destination, transfer.net)
-        found.sandbox_paid_to = books.paid_by_destination("usd")
+            if transfer.metadata.get("merchant") == str(merchant_id):
+                found.transfers[transfer.id] = (transfer.destination, transfer.net)
+                paid[transfer.destination] += transfer.net
+        found.sandbox_paid_to = dict(paid)
     return found
 
 
@@ -85,11 +89,12 @@ _EARNINGS = """
     SELECT user_id, coalesce(sum(amount) FILTER (WHERE amount > 0), 0)::bigint AS earned,
            coalesce(-sum(amount) FILTER (WHERE amount < 0), 0)::bigint AS reversed,
            coalesce(sum(amount) FILTER (WHERE payout_id IS NULL), 0)::bigint AS unclaimed
-    FROM earnings GROUP BY user_id
+    FROM earnings WHERE merchant_id = (SELECT id FROM merchants WHERE key = 'cdnow') GROUP BY user_id
 """
 _PAYOUTS = """
     SELECT p.user_id, CAST(r.as_of AT TIME ZONE 'UTC' AS date) AS day, p.amount, p.state, p.destination
-    FROM payouts p JOIN payout_runs r ON r.id = p.run_id ORDER BY p.user_id, r.as_of
+    FROM payouts p JOIN payout_runs r ON r.id = p.run_id
+    WHERE p.merchant_id = (SELECT id FROM merchants WHERE key = 'cdnow') ORDER BY p.user_id, r.as_of
 """
 _CARDS = """
     SELECT c.number, c.points_balance AS balance,
@@ -99,7 +104,10 @@ _CARDS = """
            coalesce(-sum(t.points_delta) FILTER (WHERE t.type = 'points_expired'), 0)::bigint AS expired
     FROM cards c LEFT JOIN loyalty_transactions t ON t.card_id = c.id GROUP BY c.id
 """
-_EVENTS = "SELECT type, status, reason, count(*) AS events FROM inbox_events GROUP BY 1, 2, 3"
+_EVENTS = """
+    SELECT type, status, reason, count(*) AS events FROM inbox_events
+    WHERE merchant_id = (SELECT id FROM merchants WHERE key = 'cdnow') GROUP BY 1, 2, 3
+"""
 _LEFT_OVER = """
     SELECT (SELECT count(*) FROM outbox WHERE queue = 'payouts') AS outbox,
            (SELECT count(*) FROM rejected_messages) AS unreadable,

@@ -24,7 +24,7 @@ from tests.e2e.installation import Installation, wait_for
 from tests.e2e.shop import Shop, open_shop
 from workers.sweeps import broken_invariants
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("bad_input"), pytest.mark.slow]
 
 NAMESPACE = "payspool"
 ARRIVES_SECONDS = 60.0

@@ -6,17 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from sqlalchemy import create_engine, pool, text
 
+from domain import clock
+from domain.db import snapshot
+from domain.loyalty.store import views
+from domain.referrals.rules.holds import SAME_EMAIL
+from sandbox.books import Books
 from tests.e2e.demo_facts import Facts, facts_of
 from tests.e2e.installation import CHECKOUT, Installation, installed, new_folder, wait_for
 from tests.oracles.cdnow import Result, calculate
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.slow]
 
 DEMO_SECONDS = 120.0
 """`payspool demo --once` from nothing, on two cores that others use too."""
@@ -102,6 +107,51 @@ def test_the_demo_ends_with_0_within_two_minutes_and_leaves_no_process(played: P
 
 def test_every_payee_card_and_event_is_as_the_model_says(facts: Facts, oracle: Result) -> None:
     assert_equal(facts, oracle)
+
+
+def test_a_second_shop_leaves_something_of_each_kind_for_a_person(played: Played) -> None:
+    with played.installation.opened("demo") as endpoints:
+        engine = create_engine(endpoints.runtime_url, poolclass=pool.NullPool)
+        with snapshot(engine) as tx:
+            left = dict(tx.execute(text(_LEFT_FOR_A_PERSON)).one()._mapping)
+            now = clock.business_now(tx)
+            forecast = views.forecast(tx, left["cdnow"], now, now + timedelta(weeks=26))
+        engine.dispose()
+    assert left["failed"] == [["eve", 6_000]]
+    assert left["paid"] == {"ada": 1_200, "ben": 2_400, "cleo": 3_600, "dan": 4_800}
+    assert left["waiting"] == {
+        "ada": 1_200,
+        "ben": 2_400,
+        "cleo": 3_600,
+        "dan": 4_800,
+        "eve": 6_000,
+    }
+    assert left["run"] == "pending_approval"
+    assert left["held"] == [SAME_EMAIL]
+    assert len(left["dead"]) == 1
+    assert left["dead"][0].startswith("undecodable")
+    assert left["tries"] == 2, "an answer was lost, and the same key asked again"
+    assert sum(row.points for row in forecast) > 0
+    with Books(played.installation.data / "demo" / "sandbox") as books:
+        sent = [
+            t.net for t in books.transfers() if t.metadata.get("merchant") == str(left["encore"])
+        ]
+    assert sorted(sent) == [1_200, 2_400, 3_600, 4_800], "each was paid once"
+
+
+_LEFT_FOR_A_PERSON = """
+    WITH encore AS (SELECT id FROM merchants WHERE key = 'encore'),
+         made AS (SELECT p.*, r.name AS run FROM payouts p JOIN payout_runs r ON r.id = p.run_id
+                  WHERE p.merchant_id = (SELECT id FROM encore))
+    SELECT (SELECT id FROM encore) AS encore, (SELECT id FROM merchants WHERE key = 'cdnow') AS cdnow,
+           (SELECT jsonb_agg(jsonb_build_array(user_id, amount)) FROM made WHERE state = 'failed') AS failed,
+           (SELECT jsonb_object_agg(user_id, amount) FROM made WHERE state = 'paid') AS paid,
+           (SELECT jsonb_object_agg(user_id, amount) FROM made WHERE run = 'august') AS waiting,
+           (SELECT state FROM payout_runs WHERE name = 'august') AS run,
+           (SELECT jsonb_agg(kind) FROM tracking_holds WHERE outcome IS NULL) AS held,
+           (SELECT jsonb_agg(reason) FROM dead_letters WHERE state = 'open') AS dead,
+           (SELECT max(a.tries) FROM payout_attempts a JOIN made ON made.id = a.payout_id) AS tries
+"""
 
 
 def test_the_summary_tells_the_models_totals(played: Played, oracle: Result) -> None:

@@ -13,7 +13,7 @@ from tests.e2e.installation import Installation, installed, wait_for
 from tests.e2e.shop import NOW, RULE, SETTLED_SECONDS
 from tests.workers.gateways.local_stripe import running
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("elsewhere"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.installation import CHECKOUT, Installation, installed, wait_for
 from tests.e2e.shop import NOW, Shop, open_shop
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("side_by_side"), pytest.mark.slow]
 
 LEFT_OUT = (".*", "__pycache__", "tests", "bench", "build")
 PATH_CHARACTERS = 150

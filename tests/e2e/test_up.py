@@ -25,7 +25,7 @@ from tests.e2e.installation import (
 )
 from tests.e2e.shop import NOW, RULE, SETTLED_SECONDS, open_shop
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.slow]
 
 
 def wait_for_event(up: Installation, merchant: str, event_id: str, source: str = "shop") -> Any:

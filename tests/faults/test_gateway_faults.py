@@ -55,7 +55,7 @@ def office(engine: Engine, platform: Platform) -> Office:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("heavy")
+@pytest.mark.xdist_group("gateway_faults")
 def test_a_storm_over_a_thousand_payouts_pays_each_once_to_the_cent(
     office: Office, owner: Engine
 ) -> None:

@@ -35,7 +35,7 @@ from workers import payouts, probing
 from workers.health import GatewayHealth
 from workers.pacing import UNLIMITED, Pace
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("gateway_storm"), pytest.mark.slow]
 
 SEED = int(os.environ.get("FAULTS_SEED") or 20261121)
 PAYOUTS = int(os.environ.get("FAULTS_PAYOUTS", "1000"))
@@ -103,6 +103,7 @@ class Payer:
     merchant_id: int = 0
     health: NeverDown = field(default_factory=NeverDown)
     pace: Pace = UNLIMITED
+    marks: None = None
 
     def gateways(self, merchant_id: int, method: str) -> Gateway:
         assert (merchant_id, method) == (self.merchant_id, "stripe")

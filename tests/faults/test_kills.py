@@ -27,7 +27,7 @@ from tests.faults.campaign import (
     tell,
 )
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.slow]
 
 ROUNDS = int(os.environ.get("FAULTS_ROUNDS", "10"))
 SERVER_ROUNDS = max(4, ROUNDS // 5)

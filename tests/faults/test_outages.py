@@ -27,7 +27,7 @@ from tests.faults.campaign import (
 )
 from tests.faults.outages import OnOwnServers, all_outages, on_own_servers, storm
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.slow]
 
 EVENTS = int(os.environ.get("OUTAGES_EVENTS", "24000"))
 SECONDS = float(os.environ.get("OUTAGES_SECONDS", "1"))

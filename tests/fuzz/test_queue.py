@@ -36,7 +36,8 @@ def shop(engine: Engine, redis_url: str, namespace: str) -> Iterator[Engine]:
     open_shop(engine, PERCENTAGE)
     with capture_logs() as lines, working(engine, redis_url, namespace):
         yield engine
-    assert [line for line in lines if line["event"] == "event.dead"] == []
+    dead = [line for line in lines if line["event"] == "event.dead"]
+    assert dead == [], dead[0]["exception"][-1500:]
     assert_whole(engine)
 
 

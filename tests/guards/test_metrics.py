@@ -17,7 +17,7 @@ from tests.e2e.installation import CHECKOUT, Installation, installed, wait_for
 from tests.e2e.shop import SETTLED_SECONDS, open_shop
 from tests.guards import promql
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("metrics"), pytest.mark.slow]
 
 Exported = dict[str, set[str]]
 """Names of series (with _total, _bucket, …) and the labels that each was seen with."""
@@ -50,6 +50,8 @@ def scrape(address: str) -> Exported:
 def play(installation: Installation) -> None:
     """Events of each fate, a payout, and a check of the invariants."""
     shop = open_shop(installation, "acme", "ada", "zoe")
+    # Nobody listens there: webhooks are tried, and wait.
+    installation.ok("webhooks", "add", "acme", "http://127.0.0.1:9/", "--type", "earning.created")
     texts = [shop.purchase(f"o-{n}").to_json() for n in range(3)]
     texts.append(shop.purchase("o-0").to_json())
     texts.append(shop.purchase("o-9", referrer="nobody").to_json())
@@ -78,18 +80,21 @@ def play(installation: Installation) -> None:
     done = "SELECT FROM schedule_fires WHERE name = 'invariants.check' AND state = 'done'"
     wait_for("a payout is paid", lambda: rows("SELECT FROM payouts WHERE state = 'paid'"), 30)
     wait_for("one fails", lambda: rows("SELECT FROM payouts WHERE state = 'failed'"), 30)
+    tried = "SELECT FROM webhook_attempts"
+    wait_for("a webhook is tried", lambda: rows(tried), 30)
     wait_for("the invariants are checked", lambda: rows(done), 30)
 
 
 @pytest.fixture(scope="module")
 def exported() -> Iterator[Exported]:
     """Every series of every process of a pipeline that has done some of everything."""
-    with installed(PAYSPOOL_METRICS_PORT=str(free_ports(6))) as installation:
+    with installed(PAYSPOOL_METRICS_PORT=str(free_ports(8))) as installation:
         installation.up()
         play(installation)
         targets = json.loads((installation.data / "up" / "metrics.json").read_text())
         assert [target["labels"]["name"] for target in targets] == [
-            *("api", "events-1", "payouts", "sweeps", "relay", "scheduler")
+            *("api", "events-1", "payouts", "sweeps", "relay"),
+            *("scheduler", "courier", "dashboard"),
         ]
         together: Exported = {}
         for target in targets:
@@ -123,6 +128,7 @@ def test_no_label_is_a_merchant_a_person_or_an_id(exported: Exported) -> None:
             "actor",
             "call",
             "currency",
+            "kind",
             "le",
             "method",
             "outcome",

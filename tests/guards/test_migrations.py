@@ -16,7 +16,8 @@ CATALOGS = {
     """,
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace
+        -- Deferred triggers are listed there too; as all triggers they are said by the migrations alone.
+        WHERE connamespace = 'public'::regnamespace AND contype <> 't'
     """,
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
 }

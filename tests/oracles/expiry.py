@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -54,6 +55,7 @@ def last_valid_day(policy: dict[str, Any], credited: date) -> date:
     return day
 
 
+@cache
 def first_instant_after(day: date, zone: str) -> datetime:
     """The first minute (UTC) at which calendars in a zone show a later day than ``day``."""
     clock = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=16)
@@ -71,11 +73,19 @@ class Program:
     zone: str
     policies: list[dict[str, Any]]
     inactivity_days: int | None = None
+    _ends: dict[date, datetime | None] = field(default_factory=dict)
+
+    def ends_of(self, day: date) -> datetime | None:
+        """The end of what is credited on a day, inactivity apart."""
+        if day not in self._ends:
+            own = [first_instant_after(last_valid_day(p, day), self.zone) for p in self.policies]
+            self._ends[day] = min(own, default=None)
+        return self._ends[day]
 
 
 @dataclass
 class Account:
-    """A card that only earns: [points, own deadline] of each lot, and the day of its last earn."""
+    """A card that earns and spends: [points, own deadline] of each lot, and when it last did either."""
 
     program: Program
     lots: list[list[Any]] = field(default_factory=list)
@@ -105,11 +115,19 @@ class Account:
 
     def earn(self, points: int, at: datetime) -> list[tuple[datetime, int]]:
         expired = self.pass_to(at)
-        own = [
-            first_instant_after(last_valid_day(p, self.day(at)), self.program.zone)
-            for p in self.program.policies
-        ]
-        self.lots.append([points, min(own, default=None)])
+        self.lots.append([points, self.program.ends_of(self.day(at))])
+        self.last = at
+        return expired
+
+    def spend(self, points: int, at: datetime) -> list[tuple[datetime, int]]:
+        """Take what ends first; nothing where there is less."""
+        expired = self.pass_to(at)
+        if self.balance() < points:
+            return expired
+        for lot in sorted(self.lots, key=lambda lot: lot[1] or datetime.max.replace(tzinfo=UTC)):
+            part = min(lot[0], points)
+            lot[0] -= part
+            points -= part
         self.last = at
         return expired
 

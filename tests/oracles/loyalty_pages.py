@@ -17,6 +17,10 @@ class Lot:
     until: datetime | None
     number: int
     expired: int = 0
+    held: int = 0
+
+    def free(self) -> int:
+        return self.left - self.held
 
 
 @dataclass(eq=False)
@@ -31,6 +35,35 @@ class Record:
     took: list[list[Any]] = field(default_factory=list)
     undone: int = 0
     purchase: int | None = None
+    cash: int = 0
+
+    def share(self) -> int:
+        """Of its cash, what went with what was undone of its points."""
+        return self.cash * self.undone // self.amount
+
+
+@dataclass(eq=False)
+class Held:
+    """Points that a till has set aside."""
+
+    event: str
+    card: str
+    points: int
+    until: datetime
+    parts: list[tuple[Lot, int]]
+    status: str = "open"
+    closed: datetime | None = None
+
+
+@dataclass(eq=False)
+class Ended:
+    """A period without activity that took points: when it ended, what was known of it, and each row's lots."""
+
+    at: datetime
+    last: datetime | None
+    before: datetime | None
+    rows: list[dict[int, tuple[Lot, int]]] = field(default_factory=list)
+    again: datetime | None = None
 
 
 @dataclass(eq=False)
@@ -47,6 +80,18 @@ class Card:
     # When the nightly sweep looks at the card next: empty cards are left alone.
     timer: datetime | None = None
     rows: list[tuple[str, int, int]] = field(default_factory=list)
+    holds: list[Held] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    # What expired when, in order: the points of each lot that were not given back.
+    gone: list[tuple[datetime, dict[int, tuple[Lot, int]]]] = field(default_factory=list)
+    # What its customer is paid in cash, or gives back.
+    cash: list[int] = field(default_factory=list)
+
+    def full(self) -> int:
+        return sum(lot.left for lot in self.lots)
+
+    def open_holds(self) -> list[Held]:
+        return [held for held in self.holds if held.status == "open"]
 
     def balance(self) -> int:
         return sum(lot.left for lot in self.lots) - self.debt
@@ -57,9 +102,12 @@ class Terms:
     """What the shop's program says."""
 
     backdating: int
-    inactivity: int
-    life: int
+    inactivity: int | None
+    life: int | None
     pending: int
     restore: int
     allow_debt: bool
     least: int
+    hold_hours: int = 24
+    # Points and cash of each reward of the catalogue.
+    rewards: dict[str, tuple[int, int]] = field(default_factory=dict)

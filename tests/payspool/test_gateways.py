@@ -9,7 +9,9 @@ from domain import clock
 from domain.audit.service import Actor
 from domain.db import transaction
 from domain.merchants import service as merchants
-from domain.merchants.rules import STRIPE_URL
+from domain.merchants.rules import STRIPE_URL, WISE_URL
+from domain.payouts.errors import NoBooks
+from domain.payouts.gateway import TellsBalance, TellsNews, TellsProgress
 from domain.secrets import SecretBox, new_key
 from payspool import runtime
 from payspool.runtime import NoGateway, RealGatewayBesideSandbox, RealGatewayOnSimulatedTime
@@ -18,6 +20,7 @@ from tests.domain.payouts.house import merchant
 from workers.context import Runtime
 
 KEY = new_key()
+NOW = datetime.now(UTC)
 ANN = Actor("person", "ann")
 
 
@@ -69,5 +72,62 @@ def test_a_sandbox_installation_reaches_no_real_gateway(
     rt = built(engine, redis_url, "http://127.0.0.1:1")
     with pytest.raises(RealGatewayBesideSandbox, match="PAYSPOOL_STRIPE_URL"):
         rt.gateways(acme, "stripe")
+    rt.engine.dispose()
+    rt.redis.close()
+
+
+def give_wise(engine: Engine, base_url: str, mode: str = "test") -> int:
+    """A merchant that pays by Wise at an address, its profile known."""
+    with transaction(engine) as tx:
+        found = merchants.add(tx, "wisely", "Wisely", mode=mode, actor=ANN)
+        merchants.set_wise_account(
+            tx,
+            found,
+            token="wise-token-1",
+            base_url=base_url,
+            account="16000002/5000001",
+            public_key=None,
+            box=SecretBox([KEY]),
+            actor=ANN,
+        )
+    return found.id
+
+
+def test_wise_is_reached_beside_the_sandbox_wherever_that_has_come_back(
+    engine: Engine, redis_url: str
+) -> None:
+    merchant_id = give_wise(engine, "http://127.0.0.1:1/wise")
+    rt = built(engine, redis_url, "http://127.0.0.1:2")
+    gateway = rt.gateways(merchant_id, "wise")
+    assert (gateway.method, gateway.account) == ("wise", "16000002/5000001")
+    assert isinstance(gateway, TellsProgress)
+    assert isinstance(gateway, TellsBalance)
+    assert not isinstance(gateway, TellsNews)
+    assert gateway.balance().answer == "silent"
+    with pytest.raises(NoBooks):
+        gateway.books(created_from=NOW, created_before=NOW, after=None)  # type: ignore[attr-defined]
+    rt.engine.dispose()
+    rt.redis.close()
+
+
+def test_a_sandbox_installation_and_simulated_time_reach_no_real_wise(
+    engine: Engine, redis_url: str
+) -> None:
+    merchant_id = give_wise(engine, WISE_URL, "live")
+    rt = built(engine, redis_url, "http://127.0.0.1:1")
+    with pytest.raises(
+        RealGatewayBesideSandbox, match=r"PAYSPOOL_STRIPE_URL=https://api\.stripe\.com"
+    ):
+        rt.gateways(merchant_id, "wise")
+    rt.engine.dispose()
+    rt.redis.close()
+    rt = built(engine, redis_url, STRIPE_URL)
+    with transaction(engine) as tx:
+        clock.simulate(tx, NOW - timedelta(days=9), sandbox=True)
+    with pytest.raises(RealGatewayOnSimulatedTime):
+        rt.gateways(merchant_id, "wise")
+    with transaction(engine) as tx:
+        assert clock.go_real(tx)
+    assert rt.gateways(merchant_id, "wise").account == "16000002/5000001"
     rt.engine.dispose()
     rt.redis.close()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from payspool.serving import listen, url_of
+from payspool.instance import url_of
+from payspool.serving import listen
 from payspool.settings import BadSettings
 
 HERE = "127.0.0.1"

@@ -1,9 +1,11 @@
 """Every setting that cannot be used is refused by the name of its variable."""
 
 import os
+from pathlib import Path
 
 import pytest
 
+from domain.retention.rules import Retention
 from payspool.settings import BadSettings, load
 
 STRIPE = "https://api.stripe.com"
@@ -49,6 +51,15 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SECRET_KEYS": "short"}, "PAYSPOOL_SECRET_KEYS: "),
         ({"NAMESPACE": "My Shop"}, "PAYSPOOL_NAMESPACE: "),
         ({"LOG_LEVEL": "loud"}, "PAYSPOOL_LOG_LEVEL: "),
+        (
+            {"RETENTION_EVENT_DAYS": "89"},
+            "PAYSPOOL_RETENTION_EVENT_DAYS: is 0, for ever, or at least 90 days",
+        ),
+        (
+            {"RETENTION_DEAD_LETTER_DAYS": "29"},
+            "PAYSPOOL_RETENTION_DEAD_LETTER_DAYS: is 0, for ever, or at least 30 days",
+        ),
+        ({"RETENTION_EVENT_DAYS": "-1"}, "PAYSPOOL_RETENTION_EVENT_DAYS: "),
         ({"LOG_FORMAT": "xml"}, "PAYSPOOL_LOG_FORMAT: "),
     ],
 )
@@ -85,3 +96,12 @@ def test_the_usual_database_url_gets_the_driver_that_is_installed(
 def test_without_any_setting_everything_is_in_the_box() -> None:
     found = load()
     assert (found.embedded, found.sandbox, found.stripe_url) == (True, True, "")
+
+
+def test_what_is_kept_at_least_so_long_or_for_ever_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PAYSPOOL_RETENTION_EVENT_DAYS", "90")
+    monkeypatch.setenv("PAYSPOOL_RETENTION_DEAD_LETTER_DAYS", "0")
+    monkeypatch.setenv("PAYSPOOL_RETENTION_ARCHIVE", str(tmp_path))
+    assert load().retention == Retention(90, 0, tmp_path)

@@ -208,6 +208,7 @@ class Stack:
             ("@postgres:5432", f"@127.0.0.1:{self.ports['postgres']}"),
             ("@valkey:6379", f"@127.0.0.1:{self.ports['valkey']}"),
             ("8300", str(self.ports["api"])),
+            ("8400", str(self.ports["dashboard"])),
             ("12111", str(self.ports["sandbox"])),
             ("/var/lib/payspool-sandbox", str(self.folder / "sandbox")),
         ):
@@ -242,7 +243,7 @@ def stack() -> Iterator[Stack]:
         box = Embedded(folder / "data", durable=False, postgres_tcp=postgres_port)
         endpoints = closing.enter_context(box).endpoints
         tcp = urlsplit(endpoints.runtime_tcp_url or "")
-        ports = {name: free_port() for name in ("valkey", "api", "sandbox")}
+        ports = {name: free_port() for name in ("valkey", "api", "dashboard", "sandbox")}
         ports["postgres"] = tcp.port or 0
         app = image(folder / "app")
         made = Stack(folder, endpoints, compose(passwords()), ports, app)

@@ -51,7 +51,7 @@ def mebibytes(text: str) -> float:
 def test_the_services_are_those_of_the_design() -> None:
     assert SERVICES.keys() == {
         *("postgres", "valkey", "migrate", "api", "events", "payouts", "sweeps", "relay"),
-        *("scheduler", "sandbox", "prometheus", "grafana"),
+        *("scheduler", "courier", "dashboard", "sandbox", "prometheus", "grafana"),
     }
     by_profile = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
     assert by_profile == {

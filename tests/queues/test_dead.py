@@ -171,11 +171,27 @@ def test_a_letter_that_is_put_back_has_a_new_id_and_no_history(client: redis.Red
     bury(client, "a")
     dead = DeadSet(client, "payspool", "events")
     assert dead.raw("a") == b"x"
-    fresh = dead.put_back("a", b"x")
+    [fresh] = dead.put_back({"a": b"x"})
     (taken,) = Scripts(client, "payspool", "me").fetch("events", messages=9, size=9).taken
     assert (taken.id, taken.raw, taken.tries, taken.deaths) == (fresh, b"x", 0, 0)
     assert fresh != "a"
     assert client.keys("payspool:events.XQ*") == []
+
+
+def test_what_is_put_back_twice_is_queued_once_also_while_somebody_holds_it(
+    client: redis.Redis,
+) -> None:
+    bury(client, "a", "b")
+    dead = DeadSet(client, "payspool", "events")
+    both = {"a": b"x", "b": b"x"}
+    ids = dead.put_back(both)
+    assert dead.put_back(both) == ids
+    assert client.llen("payspool:events") == 2
+    scripts = Scripts(client, "payspool", "me")
+    assert [taken.id for taken in scripts.fetch("events", messages=9, size=9).taken] == ids
+    assert dead.put_back(both) == ids
+    assert client.llen("payspool:events") == 0
+    assert dead.put_back({}) == []
 
 
 def test_the_events_of_a_message_that_killed_two_workers_go_on_as_they_were_sent(

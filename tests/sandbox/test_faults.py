@@ -230,6 +230,23 @@ def test_the_report_says_what_was_injected_into_what(platform, payee, send):
     assert (cleared["rules"], cleared["injected"], cleared["log"]) == ([], {}, [])
 
 
+def test_a_limit_turns_away_what_finds_its_bucket_empty_and_nothing_else():
+    now = [0.0]
+    faults = Faults()
+    faults.replace({"rules": [{**TRANSFERS, "fault": "rate_limit", "per_second": 4}]})
+    faults.rules[0].clock = lambda: now[0]
+
+    def passed(at: float, calls: int) -> int:
+        now[0] = at
+        return sum(faults.draw("POST", "/v1/transfers") is None for _ in range(calls))
+
+    assert passed(0.0, 6) == 4, "a second's worth at once"
+    assert passed(0.125, 1) == 0
+    assert passed(0.25, 2) == 1, "what was turned away took nothing"
+    assert passed(1.0, 5) == 3
+    assert passed(9.0, 9) == 4, "it holds no more than a second's worth"
+
+
 def test_times_bounds_how_often_a_fault_is_injected(platform, payee, send):
     platform.plan({**TRANSFERS, "fault": "rate_limit", "times": 2})
     for _ in range(2):
@@ -260,6 +277,8 @@ def test_the_same_seed_injects_the_same_faults():
         {"rule": []},
         {"rules": [{"fault": "explode"}]},
         {"rules": [{"fault": "slow", "ms": -1}]},
+        {"rules": [{"fault": "rate_limit", "per_second": 0}]},
+        {"rules": [{"fault": "rate_limit", "per_second": 25, "nth": 1}]},
         {"rules": [{"fault": "slow", "when": "never"}]},
         {"rules": [{"fault": "rate_limit", "ms": 5}]},
         {"rules": [{"fault": "drop_after", "nth": 1, "every": 2}]},

@@ -395,6 +395,63 @@ def test_a_lost_event_is_found_in_the_list_of_events(platform, client, receiver,
     assert [e.data.object.amount for e in listed] == [6000, 5000]
 
 
+def test_a_delivery_whose_first_tries_are_lost_arrives_later(platform, client, receiver, listen):
+    listen("topup.succeeded")
+    platform.plan(webhooks=[{"fault": "lose", "tries": 2}])
+    platform.fund(5000)
+    receiver.wait(1)
+    event = client.v1.events.list({"type": "topup.succeeded"}).data[0].id
+    tries = until(lambda: len(found := _tries(platform, event)) == 3 and found)
+    assert [(one["status"], one["fault"]) for one in tries] == [
+        (200, None),
+        (None, "lose"),
+        (None, "lose"),
+    ]
+    assert len(receiver.received) == 1
+
+
+def test_an_event_whose_answer_is_not_heard_comes_again(platform, receiver, listen):
+    listen("topup.succeeded")
+    platform.plan(webhooks=[{"fault": "unheard"}])
+    platform.fund(5000)
+    receiver.wait(2)
+    assert len({event["id"] for event in receiver.events()}) == 1
+    time.sleep(0.2)
+    assert len(receiver.received) == 2
+
+
+def test_copies_of_an_event_come_apart_at_moments_that_the_seed_decides(
+    platform, client, receiver, listen
+):
+    listen("transfer.created")
+    platform.fund(50_000)
+    payee = platform.account(client)
+    platform.plan(webhooks=[{"fault": "duplicate", "copies": 3, "ms": 400}], seed=3)
+    for amount in (1, 2):
+        client.v1.transfers.create({"amount": amount, "currency": "usd", "destination": payee})
+    receiver.wait(6)
+    order = [e["data"]["object"]["amount"] for e in receiver.events()]
+    assert sorted(order) == [1, 1, 1, 2, 2, 2]
+    assert order != sorted(order), "the copies of one come between those of the other"
+
+
+def test_the_log_of_faults_names_the_events_that_were_spoilt(platform, client, receiver, listen):
+    endpoint = listen("topup.succeeded")
+    platform.plan(webhooks=[{"fault": "lose", "nth": 2}])
+    platform.fund(5000)
+    platform.fund(6000)
+    [line] = platform.admin("GET", "/faults")["log"]
+    lost = client.v1.events.list({"type": "topup.succeeded"}).data[0]
+    assert lost.data.object.amount == 6000
+    assert line == {
+        "fault": "lose",
+        "rule": 0,
+        "type": "topup.succeeded",
+        "event": lost.id,
+        "endpoint": endpoint.id,
+    }
+
+
 def test_an_endpoints_api_version_is_what_its_events_carry(platform, receiver, listen):
     listen("topup.succeeded", api_version="2024-06-20")
     platform.fund(5000)

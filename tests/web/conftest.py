@@ -9,6 +9,7 @@ import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from domain.loyalty import service as loyalty
 from domain.merchants import service as merchants
 from domain.secrets import SecretBox, new_key
 from migrations import apply
-from tests.web.support import NAMESPACE, SECRET, Api, Valkey, serve
+from tests.web.support import NAMESPACE, SECRET, WISE_PUBLIC_KEY, Api, Valkey, serve
 from tests.web.till import Till
 from web.app import ApiContext, ApiLimits
 from workers.pause_log import AuditedPauses
@@ -88,7 +89,16 @@ def _context(engine: Engine, valkey: Valkey, box: SecretBox) -> dict[str, object
         "limits": ApiLimits(rate_per_second=100_000),
         "queues": ("events", "payouts", "sweeps"),
         "pause_log": partial(AuditedPauses, engine),
+        "resolve": _resolve,
     }
+
+
+def _resolve(host: str) -> list[str]:
+    """Addresses of names that exist nowhere: those of a public network."""
+    try:
+        return [str(ip_address(host))]
+    except ValueError:
+        return ["93.184.215.14"]
 
 
 def _people(engine: Engine, box: SecretBox) -> dict[str, object]:
@@ -101,6 +111,16 @@ def _people(engine: Engine, box: SecretBox) -> dict[str, object]:
             api_key="sk_test_1",
             base_url="http://127.0.0.1:1",
             webhook_secret=SECRET,
+            box=box,
+            actor=ACTOR,
+        )
+        merchants.set_wise_account(
+            tx,
+            acme,
+            token="wise-token-1",
+            base_url="http://127.0.0.1:1/wise",
+            account="16000002/5000001",
+            public_key=WISE_PUBLIC_KEY,
             box=box,
             actor=ACTOR,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
@@ -16,6 +17,8 @@ from typing import Any
 import httpx
 import redis
 import uvicorn
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from sqlalchemy import Engine, text
 
 from domain.db import transaction
@@ -28,9 +31,25 @@ from web.protocol import server_config
 
 NAMESPACE = "webtest"
 SECRET = "whsec_test_acme"
+_WISE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+WISE_PUBLIC_KEY = (
+    _WISE.public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+WISE_PRIVATE_KEY = _WISE.private_bytes(
+    serialization.Encoding.PEM,
+    serialization.PrivateFormat.PKCS8,
+    serialization.NoEncryption(),
+).decode()
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 10.0) -> None:
+def sign_as_wise(body: bytes) -> str:
+    """A signature that Wise would make, if the key above were its own."""
+    return base64.b64encode(_WISE.sign(body, padding.PKCS1v15(), hashes.SHA256())).decode()
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"not within {seconds} s: {holds}"

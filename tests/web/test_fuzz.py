@@ -180,7 +180,9 @@ def test_bytes_that_are_no_request_hurt_nobody(
                 neighbours.send()
         assert http.get("/healthz").status_code == 200
     assert max(said) < 500, said
-    assert {202, 207, 400, 401, 408} <= said.keys(), said
+    assert {400, 401, 408} <= said.keys(), said
+    # Which of the damaged ones arrives first, and so is new as a whole (202), is up to the threads.
+    assert said[202] + said[207] > 0, said
     neighbours.check()
 
 

@@ -14,13 +14,19 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
+from sqlalchemy import text
 
 from domain.access import service as access
-from domain.db import transaction
+from domain.db import Tx, transaction
+from domain.inbox import service as inbox
+from domain.inbox.rules import Delivery, parse
 from domain.loyalty import service as loyalty
+from domain.loyalty.service import shops, velocity_desk
+from domain.webhooks import delivery_store
+from tests.domain.webhooks.ear import listen
 from tests.web.conftest import ACTOR
-from tests.web.support import SECRET, Api
-from tests.web.treasury import three_payouts
+from tests.web.support import SECRET, WISE_PRIVATE_KEY, Api, event, sign_as_wise
+from tests.web.treasury import sixth_paid, three_payouts, two_holds, two_that_wait
 from web.api.answers import REQUEST_ID
 from web.describe import as_text, document
 from web.stripe_signature import sign
@@ -60,6 +66,9 @@ def shown(content: dict[str, Any]) -> list[Any]:
 def test_the_kept_document_is_what_the_api_says() -> None:
     kept = (REFERENCE / "openapi.json").read_text(encoding="utf-8")
     assert kept == as_text(DOCUMENT), "`make openapi` writes it anew"
+
+
+LONG_AGO = "2026-01-05T09:30:00Z"
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=NAMES)
@@ -103,6 +112,10 @@ def test_every_example_is_valid(method: str, path: str, operation: dict[str, Any
 def ready(own_api: Api) -> tuple[Api, str]:
     """A shop where the examples can happen, and a key that may do everything."""
     three_payouts(own_api)
+    two_that_wait(own_api)
+    sixth_paid(own_api)
+    two_holds(own_api)
+    three_endpoints(own_api)
     with transaction(own_api.engine) as tx:
         loyalty.create_program(
             tx,
@@ -113,7 +126,66 @@ def ready(own_api: Api) -> tuple[Api, str]:
             welcome_bonus=50,
             backdating_days=3650,
         )
+        two_more_cards(tx, own_api)
+        two_too_fast(tx, own_api)
+        a_shop(tx, own_api)
         return own_api, access.create(tx, own_api.merchant, "all", access.SCOPES, actor=ACTOR)
+
+
+def two_too_fast(tx: Tx, api: Api) -> None:
+    """Two earns from an address that had one already."""
+    limit = {"per": "address", "what": "earn", "minutes": 60, "count": 1, "then": "hold"}
+    velocity_desk.set_policy(tx, api.merchant.id, "points", [limit], actor=ACTOR)
+    data = {"card": "4006381333948", "points": 5, "ip_address": "203.0.113.7"}
+    said = [
+        json.dumps(event(n, type="loyalty.points_earned", source="fast", time=LONG_AGO, data=data))
+        for n in range(3)
+    ]
+    parsed = parse([Delivery("fast", n, one) for n, one in enumerate(said)])
+    assert [one.status for one in inbox.apply(tx, parsed)] == ["applied", "rejected", "rejected"]
+
+
+def a_shop(tx: Tx, api: Api) -> None:
+    """A store with Ann, a tablet, and another tablet that waits for its code."""
+    shops.add_store(tx, api.merchant, "berlin-1", name="Berlin", actor=ACTOR)
+    shops.add_pin(tx, api.merchant, "berlin-1", "ann", "4711", name="Ann", actor=ACTOR)
+    shops.add_device(tx, api.merchant, "berlin-1", "tablet-1", name="Left", actor=ACTOR)
+    shops.offer_pairing(tx, api.merchant, "berlin-1", "tablet-2", name="Right", actor=ACTOR)
+    tx.execute(
+        text(
+            "UPDATE terminal_devices SET pairing_hash = sha256('K7WQ3MZP9A') WHERE key = 'tablet-2'"
+        )
+    )
+
+
+def three_endpoints(api: Api) -> None:
+    """Where webhooks go, and one that failed."""
+    with transaction(api.engine) as tx:
+        for _ in range(3):
+            listen(tx, api.merchant.id, "webhook.test")
+        delivery_store.insert_for(tx, 1, api.merchant.id, "webhook.test", {"endpoint": 1})
+        delivery_store.settle(tx, 1, 0, "failed", 500, "answered 500")
+
+
+def two_more_cards(tx: Tx, api: Api) -> None:
+    """A second card to merge into, and one of an old program whose points expired."""
+    merchant = api.merchant.id
+    week = [{"kind": "rolling", "days": 7}]
+    loyalty.create_program(
+        tx, merchant, "old", name="Old", currency="eur", backdating_days=3650, expiration=week
+    )
+    events = [
+        ("card_created", {"card": "4006381333948", "customer_id": "u-43", "program": "points"}),
+        ("card_created", {"card": "4006381333955", "customer_id": "u-44", "program": "old"}),
+        ("points_earned", {"card": "4006381333955", "points": 90}),
+    ]
+    said = [
+        json.dumps(event(n, type=f"loyalty.{kind}", source="desk", time=LONG_AGO, data=data))
+        for n, (kind, data) in enumerate(events)
+    ]
+    deliveries = [Delivery("cards", n, one) for n, one in enumerate(said)]
+    assert {one.status for one in inbox.apply(tx, parse(deliveries))} == {"applied"}
+    loyalty.set_status(tx, merchant, "old", "ended")
 
 
 def test_every_example_of_a_request_works_and_is_answered_as_described(
@@ -128,6 +200,7 @@ def test_every_example_of_a_request_works_and_is_answered_as_described(
             if path.startswith("/v1/webhooks/"):
                 at = int(time.time())
                 headers["Stripe-Signature"] = f"t={at},v1={sign(body, SECRET, at)}"
+                headers["X-Signature-SHA256"] = sign_as_wise(body)
             answer = api.http.request(
                 method.upper(),
                 _filled(path, operation),
@@ -148,7 +221,8 @@ def test_every_example_of_a_request_works_and_is_answered_as_described(
 
 
 def _order(path: str, method: str) -> tuple[int, str]:
-    steps = ["/v1/events", "/v1/loyalty/cards", "/v1/loyalty/cards/{card}/earn"]
+    cards = "/v1/loyalty/cards"
+    steps = ["/v1/events", cards, f"{cards}/{{card}}/earn", f"{cards}/{{card}}/hold"]
     place = steps.index(path) if method == "post" and path in steps else len(steps)
     return place, path if method == "post" else f"~{path}"
 
@@ -206,12 +280,14 @@ def test_every_command_of_the_page_works(ready: tuple[Api, str], tmp_path: Path)
     page = (REFERENCE / "http.md").read_text(encoding="utf-8")
     commands = re.findall(r"^```sh\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / ".curlrc").write_text("fail-with-body\n")
+    (tmp_path / "wise.pem").write_text(WISE_PRIVATE_KEY)
     env = {
         "PATH": os.environ["PATH"],
         "CURL_HOME": str(tmp_path),
         "BASE": str(api.http.base_url),
         "KEY": key,
         "WEBHOOK_SECRET": SECRET,
+        "WISE_KEY_FILE": str(tmp_path / "wise.pem"),
         "no_proxy": "127.0.0.1",
     }
 

@@ -152,7 +152,10 @@ def test_a_changed_body_does_not_pass(api: Api, send: Send) -> None:
         (b'{"id": "evt_1", "type": "x", "account": 5}', "account"),
         (b'{"id": "evt_1", "type": "x", "a": "\\u0000"}', "payload"),
         (b'{"id": "evt_1", "type": "x", "a": "\\ud800"}', "payload"),
-        (b'{"id": "evt_\\u0000", "type": "x"}', "payload"),
+        (b'{"id": "evt_\\u0000", "type": "x"}', "id"),
+        (b'{"id": "evt_\\ud800", "type": "x"}', "id"),
+        (b'{"id": "evt_1", "type": "\\udfff"}', "type"),
+        (b'{"id": "evt_1", "type": "x", "account": "\\ud800"}', "account"),
     ],
 )
 def test_a_signed_body_that_is_no_event_is_refused_by_its_field(

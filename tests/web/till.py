@@ -49,6 +49,23 @@ class Till:
         headers = {"Authorization": f"Bearer {self.key}"}
         return self.api.http.get(f"/v1/loyalty/cards/{card}", headers=headers)
 
+    def report(self, **query: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.api.http.get("/v1/loyalty/reports", params=query, headers=headers)
+
+    def history(self, card: str = CARD, **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        path = f"/v1/loyalty/cards/{card}/transactions"
+        return self.api.http.get(path, params=query, headers=headers).json()
+
+    def notices(self, **query: int) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.api.http.get("/v1/loyalty/notices", params=query, headers=headers).json()
+
+    def tier_changes(self, **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.api.http.get("/v1/loyalty/tier-changes", params=query, headers=headers).json()
+
     def points(self, card: str = CARD) -> dict[str, Any]:
         answer = self.card(card)
         assert answer.status_code == 200, answer.text

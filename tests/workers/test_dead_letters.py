@@ -69,7 +69,7 @@ def test_a_sweep_lets_redis_forget_what_is_decided_or_old(rt: Runtime) -> None:
     key = f"{rt.namespace}:sweeps.XQ"
     (decided,) = [row for row in letters(rt.engine) if row.redis_message_id == "decided"]
     with transaction(rt.engine) as tx:
-        service.discard(tx, decided.id, BOB, "?")
+        service.discard(tx, [decided.id], BOB, "?")
     rt.redis.zadd(key, {"old": 1_000})
     assert mirror(rt) == Mirrored(0, 2)
     assert set(rt.redis.zrange(key, 0, -1)) == {b"new", b"older than its mirror"}
@@ -81,9 +81,14 @@ def test_a_retried_letter_is_on_its_queue_and_cannot_be_retried_again(rt: Runtim
     mirror(rt)
     dead = DeadSet(rt.redis, rt.namespace, "sweeps")
     with transaction(rt.engine) as tx:
-        fresh = service.retry(
-            tx, letters(rt.engine)[0].id, BOB, lambda _queue, id_, raw: dead.put_back(id_, raw)
+        decided = service.retry(
+            tx,
+            [letters(rt.engine)[0].id],
+            BOB,
+            lambda rows: [*dead.put_back({row.redis_message_id: row.raw for row in rows})],
         )
+    assert decided.refused == {}
+    fresh = letters(rt.engine)[0].retried_as
     (taken,) = Scripts(rt.redis, rt.namespace, "me").fetch("sweeps", messages=9, size=99).taken
     assert (taken.id, taken.raw) == (fresh, b"raw a")
     assert mirror(rt) == Mirrored(0, 0)

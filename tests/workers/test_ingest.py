@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from structlog.testing import capture_logs
 
@@ -19,7 +19,7 @@ from domain.db import connect, transaction
 from domain.inbox import service as inbox
 from domain.inbox.rules import correlation_of, lock_key
 from domain.loyalty import service as loyalty
-from domain.referrals import service as referrals
+from domain.referrals.service import converting
 from queues.batches import Batch, BatchItem
 from tests.domain.inbox.shop import (
     PATIENCE,
@@ -46,15 +46,6 @@ from workers.ingest import apply, ingest
 def runtime(engine: Engine) -> Runtime:
     """What ingesting needs of a Runtime: the database."""
     return Runtime(engine, None, "test", None, sandbox=True)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def owner(engine: Engine) -> Iterator[Engine]:
-    """The test's own database as the role that owns its tables: it may add and drop."""
-    url = make_url(engine.url).set(username="payspool_owner")
-    made = connect(url.render_as_string(hide_password=False))
-    yield made
-    made.dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -157,14 +148,14 @@ def test_a_bug_in_a_rule_stops_the_event_that_provokes_it_only(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_shop(engine, PERCENTAGE)
-    healthy = referrals.reward_for
+    healthy = converting.reward_for
 
     def buggy(rule: Any, *, amount: int, history: Any) -> Any:
         if amount == 666:
             raise ValueError("odd \0 and \ud800 " + "x" * 1_000)
         return healthy(rule, amount=amount, history=history)
 
-    monkeypatch.setattr(referrals, "reward_for", buggy)
+    monkeypatch.setattr(converting, "reward_for", buggy)
     apply(runtime(engine), read(*(conversion(f"o{i}", amount=660 + i) for i in range(10))))
     assert [i for i, s in standing(engine).items() if s != "applied"] == ["o6/paid"]
     [(detail,)] = rows(engine, "SELECT detail FROM inbox_events WHERE status = 'dead'")
@@ -246,13 +237,13 @@ def test_a_process_that_was_frozen_in_its_transaction_tries_again(
     open_shop(engine, PERCENTAGE)
     monkeypatch.setattr(domain.db, "IDLE_IN_TRANSACTION_MS", 100)
     watched = connect(engine.url.render_as_string(hide_password=False))
-    healthy = referrals.reward_for
+    healthy = converting.reward_for
 
     def slow(*arguments: Any, **named: Any) -> Any:
         time.sleep(0.4)
         return healthy(*arguments, **named)
 
-    monkeypatch.setattr(referrals, "reward_for", slow)
+    monkeypatch.setattr(converting, "reward_for", slow)
     with pytest.raises((DBAPIError, psycopg.Error)) as raised:
         apply(runtime(watched), read(conversion("o1")))
     assert is_infrastructure(raised.value)

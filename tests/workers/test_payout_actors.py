@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,25 @@ from domain.audit.service import Actor
 from domain.db import transaction
 from domain.dead_letters import service as dead_letters
 from domain.earnings import service as earnings
+from domain.merchants import service as merchants
+from domain.payouts import service as payout_service
+from domain.payouts.errors import NoSuchPayout
 from domain.schedules import service as schedules
 from domain.schedules.rules import Every
 from domain.schedules.service import Schedule
+from payspool.installing import returns_schedule
 from queues import DeadLetter, Outgoing, Pause, Pauses, enqueue_many
-from tests.domain.payouts.house import JUNE, begin, earning, merchant, payee
-from workers import payout_actors, payouts
+from tests.domain.payouts.house import (
+    JUNE,
+    SUCCESS,
+    begin,
+    earning,
+    merchant,
+    one_payout,
+    payee,
+    record,
+)
+from workers import notice_actors, payout_actors, payouts
 from workers.context import Runtime
 from workers.dead_letters import SqlDeadLetters, put_back
 
@@ -111,7 +125,7 @@ def test_nobody_asks_for_a_payout_whose_message_died_until_a_person_retries_it(
     assert "payspool dead list" in (parked(rt) or "")
 
     with transaction(rt.engine) as tx:
-        dead_letters.retry(tx, 1, Actor("person", "ada"), put_back(rt, tx))
+        dead_letters.retry(tx, [1], Actor("person", "ada"), put_back(rt, tx))
     assert parked(rt) is None
     assert asked_by_a_sweep(rt) == 0, "its message is on the queue"
     look_now(rt)
@@ -124,3 +138,64 @@ def test_the_sweep_asks_for_nothing_while_payouts_are_paused(rt: Runtime, stuck:
     assert asked_by_a_sweep(rt) == 0
     pauses.resume("payouts", log=Unread())
     assert asked_by_a_sweep(rt) == 1
+
+
+def test_nobody_asks_for_a_reversal_whose_message_died_until_a_person_retries_it(
+    rt: Runtime,
+) -> None:
+    payout_id = one_payout(rt.engine)
+    record(rt.engine, begin(rt.engine, payout_id), SUCCESS)
+    with transaction(rt.engine) as tx:
+        schedules.register(tx, Schedule(NAME, "sweeps", NAME, Every(5)))
+        merchant_id = tx.execute(text("SELECT id FROM merchants")).scalar_one()
+        request_id = payout_service.request_reversal(
+            tx, merchant_id, payout_id, amount=None, reason="so", actor=Actor("person", "ada")
+        ).request_id
+    message = Outgoing("payouts", "payouts.reverse", kwargs={"request_id": request_id})
+    (redis_id,) = enqueue_many(rt.redis, [message], namespace=rt.namespace)
+    (raw,) = rt.redis.hvals(f"{rt.namespace}:payouts.msgs")
+    letter = DeadLetter.of("payouts", redis_id, raw, "killed its worker", attempts=3, deaths=3)
+    SqlDeadLetters(rt.engine).record(letter)
+    look = text("UPDATE reversal_requests SET look_at = now() WHERE look_at IS NOT NULL")
+    with transaction(rt.engine) as tx:
+        tx.execute(look)
+    assert asked_by_a_sweep(rt) == 0
+    with transaction(rt.engine) as tx:
+        dead_letters.retry(tx, [1], Actor("person", "ada"), put_back(rt, tx))
+        assert tx.execute(text("SELECT waits_for FROM reversal_requests")).scalar_one() is None
+        tx.execute(look)
+    assert asked_by_a_sweep(rt) == 1, "should that be lost, too"
+
+
+def test_a_fire_of_the_poll_waits_for_a_merchant_without_an_account(rt: Runtime) -> None:
+    def none(merchant_id: int, method: str) -> Any:
+        raise NoSuchPayout("account", merchant_id)
+
+    name = "webhooks.poll/acme"
+    with transaction(rt.engine) as tx:
+        acme = merchant(tx)
+        schedules.register(
+            tx, Schedule(name, "sweeps", "webhooks.poll", Every(600), {"merchant_id": acme}, acme)
+        )
+        fire_at = schedules.run_now(tx, name)
+    notice_actors.poll(replace(rt, gateways=none), name, fire_at.isoformat(), acme)
+    with transaction(rt.engine) as tx:
+        did = tx.execute(text("SELECT state, progress FROM schedule_fires")).one()
+    assert (did.state, "There is no account" in did.progress["waits"]) == ("done", True)
+
+
+def test_a_fire_that_looks_for_returns_waits_for_a_merchant_without_an_account(
+    rt: Runtime,
+) -> None:
+    def none(merchant_id: int, method: str) -> Any:
+        raise NoSuchPayout("account", merchant_id)
+
+    name = "payouts.returns/acme"
+    with transaction(rt.engine) as tx:
+        acme = merchant(tx)
+        returns_schedule(tx, merchants.get(tx, "acme"))
+        fire_at = schedules.run_now(tx, name)
+    payout_actors.look_for_returns(replace(rt, gateways=none), name, fire_at.isoformat(), acme, 45)
+    with transaction(rt.engine) as tx:
+        did = tx.execute(text("SELECT state, progress FROM schedule_fires")).one()
+    assert (did.state, "There is no account" in did.progress["waits"]) == ("done", True)

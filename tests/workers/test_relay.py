@@ -239,6 +239,11 @@ def test_a_relay_whose_connections_are_cut_comes_back_by_itself(rt: Runtime, run
         )
         ask(rt.engine, 1)
         assert wait_for(rt, 1) < 2 * relay.RETRY_SECONDS + 1
+        # What was on its way may have gone out before the relay saw that it listens to nobody.
+        end = time.monotonic() + PATIENCE
+        while not any(line["log_level"] == "warning" for line in lines):
+            assert time.monotonic() < end
+            time.sleep(0.05)
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["relay.waiting"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,9 +13,11 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
+from domain import clock
 from domain.audit.service import Actor
 from domain.db import Tx, transaction
 from domain.dead_letters import service as dead_letters
+from domain.loyalty import service as loyalty
 from domain.referrals import service as referrals
 from domain.schedules import service as schedules
 from domain.schedules.rules import Every
@@ -25,6 +27,7 @@ from tests.domain.inbox.shop import (
     PERCENTAGE,
     balance,
     conversion,
+    event,
     open_shop,
     refund,
     rows,
@@ -32,7 +35,7 @@ from tests.domain.inbox.shop import (
     send,
     standing,
 )
-from workers import sweeps
+from workers import charting, sweeps
 from workers.context import Runtime
 from workers.dead_letters import SqlDeadLetters, put_back
 
@@ -124,10 +127,10 @@ def test_the_recheck_buries_poison_and_goes_on_behind_it(
     monkeypatch.setattr("domain.inbox.service.applying.RECHECK_BATCH", 4)
     healthy = referrals.apply
 
-    def buggy(tx: Tx, events: Sequence[Any], refused: Any) -> Any:
+    def buggy(tx: Tx, events: Sequence[Any], *more: Any) -> Any:
         if {"o1/r1", "o2/r1", "o6/r1"} & {one.event_id for one in events}:
             raise ValueError("cursed")
-        return healthy(tx, events, refused)
+        return healthy(tx, events, *more)
 
     open_shop(rt.engine, PERCENTAGE)
     send(rt.engine, *(refund(f"o{number}") for number in range(8)))
@@ -226,7 +229,7 @@ def test_a_fire_whose_message_died_is_emitted_no_more_until_a_person_retries_it(
     assert rows(rt.engine, "SELECT state FROM schedule_fires") == [("failed",)]
 
     with transaction(rt.engine) as tx:
-        dead_letters.retry(tx, 1, Actor("person", "ada"), put_back(rt, tx))
+        dead_letters.retry(tx, [1], Actor("person", "ada"), put_back(rt, tx))
     assert rows(rt.engine, "SELECT state, error FROM schedule_fires") == [("emitted", None)]
     sweeps.sweep(rt, "some.sweep", fire_at, lambda _at, _progress: {"did": 1})
     assert rows(rt.engine, "SELECT state, progress FROM schedule_fires") == [("done", {"did": 1})]
@@ -271,3 +274,77 @@ def test_a_broken_invariant_is_logged_and_audited_by_name(rt: Runtime, logged: l
         ({"violations": 0},),
         ({"violations": 2},),
     ]
+
+
+def test_the_nightly_sweep_books_the_falls_of_tiers_once(rt: Runtime) -> None:
+    acme = open_shop(rt.engine, PERCENTAGE)
+    with transaction(rt.engine) as tx:
+        gold = [{"key": "gold", "from": 50, "basis_points": 20_000}]
+        made = loyalty.create_program(
+            tx, acme, "points", name="Points", currency="eur", tiers=gold, tier_days=1
+        )
+        assert made.expires, "so that it has a nightly sweep"
+        at = clock.business_now(tx) - timedelta(days=1)
+    opened = event("loyalty.card_created", "o", at, card="C1", customer_id="ada")
+    earned = event("loyalty.points_earned", "e", at, card="C1", points=50)
+    assert [outcome.status for outcome in send(rt.engine, opened, earned)] == ["applied"] * 2
+    with transaction(rt.engine) as tx:
+        ends = loyalty.tier(tx, acme, "C1", at).until
+    did = [sweeps.settle_tiers(rt, acme, ends, dry_run=dry) for dry in (True, False, False)]
+    assert did == [{("points", "gold", None): 1}, {("points", "gold", None): 1}, {}]
+    assert rows(rt.engine, "SELECT to_tier, reason FROM tier_changes ORDER BY id") == [
+        ("gold", "earned"),
+        (None, "period"),
+    ]
+
+
+def test_the_sweep_closes_the_holds_whose_time_is_over(rt: Runtime) -> None:
+    acme = open_shop(rt.engine, PERCENTAGE)
+    with transaction(rt.engine) as tx:
+        loyalty.create_program(tx, acme, "points", name="Points", currency="eur")
+        at = clock.business_now(tx) - timedelta(minutes=20)
+    events = [
+        event(f"loyalty.{type_}", type_, at, card="C1", **data)
+        for type_, data in (
+            ("card_created", {"customer_id": "ada"}),
+            ("points_earned", {"points": 100}),
+            ("points_held", {"points": 70}),
+        )
+    ]
+    assert [outcome.status for outcome in send(rt.engine, *events)] == ["applied"] * 3
+    for _ in range(2):
+        at_once = fire(rt.engine, "loyalty.time_out_holds")
+        sweeps.time_out_holds(rt, "loyalty.time_out_holds", at_once)
+    closed = "SELECT status, closed_at = expires_at FROM point_holds"
+    assert rows(rt.engine, closed) == [("timed_out", True)]
+    assert scalar(rt.engine, "SELECT sum(held) FROM point_lots") == 0
+
+
+def test_what_pages_sum_up_is_the_same_before_and_after_it_is_kept(rt: Runtime) -> None:
+    acme = open_shop(rt.engine, PERCENTAGE)
+    with transaction(rt.engine) as tx:
+        loyalty.create_program(tx, acme, "points", name="Points", currency="eur")
+
+    def card(name: str) -> None:
+        opened = event(
+            "loyalty.card_created", f"open-{name}", NOON, card=name, customer_id=f"user-{name}"
+        )
+        earned = event("loyalty.points_earned", f"earn-{name}", NOON, card=name, points=100)
+        assert [one.status for one in send(rt.engine, opened, earned)] == ["applied"] * 2
+
+    def told() -> tuple[int, int, int]:
+        with transaction(rt.engine) as tx:
+            [one] = loyalty.summary(tx, acme)
+        return one.cards, one.issued, one.outstanding
+
+    card("C1")
+    for cards in (1, 2):
+        assert told() == (cards, 100 * cards, 100 * cards)
+        for _ in range(2):
+            charting.roll_up(rt, "charts.roll_up", fire(rt.engine, "charts.roll_up"))
+        assert told() == (cards, 100 * cards, 100 * cards)
+        assert scalar(rt.engine, "SELECT cards FROM loyalty_rollups") == cards
+        if cards == 1:
+            card("C2")
+    with transaction(rt.engine) as tx:
+        assert sweeps.broken_invariants(tx) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ class Result:
             before with other content; or unreadable, if its merchant retired meanwhile.
         reason, detail: Why, unless it is applied.
         transactions: What it did to the card.
+        hold: The points that it reserved or let go, if it is about a hold.
     """
 
     event: Event
@@ -43,6 +44,7 @@ class Result:
     reason: str | None
     detail: str | None
     transactions: list[Any]
+    hold: Any = None
 
 
 def read_event(body: bytes, key: ApiKey, types: Sequence[str], *, card: str | None = None) -> Event:
@@ -87,13 +89,16 @@ def _fill(document: dict[str, Any], name: str, value: str, *, path: str | None =
         raise ApiError(422, "mismatch", message, field=path or name)
 
 
-def apply(tx: Tx, key: ApiKey, event: Event, request_id: str) -> Result:
+def apply(
+    tx: Tx, key: ApiKey, event: Event, request_id: str, act: loyalty.Act | None = None
+) -> Result:
     """Apply an event in the request's transaction, once, however often and by whatever way it comes.
 
-    Everything that is returned is to be committed: a refusal and a conflict are kept too.
+    Everything that is returned is to be committed: a refusal and a conflict are kept too. ``act``: who
+    stands behind it at a till; it is no part of the event, which stays the same from anywhere.
     """
     delivery = Delivery(f"http:{request_id}", 0, event.to_json())
-    [outcome] = inbox.apply(tx, [Parsed(delivery, event, None)])
+    [outcome] = inbox.apply(tx, [Parsed(delivery, event, None)], act=act)
     if outcome.status not in ("applied", "rejected", "waiting", "duplicate"):
         return Result(event, False, outcome.status, outcome.reason, outcome.detail, [])
     assert outcome.inbox_id is not None, "what has an identity is claimed"
@@ -107,6 +112,7 @@ def apply(tx: Tx, key: ApiKey, event: Event, request_id: str) -> Result:
         told["reason"],
         told["detail"],
         loyalty.transactions_of(tx, outcome.inbox_id),
+        loyalty.touched_by(tx, outcome.inbox_id),
     )
 
 
@@ -117,6 +123,8 @@ def answer(result: Result) -> JSONResponse:
     headers = {REPEATED: "true"} if result.repeated else {}
     if result.status == "applied":
         rows = result.transactions
+        if not rows:
+            return JSONResponse(_about_hold(result, named), HTTPStatus.OK, headers)
         last = rows[-1]
         body = {
             "event": named | {"status": "applied"},
@@ -138,6 +146,24 @@ def answer(result: Result) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
+def _about_hold(result: Result, named: dict[str, str]) -> dict[str, Any]:
+    held = result.hold
+    told = None
+    if held is not None:
+        told = {
+            "points": held.points,
+            "expires_at": _utc(held.expires_at),
+            "reward_id": held.reward_id,
+            "reward_description": held.reward_description,
+        }
+    card = result.event.payload["card"]
+    return {"event": named | {"status": "applied"}, "card": card, "hold": told}
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 _STATUS: Final = {"conflict": HTTPStatus.CONFLICT, "unreadable": HTTPStatus.FORBIDDEN}
 
 
@@ -149,5 +175,5 @@ def _transaction(row: Any) -> dict[str, Any]:
         "balance": row.balance,
         "stamps": row.stamps,
         "stamps_balance": row.stamps_balance,
-        "at": row.transaction_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "at": _utc(row.transaction_at),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from web.api import answers, schemas
+from web.api import answers, loyalty_schemas, schemas
 from web.api.answers import Responses, error, error_value, example
 
 _CARD: Final = "4006381333931"
@@ -80,6 +80,60 @@ REDEEM_BODY: Final = _body(
         "source": "till-7",
         "time": "2026-11-20T09:35:00Z",
         "data": {"points": 100, "reward_id": "coffee", "store_id": "berlin-1"},
+    },
+)
+HOLD_BODY: Final = _body(
+    "A `loyalty.points_held` event in UTF-8.",
+    {
+        "type": "object",
+        "description": "`points`, or a `reward_id` of the catalogue.",
+        "anyOf": [{"required": ["points"]}, {"required": ["reward_id"]}],
+        "properties": {
+            "points": _COUNT,
+            "reward_id": {"type": "string", "minLength": 1, "maxLength": 50},
+            "reward_description": {"type": "string", "maxLength": 255},
+        }
+        | _ORDER,
+    },
+    {
+        "id": "till-7/hold/18",
+        "source": "till-7",
+        "time": "2026-11-20T09:36:00Z",
+        "data": {"points": 50, "reward_id": "coffee", "store_id": "berlin-1"},
+    },
+)
+_OF_HOLD: Final = {
+    "related_event": {
+        "type": "object",
+        "description": "The event that holds; `source` may be left out if it is the same.",
+        "required": ["id"],
+        "properties": {"source": _TEXT, "id": {"type": "string", "minLength": 1}},
+    }
+}
+CAPTURE_BODY: Final = _body(
+    "A `loyalty.hold_captured` event in UTF-8.",
+    {
+        "type": "object",
+        "required": ["related_event"],
+        "properties": _OF_HOLD
+        | {"points": _COUNT | {"description": "Absent: all that is held."}}
+        | _ORDER,
+    },
+    {
+        "id": "till-7/capture/18",
+        "source": "till-7",
+        "time": "2026-11-20T09:37:00Z",
+        "data": {"related_event": {"id": "till-7/hold/18"}, "store_id": "berlin-1"},
+    },
+)
+RELEASE_BODY: Final = _body(
+    "A `loyalty.hold_released` event in UTF-8.",
+    {"type": "object", "required": ["related_event"], "properties": _OF_HOLD},
+    {
+        "id": "till-7/release/19",
+        "source": "till-7",
+        "time": "2026-11-20T09:38:00Z",
+        "data": {"related_event": {"id": "till-7/hold/19"}},
     },
 )
 VOID_BODY: Final = _body(
@@ -166,7 +220,25 @@ def _reply(request: dict[str, Any], kind: str, *rows: tuple[str, int, int]) -> d
     }
 
 
-def _responses(reply: dict[str, Any], code: str, message: str, *, path: bool = True) -> Responses:
+def _about_hold(request: dict[str, Any], kind: str) -> dict[str, Any]:
+    event = _reply(request, kind, ("", 0, 0))["event"]
+    held = {
+        "points": 50,
+        "expires_at": "2026-11-20T09:51:00Z",
+        "reward_id": "coffee",
+        "reward_description": None,
+    }
+    return {"event": event, "card": _CARD, "hold": held}
+
+
+def _responses(
+    reply: dict[str, Any],
+    code: str,
+    message: str,
+    *,
+    path: bool = True,
+    model: Any = schemas.CardReply,
+) -> Responses:
     event = {**reply["event"], "status": "rejected"}
     refused = (
         "The rules refused the event (`event` is there: it is kept), or it breaks the contract"
@@ -175,7 +247,7 @@ def _responses(reply: dict[str, Any], code: str, message: str, *, path: bool = T
     return {
         200: example(
             "It is applied, now or before (then with `Idempotent-Replayed: true`).",
-            schemas.CardReply,
+            model,
             reply,
         )
         | {"headers": {"Idempotent-Replayed": _REPEATED}},
@@ -223,6 +295,24 @@ def _responses(reply: dict[str, Any], code: str, message: str, *, path: bool = T
     }
 
 
+def _waiting(kind: str, event_id: str) -> Responses:
+    return {
+        202: example(
+            "The event that it names has not come yet: this one waits for it.",
+            schemas.WaitingReply,
+            {
+                "event": {
+                    "source": "till-7",
+                    "id": event_id,
+                    "type": kind,
+                    "status": "waiting",
+                    "reason": "waits_for_original",
+                }
+            },
+        )
+    }
+
+
 _REPEATED: Final = {
     "description": "`true` if the event had come before, over whatever way in.",
     "schema": {"type": "string", "enum": ["true"]},
@@ -253,25 +343,28 @@ REDEEM: Final = _responses(
     "insufficient_points",
     f"card {_CARD} has 79 spendable points, 100 were asked for",
 )
+HOLD: Final = _responses(
+    _about_hold(HOLD_BODY, "loyalty.points_held"),
+    "insufficient_points",
+    f"card {_CARD} has 29 spendable points, 50 were asked for",
+    model=loyalty_schemas.HoldReply,
+)
+CAPTURE: Final = _responses(
+    _reply(CAPTURE_BODY, "loyalty.hold_captured", ("points_redeemed", -50, 29)),
+    "hold_timed_out",
+    "its time was over at 2026-11-20T09:51:00+00:00; redeem the points anew",
+) | _waiting("loyalty.hold_captured", "till-7/capture/18")
+RELEASE: Final = _responses(
+    _about_hold(RELEASE_BODY, "loyalty.hold_released"),
+    "hold_captured",
+    "it was captured before",
+    model=loyalty_schemas.HoldReply,
+) | _waiting("loyalty.hold_released", "till-7/release/19")
 VOID: Final = _responses(
     _reply(VOID_BODY, "loyalty.points_voided", ("points_voided", -29, 50)),
     "already_voided",
     "nothing is left of that event to be voided",
-) | {
-    202: example(
-        "The event that it names has not come yet: this one waits for it.",
-        schemas.WaitingReply,
-        {
-            "event": {
-                "source": "till-7",
-                "id": "till-7/void/3",
-                "type": "loyalty.points_voided",
-                "status": "waiting",
-                "reason": "waits_for_original",
-            }
-        },
-    )
-}
+) | _waiting("loyalty.points_voided", "till-7/void/3")
 ADJUST: Final = _responses(
     _reply(ADJUST_BODY, "loyalty.points_adjusted", ("points_adjusted", 20, 70)),
     "card_unknown",
@@ -287,34 +380,3 @@ REACTIVATE: Final = _responses(
     "card_active",
     f"card {_CARD} is active",
 )
-CARD: Final[Responses] = answers.reading(
-    "loyalty:read", "card: String should match pattern '^[!-.0-~]{1,50}$'.", "card"
-) | {
-    200: example(
-        "The card.",
-        schemas.Card,
-        {
-            "card": _CARD,
-            "customer_id": "u-42",
-            "program": "points",
-            "status": "active",
-            "points": {
-                "balance": 79,
-                "spendable": 79,
-                "pending": 0,
-                "held": 0,
-                "debt": 0,
-                "next_expiry": "2027-11-21T00:00:00Z",
-            },
-            "stamps": 0,
-            "last_activity_at": "2026-11-20T09:35:00Z",
-            "created_at": "2026-11-20T09:30:00.412Z",
-        },
-    ),
-    404: error(
-        "`card_not_found`.",
-        "card_not_found",
-        answers.no_card("acme", _CARD),
-        "card",
-    ),
-}

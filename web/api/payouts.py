@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from domain.access.service import ApiKey
+from domain.access.service import ApiKey, actor_of
 from domain.audit import service as audit
-from domain.audit.service import Actor
 from domain.db import Tx
 from domain.payouts import service
-from domain.payouts.errors import NoSuchPayout, NotCancelable, NotRetryable
+from domain.payouts.errors import NoSuchPayout, NotCancelable, NotRetryable, NotReversible
 from domain.payouts.rules.explaining import masked
 from domain.payouts.store import looking
 from payspool_client.events.fields import USER_ID_MAX
@@ -35,6 +34,8 @@ PAGE: Final = 100
 PAGE_MAX: Final = 500
 ID_MAX: Final = 2**63 - 1
 
+Body = TypeVar("Body", bound=BaseModel)
+
 Reader = Annotated[ApiKey, Depends(allowed_to("payouts:read"))]
 Writer = Annotated[ApiKey, Depends(allowed_to("payouts:write"))]
 RunId = Annotated[
@@ -48,6 +49,9 @@ FailedPayoutId = Annotated[
 ]
 UnsentPayoutId = Annotated[
     int, Path(ge=1, le=ID_MAX, description="A payout that was not paid.", examples=[3])
+]
+PaidPayoutId = Annotated[
+    int, Path(ge=1, le=ID_MAX, description="A payout that was paid.", examples=[6])
 ]
 Cursor = Annotated[
     int | None, Query(ge=1, le=ID_MAX, description="`next` of the page before; absent: the first.")
@@ -94,7 +98,7 @@ def runs(
 def run(request: Request, key: Reader, run_id: RunId) -> dict[str, Any]:
     """A run: its time, minimums and methods, what it made, its hash, and who approved it."""
     with bounded(services(request).context) as tx:
-        return payouts_schemas.run(_run(tx, key, run_id))
+        return payouts_schemas.run(find_run(tx, key, run_id))
 
 
 @router.get(
@@ -108,7 +112,7 @@ def exclusions(
 ) -> dict[str, Any]:
     """Each payee and currency that a run did not pay, and why: whoever was due something is in a payout, or here."""
     with bounded(services(request).context) as tx:
-        _run(tx, key, run_id)
+        find_run(tx, key, run_id)
         found = looking.exclusions(tx, run_id, after=cursor, limit=limit + 1)
     page, after = _cut(found, limit, "account_id")
     return {"exclusions": [_told(row) for row in page], "next": after}
@@ -181,6 +185,7 @@ def payout(
         "members": [row._mapping for row in found.members],
         "next": found.next_member,
         "attempts": [_told(row) for row in found.attempts],
+        "reversals": [_told(row) for row in found.reversals],
     }
 
 
@@ -216,13 +221,7 @@ def cancel(
     body: Annotated[bytes, Depends(_body)],
 ) -> dict[str, Any]:
     """Give a payout up that has not been paid, and cannot have been: the next run pays its earnings."""
-    try:
-        reason = payouts_schemas.CancelRequest.model_validate_json(body).reason
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = f"{field or 'The body'}: {first['msg']}."
-        raise ApiError(422, "invalid_request", message, field=field) from None
+    reason = _read(payouts_schemas.CancelRequest, body).reason
     with _known(), bounded(services(request).context) as tx:
         _of_merchant(tx, key, payout_id)
         try:
@@ -233,7 +232,51 @@ def cancel(
         return _asked(tx, key, payout_id)
 
 
-def _run(tx: Tx, key: ApiKey, run_id: int) -> Any:
+@router.post(
+    "/v1/payouts/{payout_id}/reverse",
+    summary="Take a payout back",
+    response_model=payouts_schemas.PayoutAsked,
+    responses=payouts_docs.REVERSE,
+    openapi_extra=payouts_docs.REVERSE_BODY,
+)
+def reverse(
+    request: Request,
+    key: Writer,
+    payout_id: PaidPayoutId,
+    body: Annotated[bytes, Depends(_body)],
+) -> dict[str, Any]:
+    """Have the gateway take back a paid payout, or a part of it. A worker asks it; the payout shows the outcome."""
+    asked = _read(payouts_schemas.ReverseRequest, body)
+    with _known(), bounded(services(request).context) as tx:
+        try:
+            service.request_reversal(
+                tx,
+                key.merchant_id,
+                payout_id,
+                amount=asked.amount,
+                reason=asked.reason,
+                actor=actor_of(key),
+                came_back=asked.reversed_amount,
+            )
+        except NotReversible as error:
+            code = "reversal_in_progress" if error.code == "in_progress" else "not_reversible"
+            raise ApiError(409, code, masked(str(error))) from None
+        return _asked(tx, key, payout_id)
+
+
+def _read(kind: type[Body], body: bytes) -> Body:
+    """A body as it has to be; a 422 that names the first field that is not."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        message = f"{field or 'The body'}: {first['msg']}."
+        raise ApiError(422, "invalid_request", message, field=field) from None
+
+
+def find_run(tx: Tx, key: ApiKey, run_id: int) -> Any:
+    """A run of the key's merchant. Raises ApiError: 404."""
     found = looking.run(tx, key.merchant_id, run_id)
     if found is None:
         message = f"The merchant {key.merchant_key!r} has no run {run_id}. GET /v1/runs lists them."
@@ -259,7 +302,7 @@ def _of_merchant(tx: Tx, key: ApiKey, payout_id: int) -> None:
 def _record(tx: Tx, key: ApiKey, action: str, payout_id: int, reason: str | None) -> None:
     audit.record(
         tx,
-        Actor("api_key", f"{key.merchant_key}/{key.name}"),
+        actor_of(key),
         action,
         merchant_id=key.merchant_id,
         subject_kind="payout",

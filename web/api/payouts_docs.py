@@ -7,7 +7,7 @@ from typing import Any, Final
 from web.api import answers, payouts_schemas
 from web.api.answers import Responses, error, example
 
-_RUN: Final[dict[str, Any]] = {
+RUN_SHOWN: Final[dict[str, Any]] = {
     "id": 1,
     "name": "payouts.run/acme",
     "state": "sending",
@@ -21,9 +21,15 @@ _RUN: Final[dict[str, Any]] = {
     "by_currency": {"eur": {"payouts": 1, "amount": 1290}},
     "members_hash": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
     "created_at": "2026-12-01T06:00:01.204Z",
+    "prepared_by": "payouts.run/acme",
+    "needs_approval": False,
+    "approval_expires_at": None,
     "frozen_at": "2026-12-01T06:00:02.118Z",
     "approved_at": "2026-12-01T06:00:02.131Z",
     "approved_by": "automatic",
+    "rejected_at": None,
+    "rejected_by": None,
+    "reject_reason": None,
     "settled_at": None,
 }
 _PAYOUT: Final[dict[str, Any]] = {
@@ -64,9 +70,16 @@ _CANCELED: Final = [
     "Nothing is to be done: the next run looks at its earnings. Do not pay it by hand: they would be paid"
     " twice.",
 ]
+_REVERSING: Final = [
+    "It pays 12.90 EUR: the sum of 1 earning that run 1 found due as of 2026-12-01 06:00:00 UTC.",
+    "It was paid on 2026-12-01 06:00:04 UTC; the gateway calls it tr_1Example.",
+    "acme/desk asked for 3.00 EUR of it to be taken back (paid by mistake); the gateway is being asked.",
+    "Wait for the outcome of what is taken back. Do not pay it by hand, and do not send it in any other way:"
+    " it could be paid twice.",
+]
 
 _BAD_ID: Final = "run_id: Input should be a valid integer."
-_NO_RUN: Final = error(
+NO_RUN: Final = error(
     "`run_not_found`: it is not there, or another merchant's.",
     "run_not_found",
     "The merchant 'acme' has no run 9. GET /v1/runs lists them.",
@@ -87,11 +100,11 @@ def _reading(wrong: str, field: str) -> Responses:
 _PAGING: Final = _reading("limit: Input should be less than or equal to 500.", "limit")
 
 RUNS: Final[Responses] = _PAGING | {
-    200: example("A page of runs.", payouts_schemas.Runs, {"runs": [_RUN], "next": None})
+    200: example("A page of runs.", payouts_schemas.Runs, {"runs": [RUN_SHOWN], "next": None})
 }
 RUN: Final[Responses] = _reading(_BAD_ID, "run_id") | {
-    200: example("The run.", payouts_schemas.Run, _RUN),
-    404: _NO_RUN,
+    200: example("The run.", payouts_schemas.Run, RUN_SHOWN),
+    404: NO_RUN,
 }
 EXCLUSIONS: Final[Responses] = _reading(_BAD_ID, "run_id") | {
     200: example(
@@ -111,7 +124,7 @@ EXCLUSIONS: Final[Responses] = _reading(_BAD_ID, "run_id") | {
             "next": None,
         },
     ),
-    404: _NO_RUN,
+    404: NO_RUN,
 }
 PAYOUTS: Final[Responses] = _PAGING | {
     200: example(
@@ -124,7 +137,7 @@ PAYOUT: Final[Responses] = _reading("payout_id: Input should be a valid integer.
         payouts_schemas.PayoutExplained,
         {
             "payout": _PAYOUT,
-            "run": _RUN,
+            "run": RUN_SHOWN,
             "why": _WHY,
             "members": [
                 {
@@ -155,6 +168,7 @@ PAYOUT: Final[Responses] = _reading("payout_id: Input should be a valid integer.
                     "resolved_at": None,
                 }
             ],
+            "reversals": [],
         },
     ),
     404: _NO_PAYOUT,
@@ -162,6 +176,20 @@ PAYOUT: Final[Responses] = _reading("payout_id: Input should be a valid integer.
 _WRITING: Final = answers.reading(
     "payouts:write", "payout_id: Input should be a valid integer.", "payout_id"
 ) | {404: _NO_PAYOUT}
+_WRITING_WITH_BODY: Final = _WRITING | {
+    408: answers.TOO_SLOW,
+    413: error(
+        "`body_too_large`.",
+        "body_too_large",
+        "The body may have at most 16 KiB (16384 bytes). Send the reason only.",
+    ),
+    415: error(
+        "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
+        "unsupported_media_type",
+        "Send the reason as application/json or text/json.",
+        "Content-Type",
+    ),
+}
 RETRY: Final[Responses] = _WRITING | {
     200: example(
         "It is sent again.",
@@ -186,27 +214,40 @@ CANCEL_BODY: Final[dict[str, Any]] = {
         },
     }
 }
-CANCEL: Final[Responses] = _WRITING | {
+CANCEL: Final[Responses] = _WRITING_WITH_BODY | {
     200: example(
         "It is canceled.",
         payouts_schemas.PayoutAsked,
         {"id": 3, "status": "canceled", "why": _CANCELED},
     ),
-    408: answers.TOO_SLOW,
     409: error(
         "`not_cancelable`: it has been paid or may have been, or is stopped.",
         "not_cancelable",
         "Payout 3 cannot be canceled: it is unknown.",
     ),
-    413: error(
-        "`body_too_large`.",
-        "body_too_large",
-        "The body may have at most 16 KiB (16384 bytes). Send the reason only.",
+}
+REVERSE_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "Why, in 1 to 500 characters, and how much: without `amount` all that is left.",
+        "content": {
+            "application/json": {
+                "schema": payouts_schemas.ReverseRequest.model_json_schema(),
+                "example": {"reason": "paid by mistake", "amount": 300, "reversed_amount": 0},
+            }
+        },
+    }
+}
+REVERSE: Final[Responses] = _WRITING_WITH_BODY | {
+    200: example(
+        "The gateway is asked.",
+        payouts_schemas.PayoutAsked,
+        {"id": 4, "status": "paid", "why": _REVERSING},
     ),
-    415: error(
-        "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-        "unsupported_media_type",
-        "Send the reason as application/json or text/json.",
-        "Content-Type",
+    409: error(
+        "`reversal_in_progress`: one of it is on its way. `not_reversible`: it was not paid, is stopped, its"
+        " method cannot, less than that is left, or `reversed_amount` is not what came back.",
+        "not_reversible",
+        "Nothing was asked for about payout 4: of 1290 only 290 is left to take back.",
     ),
 }

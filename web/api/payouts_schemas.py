@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PayoutState = Literal[
     "draft",
@@ -20,7 +20,9 @@ PayoutState = Literal[
     "reversed",
     "returned",
 ]
-RunState = Literal["building", "frozen", "pending_approval", "approved", "sending", "settled"]
+RunState = Literal[
+    "building", "frozen", "pending_approval", "approved", "rejected", "sending", "settled"
+]
 Method = Literal["stripe", "wise", "manual"]
 
 
@@ -32,6 +34,35 @@ class CancelRequest(BaseModel):
     reason: str = Field(min_length=1, max_length=500, pattern=r"^[^\u0000]*[^\s\u0000][^\u0000]*$")
 
 
+class ReverseRequest(BaseModel):
+    """What is to be taken back, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"^[^\u0000]*[^\s\u0000][^\u0000]*$")
+    amount: int | None = Field(
+        default=None,
+        strict=True,
+        ge=1,
+        le=2**63 - 1,
+        description="In minor units; absent: all that is left.",
+    )
+    reversed_amount: int | None = Field(
+        default=None,
+        strict=True,
+        ge=0,
+        le=2**63 - 1,
+        description="How much of it came back already, as the payout shows it; required with `amount`, so that"
+        " the same call again takes no second part.",
+    )
+
+    @model_validator(mode="after")
+    def _a_part_is_of_what_is_known(self) -> ReverseRequest:
+        if self.amount is not None and self.reversed_amount is None:
+            raise ValueError("give reversed_amount with amount, as the payout shows it")
+        return self
+
+
 class Run(BaseModel):
     """A run: what it was asked to pay, and what it made."""
 
@@ -39,7 +70,9 @@ class Run(BaseModel):
     name: str
     state: RunState
     as_of: datetime = Field(description="What was due then is in it (business time).")
-    minimums: dict[str, int] = Field(description="The smallest payout by currency, minor units.")
+    minimums: dict[str, int] = Field(
+        description="The smallest payout by currency, minor units; the merchant's policy may ask for more."
+    )
     methods: list[str]
     created: int = Field(description="Payouts that it made; 0 until it is frozen.")
     skipped: int = Field(description="Payees and currencies that it left out.")
@@ -52,9 +85,15 @@ class Run(BaseModel):
         description="SHA-256 over all that it pays; what is approved is this."
     )
     created_at: datetime
+    prepared_by: str | None = Field(description="Who cannot approve it.")
+    needs_approval: bool
+    approval_expires_at: datetime | None
     frozen_at: datetime | None
     approved_at: datetime | None
     approved_by: str | None
+    rejected_at: datetime | None
+    rejected_by: str | None
+    reject_reason: str | None
     settled_at: datetime | None
 
 
@@ -143,6 +182,28 @@ class Attempt(BaseModel):
     resolved_at: datetime | None
 
 
+class ReversalAsked(BaseModel):
+    """One request to take a payout back, or a part of it, under one key."""
+
+    n: int
+    amount: int = Field(description="In minor units of the payout's currency.")
+    reason: str
+    asked_by: str
+    state: Literal["created", "sending", "succeeded", "failed", "unknown"]
+    key: str = Field(description="The idempotency key.")
+    outcome: str | None
+    http_status: int | None
+    error_code: str | None
+    error_message: str | None
+    waits_for: str | None = Field(description="Why nothing happens to it now.")
+    history: list[dict[str, Any]] = Field(description="What was seen, newest last; at most 20.")
+    external_id: str | None = Field(description="What the gateway calls the reversal.")
+    tries: int
+    sent_at: datetime | None
+    resolved_at: datetime | None
+    created_at: datetime
+
+
 class PayoutExplained(BaseModel):
     """A payout with all that explains it."""
 
@@ -154,6 +215,9 @@ class PayoutExplained(BaseModel):
     members: list[Member]
     next: int | None = Field(description="`cursor` of the next page of members; null on the last.")
     attempts: list[Attempt] = Field(description="The newest 100, newest last.")
+    reversals: list[ReversalAsked] = Field(
+        description="What was asked to be taken back; the newest 100, newest last."
+    )
 
 
 class PayoutAsked(BaseModel):
@@ -181,8 +245,14 @@ def run(row: Any) -> dict[str, Any]:
         "by_currency": result.get("by_currency", {}),
         "members_hash": row.members_hash,
         "created_at": row.created_at,
+        "prepared_by": row.prepared_by,
+        "needs_approval": row.needs_approval,
+        "approval_expires_at": row.approval_expires_at,
         "frozen_at": row.frozen_at,
         "approved_at": row.approved_at,
         "approved_by": row.approved_by,
+        "rejected_at": row.rejected_at,
+        "rejected_by": row.rejected_by,
+        "reject_reason": row.reject_reason,
         "settled_at": row.settled_at,
     }

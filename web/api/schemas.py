@@ -73,7 +73,7 @@ class EventStatus(BaseModel):
         description="How many other contents came under the same (source, id). The first stands."
     )
     made: dict[str, list[dict[str, Any]]] = Field(
-        description="The rows that it made, by table: trackings, reversals, loyalty_transactions, earnings. Amounts are in minor units."
+        description="The rows that it made, by table: trackings, reversals, holds, loyalty_transactions, velocity_cases, point_holds, earnings. Amounts are in minor units."
     )
 
 
@@ -164,6 +164,13 @@ class CardRefusal(ErrorBody):
     event: RefusedEvent | None = None
 
 
+class DeadlinePoints(BaseModel):
+    """Points that expire together if nothing happens until then."""
+
+    at: datetime | None = Field(description="From then on they are gone; null: never.")
+    points: int
+
+
 class Points(BaseModel):
     """Points of a card now. What has expired is not in them, whether or not that is booked yet."""
 
@@ -175,6 +182,19 @@ class Points(BaseModel):
     next_expiry: datetime | None = Field(
         description="When some of them expire if nothing happens until then."
     )
+    by_deadline: list[DeadlinePoints] = Field(
+        description="What expires when, soonest first; with what is held it sums to balance + debt."
+    )
+
+
+class CardTier(BaseModel):
+    """The tier of a card now, whether or not a fall is booked yet."""
+
+    key: str | None = Field(description="Null: none is reached.")
+    points: int = Field(description="Earned in the program's period.")
+    until: datetime | None = Field(
+        description="When it falls if nothing more is earned; null: never."
+    )
 
 
 class Card(BaseModel):
@@ -184,8 +204,10 @@ class Card(BaseModel):
     customer_id: str
     program: str
     status: Literal["active", "inactive"]
+    merged: list[str] = Field(description="Numbers of cards that were merged into it.")
     points: Points
     stamps: int
+    tier: CardTier | None = Field(description="Null where no tier was ever counted.")
     last_activity_at: datetime
     created_at: datetime
 

@@ -7,7 +7,6 @@ retries are off: only tries that surely executed nothing are repeated here, with
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 from time import sleep
@@ -16,19 +15,22 @@ from urllib.parse import urlsplit
 
 import httpx
 import stripe
-from tenacity import RetryCallState, Retrying, retry_if_result
-from tenacity.wait import wait_random_exponential
 
 from domain.merchants.rules import Mode
 from domain.payouts.books import BooksPage
 from domain.payouts.gateway import Deadline, Found, Order, PayeeCheck
-from domain.payouts.rules import MAX_TRIES, ONE_TRY, GatewayOutcome, transfer_group
-from domain.payouts.rules.attempts import CONNECT_SECONDS, MAX_PAUSE_SECONDS, READ_SECONDS
+from domain.payouts.rules import GatewayOutcome, transfer_group
+from domain.payouts.rules.attempts import CONNECT_SECONDS, READ_SECONDS
 from domain.payouts.rules.breaker import Balance
+from workers.gateways.stripe_answers import is_about_our_key, ordered, read, success
 from workers.gateways.stripe_balance import ask_balance
+from workers.gateways.stripe_bank import StripeBankLeg
 from workers.gateways.stripe_events import StripeEvents
 from workers.gateways.stripe_keys import check_key
+from workers.gateways.stripe_polling import StripeEventLog
+from workers.gateways.stripe_reversals import StripeReversals
 from workers.gateways.stripe_transactions import books_page
+from workers.gateways.tries import with_tries
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version that new attempts are sent under; a test compares it with the installed SDK's."""
@@ -40,9 +42,6 @@ FIND_PAGES: Final = 10
 """Pages of 100 transfers that a look-up reads; one payout has one transfer, or a bug."""
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-MESSAGE_KEPT: Final = 500
-"""Characters of an error message that are kept (EVENTS)."""
 
 
 class HttpxTransport(stripe.HTTPClient):
@@ -98,6 +97,9 @@ class StripeGateway:
         self._client, self.account = client, account
         self._pause = pause
         self.news: Final = StripeEvents(client)
+        self.bank: Final = StripeBankLeg(client, pause)
+        self.events: Final = StripeEventLog(client)
+        self.reversals: Final = StripeReversals(client, pause=pause)
 
     def params(self, order: Order) -> dict[str, Any]:
         """The parameters of ``POST /v1/transfers``."""
@@ -118,42 +120,17 @@ class StripeGateway:
         self, params: Mapping[str, Any], *, key: str, api_version: str, deadline: Deadline
     ) -> GatewayOutcome:
         """Make a transfer under ``key``, with at most MAX_TRIES tries that were turned away."""
-        one_try = ONE_TRY.total_seconds()
-        if not deadline.has_room_for(one_try):
-            return GatewayOutcome("not_sent", message="the lease had no room for a try")
-
-        def must_stop(state: RetryCallState) -> bool:
-            return (
-                state.attempt_number >= MAX_TRIES
-                or state.upcoming_sleep > MAX_PAUSE_SECONDS
-                or not deadline.has_room_for(state.upcoming_sleep + one_try)
-            )
-
-        tries = Retrying(
-            retry=retry_if_result(lambda outcome: outcome.turned_away),
-            wait=_pause_before_next,
-            stop=must_stop,
-            sleep=self._pause,
-            retry_error_callback=_outcome_of_try,
+        return with_tries(
+            lambda: read(lambda: self._transfer(params, key, api_version)), deadline, self._pause
         )
-        outcome: GatewayOutcome = tries(self._transfer, params, key, api_version)
-        made = tries.statistics.get("attempt_number", 1)
-        return replace(outcome, tries=made)
 
     def _transfer(self, params: Mapping[str, Any], key: str, api_version: str) -> GatewayOutcome:
-        try:
-            made = self._client.v1.transfers.create(
-                _ordered(params),
-                {"idempotency_key": key, "stripe_version": api_version},
-            )
-            return _success(made, params)
-        except stripe.StripeError as error:
-            return outcome_of(error)
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
-            # A success whose body is no transfer: the SDK or _success could not read it.
-            return GatewayOutcome(
-                "unreadable", message=f"{type(error).__name__}: {error}"[:MESSAGE_KEPT]
-            )
+        made = self._client.v1.transfers.create(
+            ordered(params), {"idempotency_key": key, "stripe_version": api_version}
+        )
+        asked = tuple(params[name] for name in ("amount", "currency", "destination"))
+        right = (made.amount, made.currency, made.destination) == asked
+        return success(made, right=made.object == "transfer" and right, what="transfer")
 
     def find(self, params: Mapping[str, Any]) -> Sequence[Found] | None:
         """The transfers of the group and to the destination that were sent; None if Stripe could not be
@@ -190,10 +167,13 @@ class StripeGateway:
         )
 
     def check_payee(self, destination: str) -> PayeeCheck | None:
-        """Whether a connected account may receive transfers and pay out; None if Stripe was not reached."""
+        """Whether a connected account may receive transfers and pay out; None if Stripe was not reached, or does not
+        let our key ask."""
         try:
             account = self._client.v1.accounts.retrieve(destination)
         except (stripe.InvalidRequestError, stripe.PermissionError) as error:
+            if is_about_our_key(error):
+                return None
             return PayeeCheck(False, str(error.user_message or error.code or "unknown account"))
         except stripe.StripeError:
             return None
@@ -266,54 +246,6 @@ def open_client(
     return client, transport
 
 
-def outcome_of(error: stripe.StripeError) -> GatewayOutcome:
-    """An SDK exception as a value. What is not surely Stripe's own error body proves nothing."""
-    if isinstance(error, stripe.APIConnectionError):
-        return GatewayOutcome(_kind_of(error.__cause__), message=_kept(error))
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    body = error.json_body.get("error") if isinstance(error.json_body, dict) else None
-    if not isinstance(body, dict) or 200 <= (error.http_status or 0) < 300:
-        return GatewayOutcome("unreadable", http_status=error.http_status, message=_kept(error))
-    return GatewayOutcome(
-        "response",
-        http_status=error.http_status,
-        error_type=body.get("type"),
-        code=body.get("code"),
-        message=_kept(error),
-        replayed=headers.get("idempotent-replayed", "").lower() == "true",
-        request_id=headers.get("request-id"),
-        retry_after=_seconds(headers.get("retry-after")),
-    )
-
-
-def _kind_of(cause: BaseException | None) -> Any:
-    if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        # No connection (or none free), no TLS: not a byte of the request has left.
-        return "not_sent"
-    return "timeout" if isinstance(cause, httpx.TimeoutException) else "reset"
-
-
-def _success(made: stripe.Transfer, params: Mapping[str, Any]) -> GatewayOutcome:
-    response = made.last_response
-    assert response is not None, "an answer was read"
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    asked = tuple(params[name] for name in ("amount", "currency", "destination"))
-    if made.object != "transfer" or (made.amount, made.currency, made.destination) != asked:
-        return GatewayOutcome(
-            "unreadable",
-            http_status=response.code,
-            message="answered with something else than the transfer that was asked for",
-            request_id=headers.get("request-id"),
-        )
-    return GatewayOutcome(
-        "response",
-        http_status=response.code,
-        external_id=made.id,
-        replayed=headers.get("idempotent-replayed", "").lower() == "true",
-        request_id=headers.get("request-id"),
-    )
-
-
 def _found(transfer: stripe.Transfer) -> Found:
     return Found(
         external_id=transfer.id,
@@ -323,36 +255,3 @@ def _found(transfer: stripe.Transfer) -> Found:
         destination=str(transfer.destination),
         key=getattr(transfer.metadata, "attempt", None),
     )
-
-
-def _ordered(value: Any) -> Any:
-    """Parameters in one order, so that a replay from the database is the same request byte for byte."""
-    if isinstance(value, Mapping):
-        return {name: _ordered(value[name]) for name in sorted(value)}
-    return value
-
-
-_JITTER = wait_random_exponential(multiplier=0.5, max=MAX_PAUSE_SECONDS)
-
-
-def _pause_before_next(state: RetryCallState) -> float:
-    """Full jitter, or what the gateway asked for if that is longer."""
-    return max(_JITTER(state), _outcome_of_try(state).retry_after or 0.0)
-
-
-def _outcome_of_try(state: RetryCallState) -> GatewayOutcome:
-    assert state.outcome is not None, "a try has ended"
-    outcome: GatewayOutcome = state.outcome.result()
-    return outcome
-
-
-def _kept(error: stripe.StripeError) -> str:
-    return str(error.user_message or error)[:MESSAGE_KEPT]
-
-
-def _seconds(header: str | None) -> float | None:
-    """``Retry-After`` in seconds; Stripe sends no dates, and a bad header counts as none."""
-    try:
-        return max(float(header), 0.0) if header else None
-    except ValueError:
-        return None

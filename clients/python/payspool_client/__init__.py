@@ -21,6 +21,7 @@ for ever, so publishing the same event again is free; the same id with other con
 """
 
 from payspool_client.backlog import Backlog, BacklogLimit
+from payspool_client.emails import email_hash
 from payspool_client.errors import (
     BacklogFull,
     InvalidEvent,
@@ -58,12 +59,15 @@ from payspool_client.events import (
     parse_event,
 )
 from payspool_client.publisher import Publishable, Publisher
+from payspool_client.webhooks import BadWebhook
+from payspool_client.webhooks import verify as verify_webhook
 
 __all__ = [
     "EVENT_TYPES",
     "Backlog",
     "BacklogFull",
     "BacklogLimit",
+    "BadWebhook",
     "CardCreated",
     "CardDeactivated",
     "CardReactivated",
@@ -95,5 +99,7 @@ __all__ = [
     "StampRedeemed",
     "StampVoided",
     "UndecodableMessage",
+    "email_hash",
     "parse_event",
+    "verify_webhook",
 ]

@@ -13,6 +13,7 @@ from domain.inbox.service.applying import (
     recheck_waiting,
 )
 from domain.inbox.service.asking import counts, status, unreadable, unreadable_counts
+from domain.inbox.service.importing import import_conversions
 from domain.inbox.service.repairs import (
     RETRY_BATCH,
     Edited,
@@ -24,6 +25,7 @@ from domain.inbox.service.repairs import (
     retry,
     selected,
 )
+from domain.inbox.service.velocity import Settled, reject_case, release_case
 
 __all__ = [
     "RECHECK_BATCH",
@@ -31,15 +33,19 @@ __all__ = [
     "Edited",
     "Retried",
     "Selection",
+    "Settled",
     "Stored",
     "apply",
     "by_number",
     "count_selected",
     "counts",
     "edit",
+    "import_conversions",
     "keep_unclaimable",
     "mark_dead",
     "recheck_waiting",
+    "reject_case",
+    "release_case",
     "retry",
     "selected",
     "status",

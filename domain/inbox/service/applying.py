@@ -13,6 +13,7 @@ from domain import clock
 from domain.db import Tx, advisory_lock
 from domain.earnings import service as earnings
 from domain.inbox import store
+from domain.inbox.anonymizing import Customer, forget
 from domain.inbox.apply import Decided, apply_subjects
 from domain.inbox.rules import (
     MAX_DETAIL,
@@ -25,6 +26,7 @@ from domain.inbox.rules import (
     transaction_of,
 )
 from domain.inbox.service.claiming import claimed, keep_unreadable
+from domain.loyalty import service as loyalty
 from payspool_client import EVENT_TYPES
 
 RECHECK_BATCH: Final = 200
@@ -48,13 +50,30 @@ class Stored:
     buried: dict[int, str] = field(default_factory=dict)
 
 
-def apply(tx: Tx, parsed: Sequence[Parsed], stored: Stored | None = None) -> list[Outcome]:
+def apply(
+    tx: Tx,
+    parsed: Sequence[Parsed],
+    stored: Stored | None = None,
+    *,
+    act: loyalty.Act | None = None,
+    at_once: bool = False,
+) -> list[Outcome]:
     """Apply deliveries in order; returns one outcome for each. A refusal is a row, never an exception.
 
+    ``act``: who stands behind them at a till, which is kept beside those that are applied. ``at_once``, and at a
+    till: somebody waits for the answer, so that an event of a card that is not there is refused. Else it
+    waits for its card; not when it was refused before and comes again.
     A copy inside the batch is a duplicate of what the batch decides of the first.
     """
     batch = claimed(tx, parsed)
     fresh = [incoming for _, incoming in batch.fresh]
+    if act is None and not at_once:
+        for incoming in fresh:
+            if incoming.inbox_id not in batch.retried:
+                incoming.card_by = batch.now + loyalty.CARD_WAIT
+    if act is not None:
+        for incoming in fresh:
+            loyalty.keep_act(tx, incoming.merchant_id, incoming.inbox_id, act)
     decided = apply_fresh(tx, fresh, batch.retried, batch.now, stored=stored)
     for (position, incoming), one in zip(batch.fresh, decided, strict=True):
         batch.outcomes[position] = Outcome(
@@ -77,7 +96,7 @@ def recheck_waiting(
         return 0, None
     advisory_lock(tx, (lock_key(row.merchant_id, row.correlation) for row in rows))
     keys = {(row.merchant_id, row.correlation) for row in rows}
-    settled = _apply_stored(tx, keys, stored or Stored())
+    settled = apply_stored(tx, keys, stored or Stored())
     still = {inbox_id for inbox_id, one in settled.items() if one.status == "waiting"}
     left = sum(1 for row in rows if row.id not in still)
     return left, rows[-1].id if len(rows) == RECHECK_BATCH else None
@@ -115,27 +134,32 @@ def apply_fresh(
         for e in fresh
         if (c := correlation_of(e.type, e.data, e.source)) is not None
     } | set(left)
-    advisory_lock(tx, (lock_key(*key) for key in correlations))
+    # What waits for a card is taken up by who enrols it, not by the next that waits.
+    awaited = loyalty.cards_awaited(tx, fresh)
+    advisory_lock(tx, (lock_key(*key) for key in correlations | awaited))
     besides = stored or Stored()
     besides.came |= {e.inbox_id for e in fresh}
     waited, refused = _stored(tx, correlations, besides.came, besides)
-    decided, wakes = _decide(tx, [*waited, *fresh], refused, now)
+    decided, wakes, forgotten = _decide(tx, [*waited, *fresh], refused, now)
     _write_outcomes(tx, [*waited, *fresh], decided, {e.inbox_id for e in waited}, retried)
+    for customer in forgotten:
+        forget(tx, customer)
     # What waited for an event of this batch follows it here; one of the batch itself may be among it.
-    woken = _apply_stored(tx, wakes, besides) if wakes else {}
+    woken = apply_stored(tx, wakes, besides) if wakes else {}
     return [
         woken.get(e.inbox_id, one) for e, one in zip(fresh, decided[len(waited) :], strict=True)
     ]
 
 
-def _apply_stored(
-    tx: Tx, correlations: set[tuple[int, str]], besides: Stored
-) -> dict[int, Decided]:
-    """Apply what waits under some correlations, and what waited for that in turn; decisions by inbox id."""
+def apply_stored(tx: Tx, correlations: set[tuple[int, str]], besides: Stored) -> dict[int, Decided]:
+    """Apply what waits under some correlations, and what waited for that in turn; decisions by inbox id.
+
+    The caller holds the correlations' locks.
+    """
     settled: dict[int, Decided] = {}
     while correlations:
         stored, refused = _stored(tx, correlations, set(), besides)
-        decided, correlations = _decide(tx, stored, refused, clock.business_now(tx))
+        decided, correlations, _ = _decide(tx, stored, refused, clock.business_now(tx))
         _write_outcomes(tx, stored, decided, {e.inbox_id for e in stored}, set())
         settled |= {e.inbox_id: one for e, one in zip(stored, decided, strict=True)}
     return settled
@@ -198,6 +222,7 @@ def _read(row: Any) -> Incoming | str:
                 row.type,
                 row.occurred_at,
                 data,
+                row.received_at + loyalty.CARD_WAIT,
             )
     sentence = (
         "This version cannot read the event that an older one stored"
@@ -208,10 +233,10 @@ def _read(row: Any) -> Incoming | str:
 
 def _decide(
     tx: Tx, events: Sequence[Incoming], refused: set[tuple[int, str]], now: datetime
-) -> tuple[list[Decided], set[tuple[int, str]]]:
+) -> tuple[list[Decided], set[tuple[int, str]], list[Customer]]:
     applied = apply_subjects(tx, events, refused, now)
-    earnings.record(tx, applied.earnings, beside=applied.transfers)
-    return applied.decided, applied.wakes
+    earnings.record(tx, applied.earnings, beside=applied.transfers, holds=applied.holds)
+    return applied.decided, applied.wakes, applied.forgotten
 
 
 def _write_outcomes(

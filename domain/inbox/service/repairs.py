@@ -93,9 +93,12 @@ def by_number(tx: Tx, numbers: Sequence[int]) -> list[Any]:
     return rows
 
 
-def count_selected(tx: Tx, selection: Selection) -> tuple[int, int]:
-    """How many events a selection has, and how many it leaves out because their refusal stands."""
-    return repair_store.count_to_retry(tx, selection.filters, selection.left_out)
+def count_selected(tx: Tx, selection: Selection, at_most: int | None = None) -> tuple[int, int]:
+    """How many events a selection has, and how many it leaves out because their refusal stands.
+
+    Each is counted up to ``at_most`` (None: all).
+    """
+    return repair_store.count_to_retry(tx, selection.filters, selection.left_out, at_most)
 
 
 def retry(

@@ -10,6 +10,28 @@ at once, together with what a foreign key cannot say (same card, same merchant).
 row by row, lock the one row of the program's version from every worker, and cost a third of a sweep.
 """
 
-from domain.loyalty.models import cards, lots, programs
+from domain.loyalty.models import (
+    cards,
+    holds,
+    imports,
+    lots,
+    merges,
+    notices,
+    programs,
+    restores,
+    tiers,
+)
+from domain.loyalty.models import shops as shops
+from domain.loyalty.models import velocity as velocity
 
-__all__ = ["cards", "lots", "programs"]
+__all__ = [
+    "cards",
+    "holds",
+    "imports",
+    "lots",
+    "merges",
+    "notices",
+    "programs",
+    "restores",
+    "tiers",
+]

@@ -56,6 +56,10 @@ cards = Table(
     # Events that a correction waits for, as `event:shop/ord-1` or `order:ord-1`: who applies one of them
     # sees it here, under the lock that it holds anyway.
     Column("awaits", ARRAY(Text), nullable=True),
+    # The card that it was merged into, never one that was merged itself: what names this one is about that.
+    Column("merged_into_id", BigInteger, nullable=True),
+    # Since when the customer is unknown, for good.
+    at_column("anonymized_at", nullable=True),
     created_at(),
     ForeignKeyConstraint(
         ["program_id", "merchant_id"], ["loyalty_programs.id", "loyalty_programs.merchant_id"]
@@ -66,6 +70,11 @@ cards = Table(
     CheckConstraint("points_debt >= 0 AND points_balance >= -points_debt", name="debt_is_explicit"),
     CheckConstraint("stamps_balance >= 0", name="stamps_balance"),
     CheckConstraint("last_seq >= 0", name="last_seq"),
+    Index(
+        "ix_cards_merged",
+        "merged_into_id",
+        postgresql_where=text("merged_into_id IS NOT NULL"),
+    ),
     Index(
         "ix_cards_due",
         "merchant_id",
@@ -181,6 +190,28 @@ loyalty_transactions = Table(
         postgresql_where=text("type = 'stamp_earned'"),
     ),
     Index("ix_loyalty_transactions_merchant", "merchant_id", "transaction_at"),
+    Index("ix_loyalty_transactions_card_type", "card_id", "type"),
+    Index("ix_loyalty_transactions_type", "type", "transaction_at"),
+    Index(
+        "ix_loyalty_transactions_merchant_store",
+        "merchant_id",
+        "store_id",
+        postgresql_where=text("store_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_loyalty_transactions_pin",
+        "merchant_id",
+        "staff_pin_id",
+        "transaction_at",
+        postgresql_where=text("staff_pin_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_loyalty_transactions_device",
+        "merchant_id",
+        "terminal_device_id",
+        "transaction_at",
+        postgresql_where=text("terminal_device_id IS NOT NULL"),
+    ),
     Index(
         "ix_loyalty_transactions_store",
         "store_id",
@@ -198,4 +229,12 @@ loyalty_transactions = Table(
         "related_transaction_id",
         postgresql_where=text("related_transaction_id IS NOT NULL"),
     ),
+)
+
+# Cards of each program, of those that are summed up (`rollup_marks`).
+loyalty_rollups = Table(
+    "loyalty_rollups",
+    metadata,
+    Column("program_id", BigInteger, ForeignKey("loyalty_programs.id"), primary_key=True),
+    Column("cards", BigInteger, nullable=False),
 )

@@ -64,6 +64,8 @@ loyalty_program_versions = Table(
     Column("allow_debt", Boolean, nullable=False, server_default=text("true")),
     # Days that points live which a voided redemption gives back after their lot expired.
     Column("restore_days", Integer, nullable=False, server_default=text("30")),
+    # Minor units that a thousand points cost when they are redeemed; NULL: not said.
+    Column("cost_per_1000_points", BigInteger, nullable=True),
     # points, stamps, or hybrid: both.
     Column("kind", Text, nullable=False, server_default=text("'points'")),
     Column("stamp_target", Integer, nullable=True),
@@ -80,6 +82,12 @@ loyalty_program_versions = Table(
     Column("earn_cooldown_minutes", Integer, nullable=False, server_default=text("0")),
     Column("daily_earn_limit", Integer, nullable=True),
     Column("daily_points_cap", BigInteger, nullable=True),
+    # How long before a deadline points are announced; NULL: never.
+    Column("notice_days", Integer, nullable=True, server_default=text("14")),
+    # How long a hold reserves points.
+    Column("hold_minutes", Integer, nullable=False, server_default=text("15")),
+    # What nobody does without a PIN of the staff: points, stamps, redemptions.
+    Column("pin_required", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     # Transaction types that count as activity.
     Column("qualifying_types", ARRAY(Text), nullable=False),
     created_at(),
@@ -99,6 +107,12 @@ loyalty_program_versions = Table(
     CheckConstraint("least(stamp_cooldown_minutes, earn_cooldown_minutes) >= 0", name="cooldowns"),
     CheckConstraint("daily_earn_limit > 0 AND daily_points_cap > 0", name="daily_limits"),
     CheckConstraint("tier_days > 0", name="tier_days"),
+    CheckConstraint("hold_minutes > 0", name="hold_minutes"),
+    CheckConstraint("cost_per_1000_points >= 0", name="cost_per_1000_points"),
+    CheckConstraint("notice_days > 0", name="notice_days"),
+    CheckConstraint(
+        "pin_required <@ ARRAY['points', 'redemptions', 'stamps']", name="pin_required"
+    ),
     CheckConstraint(
         f"qualifying_types <@ ARRAY[{_listed(QUALIFYING_TYPES)}]", name="qualifying_types"
     ),

@@ -37,20 +37,22 @@ of 2 April in Berlin (which is 22:00 on 1 April in UTC), whenever somebody looks
 from domain.loyalty.rules.cards import (
     Card,
     Entry,
-    book_due_expiry,
     credit,
     enrol,
     redeem,
 )
 from domain.loyalty.rules.corrections import adjust, set_active, take_back, void
-from domain.loyalty.rules.earning import limited, multiplier_of, points_for_purchase, tier_of
-from domain.loyalty.rules.lots import Lot, consume, spendable
+from domain.loyalty.rules.earning import limited, multiplier_of, points_for_purchase
+from domain.loyalty.rules.expiring import Revival, book_due_expiry, in_time, revive
+from domain.loyalty.rules.holds import capture, hold, release, time_out, turn_to
+from domain.loyalty.rules.lots import Hold, Lot, consume, spendable
 from domain.loyalty.rules.numbers import card_number, is_card_number, luhn_digit
 from domain.loyalty.rules.programs import (
     Program,
     Refusal,
     choose_program,
 )
+from domain.loyalty.rules.tiers import tier_of
 from domain.loyalty.rules.times import effective_time, inactivity_deadline
 from domain.loyalty.rules.types import QUALIFYING_TYPES, TRANSACTION_TYPES
 
@@ -59,17 +61,22 @@ __all__ = [
     "TRANSACTION_TYPES",
     "Card",
     "Entry",
+    "Hold",
     "Lot",
     "Program",
     "Refusal",
+    "Revival",
     "adjust",
     "book_due_expiry",
+    "capture",
     "card_number",
     "choose_program",
     "consume",
     "credit",
     "effective_time",
     "enrol",
+    "hold",
+    "in_time",
     "inactivity_deadline",
     "is_card_number",
     "limited",
@@ -77,9 +84,13 @@ __all__ = [
     "multiplier_of",
     "points_for_purchase",
     "redeem",
+    "release",
+    "revive",
     "set_active",
     "spendable",
     "take_back",
     "tier_of",
+    "time_out",
+    "turn_to",
     "void",
 ]

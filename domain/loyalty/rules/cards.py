@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from domain.loyalty.rules.lots import Debt, Lot, consume, spendable
+from domain.loyalty.rules.lots import Debt, Hold, Lot, consume, spendable
 from domain.loyalty.rules.policies import deadline_of
 from domain.loyalty.rules.programs import MAX_BALANCE, Program, Refusal, inactive
-from domain.loyalty.rules.times import effective_time, inactivity_deadline
+from domain.loyalty.rules.times import inactivity_deadline
 
 
 @dataclass(slots=True, eq=False)
@@ -27,11 +27,51 @@ class Recent:
     row: Entry | int = 0
 
 
+@dataclass(slots=True)
+class Standing:
+    """A card's tier (None: none) as of the last count, after so many ``changes``; the next count is due
+    ``due_at`` if nothing happens before, ``due_for`` the end of a period or for new terms."""
+
+    key: str | None = None
+    points: int = 0
+    changes: int = 0
+    due_at: datetime | None = None
+    due_for: str = "period"
+
+
+@dataclass(slots=True, eq=False)
+class Gone:
+    """An expiry (its entry, or its stored id) of a card, as of ``at``: what is left to give back of it, and of what
+    each lot lost."""
+
+    row: Entry | int
+    card_id: int
+    at: datetime
+    points: int
+    parts: list[tuple[Lot, int]]
+
+
+@dataclass(slots=True, eq=False)
+class Lapse:
+    """A period of inactivity that took points when it ``ended``: what a late proof of activity gives back.
+
+    ``since`` is the end of the period before it, ``resumed_at`` when the card was first used again.
+    """
+
+    card_id: int
+    ended: datetime
+    last_activity_at: datetime
+    since: datetime | None
+    expiries: list[Gone]
+    resumed_at: datetime | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Card:
     """A card's state. ``lots`` are its open ones, as far as the rules will look; None where they will not.
 
-    ``debts`` are its open ones, oldest first. ``awaits`` names the events that another one waits for.
+    ``debts`` are its open ones, oldest first, and so are ``holds``, wherever a lot holds something.
+    ``awaits`` names the events that another one waits for.
     """
 
     id: int
@@ -50,11 +90,25 @@ class Card:
     check_on: datetime | None = None
     debt: int = 0
     debts: list[Debt] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
     # Earns and stamps that limits and tiers look at; None where the program has neither.
     recent: list[Recent] | None = None
     awaits: frozenset[str] = frozenset()
     # Whether more than its points, timers and sequence changed.
     reshaped: bool = False
+    # Cards that were merged into it and that an event names: their customers, by number.
+    aliases: dict[str, str] = field(default_factory=dict)
+    # None where the program has no tiers, or nothing of the batch can change it.
+    tier: Standing | None = None
+    # Periods of inactivity that an event of the batch may prove wrong, in order of their ends.
+    lapses: list[Lapse] = field(default_factory=list)
+    # Expiries that a redemption of the batch may have been before, in order.
+    gone: list[Gone] = field(default_factory=list)
+
+    @property
+    def anonymized(self) -> bool:
+        """Whether its customer is unknown for good."""
+        return self.customer_id == f"anonymized-{self.id}"
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +131,9 @@ class Original:
     purchase_amount: int | None = None
     purchase_currency: str | None = None
     stored_id: int = 0
+    # What a redemption paid in cash, and in which currency.
+    cash: int = 0
+    cash_currency: str | None = None
     # The row itself, where it was made in this batch.
     entry: Entry | None = None
 
@@ -95,7 +152,7 @@ class Original:
                 recent.stamps -= amount if recent.stamps else 0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
     """One row of a card's history, before it has an id.
 
@@ -125,6 +182,12 @@ class Entry:
     repaid: Sequence[tuple[Debt, Lot, int]] = ()
     # What was redeemed, as the catalogue or the program had it then: id, cost, description.
     reward: tuple[str | None, int, str | None] | None = None
+    # Minor units that the cardholder earns by it, or (below 0) that are taken back.
+    cash: int = 0
+
+    def __repr__(self) -> str:
+        moved = f"{self.stamps:+} stamps" if self.stamps else f"{self.points:+} points"
+        return f"<{self.type} {self.seq} of card {self.card.number}: {moved}, {self.balance_after} after>"
 
 
 def enrol(card: Card, *, happened_at: datetime, at: datetime) -> list[Entry]:
@@ -141,25 +204,16 @@ def enrol(card: Card, *, happened_at: datetime, at: datetime) -> list[Entry]:
     return entries
 
 
-def turn_to(card: Card, happened_at: datetime, now: datetime) -> tuple[datetime, list[Entry]]:
-    """Bring ``card`` to the time that an event counts at, which any event does first.
+def mismatch(card: Card, number: str | None, customer_id: str | None) -> Refusal | None:
+    """The refusal of an event on ``number`` that names another customer than that card's, else None.
 
-    Returns that time, and the expiries that were due by then.
+    The number of a card that was merged into this one is still its former customer's, who is the same person.
     """
-    at = effective_time(
-        happened_at,
-        now,
-        backdating_days=card.program.backdating_days,
-        expired_through=card.expired_through,
-    )
-    return at, book_due_expiry(card, at)
-
-
-def mismatch(card: Card, customer_id: str | None) -> Refusal | None:
-    """The refusal of an event that names another customer than the card's, else None."""
-    if customer_id is not None and customer_id != card.customer_id:
-        return Refusal("customer_mismatch", f"card {card.number} belongs to another customer")
-    return None
+    if customer_id is None or customer_id == card.customer_id:
+        return None
+    if number is not None and card.aliases.get(number) == customer_id:
+        return None
+    return Refusal("customer_mismatch", f"card {number or card.number} belongs to another customer")
 
 
 def usable(card: Card) -> Refusal | None:
@@ -179,10 +233,9 @@ def credit(
     explanation: Mapping[str, Any],
 ) -> Entry | Refusal:
     """Add ``points`` as a lot. What a purchase earns waits for the program's pending period."""
-    if points <= 0:
-        return Refusal("not_positive", "points must be a positive number")
-    if card.balance + points > MAX_BALANCE:
-        return balance_limit()
+    refusal = creditable(card, points)
+    if refusal is not None:
+        return refusal
     pending = timedelta(card.program.pending_days if type_ == "points_earned" else 0)
     lot = Lot(points, points, occurred_at=at, available_at=at + pending)
     lot.expires_at = deadline_of(card.program.expiration, at, card.program.tz)
@@ -197,6 +250,13 @@ def credit(
     if card.recent is not None and type_ == "points_earned":
         card.recent.append(Recent(happened_at, points, 0, entry))
     return entry
+
+
+def creditable(card: Card, points: int) -> Refusal | None:
+    """The refusal of points that are none, or more than a card holds."""
+    if points <= 0:
+        return Refusal("not_positive", "points must be a positive number")
+    return balance_limit() if card.balance + points > MAX_BALANCE else None
 
 
 def balance_limit() -> Refusal:
@@ -224,18 +284,10 @@ def redeem(
     card: Card, points: int, *, happened_at: datetime, at: datetime, explanation: Mapping[str, Any]
 ) -> Entry | Refusal:
     """Spend ``points`` from the lots that are spendable at ``at``."""
-    if points <= 0:
-        return Refusal("not_positive", "points must be a positive number")
-    least = card.program.min_redemption
-    if points < least:
-        return Refusal("below_min_redemption", f"at least {least} points are redeemed at a time")
+    refusal = redeemable(card, points, at)
+    if refusal is not None:
+        return refusal
     assert card.lots is not None, "lots are loaded for every card with a redemption"
-    available = spendable(card.lots, at)
-    if points > available:
-        return Refusal(
-            "insufficient_points",
-            f"card {card.number} has {available} spendable points, {points} were asked for",
-        )
     taken = consume(card.lots, points, at)
     entry = book(card, "points_redeemed", -points, happened_at, at, explanation)
     entry.allocations = taken
@@ -243,41 +295,27 @@ def redeem(
     return entry
 
 
-def book_due_expiry(card: Card, at: datetime) -> list[Entry]:
-    """Expire what has passed its deadline at ``at``: a lot its own, or all of them the card's.
-
-    Each deadline makes a row that is dated at it, whoever books it and when; in the order of deadlines.
-    Nothing is booked for a period that ended with nothing to expire.
-    """
-    entries: list[Entry] = []
-    period_ends = card.deadline if card.deadline is not None and card.deadline <= at else None
-    own = {lot.expires_at for lot in card.lots or () if lot.free and lot.expires_at is not None}
-    for due in sorted(due for due in own if due <= at):
-        if period_ends is not None and due >= period_ends:
-            break
-        gone = [lot for lot in card.lots or () if lot.free and lot.expires_at == due]
-        entries.append(_expire(card, gone, due, {"policy": "lot"}))
-    if period_ends is not None:
-        last_activity = card.last_activity_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        card.deadline, card.expired_through = None, period_ends
-        if card.balance > 0:
-            assert card.lots is not None, "lots are loaded for every card whose deadline may pass"
-            explained = {"policy": "inactivity", "last_activity_at": last_activity}
-            gone = [lot for lot in card.lots if lot.free]
-            if gone:
-                entries.append(_expire(card, gone, period_ends, explained))
-    return entries
+def redeemable(card: Card, points: int, at: datetime) -> Refusal | None:
+    """The refusal of a redemption, at once or held, of points that are too few or not there."""
+    if points <= 0:
+        return Refusal("not_positive", "points must be a positive number")
+    least = card.program.min_redemption
+    if points < least:
+        return Refusal("below_min_redemption", f"at least {least} points are redeemed at a time")
+    available = spendable_on(card, at)
+    if points > available:
+        return Refusal(
+            "insufficient_points",
+            f"card {card.number} has {available} spendable points, {points} were asked for",
+        )
+    return None
 
 
-def _expire(card: Card, lots: Sequence[Lot], due: datetime, explained: Mapping[str, Any]) -> Entry:
-    taken = [(lot, lot.free) for lot in lots]
-    for lot, part in taken:
-        lot.remaining -= part
-        lot.expired += part
-    points = sum(part for _, part in taken)
-    entry = book(card, "points_expired", -points, due, due, explained)
-    entry.allocations = taken
-    return entry
+def spendable_on(card: Card, at: datetime) -> int:
+    """Points that ``card`` can spend at ``at``. What it owes is set aside: points that were held while a
+    debt was made, and were then released, do not pay it, but are not there to spend either."""
+    assert card.lots is not None, "lots are loaded for every card with a redemption"
+    return max(spendable(card.lots, at) - card.debt, 0)
 
 
 def book(
@@ -311,6 +349,9 @@ def note_activity(card: Card, type_: str, at: datetime) -> None:
     so a later, shorter policy takes effect with the next activity.
     """
     program, days = card.program, card.program.inactivity_days
+    for lapse in card.lapses:
+        if at >= lapse.ended:
+            lapse.resumed_at = min(lapse.resumed_at or at, at)
     starts = card.deadline is None and days is not None
     if starts or (type_ in program.qualifying_types and at > card.last_activity_at):
         card.last_activity_at = max(card.last_activity_at, at)
@@ -320,7 +361,7 @@ def note_activity(card: Card, type_: str, at: datetime) -> None:
     # The sweep's timer: set for a card that starts to hold points, and never later than the deadline.
     if (
         card.deadline is not None
-        and card.balance > 0
+        and card.balance + card.debt > 0  # what is in its lots
         and (card.check_on is None or card.check_on > card.deadline)
     ):
         card.check_on = card.deadline

@@ -40,6 +40,7 @@ from domain.loyalty.rules.cards import (
     note_activity,
     pay_debts,
 )
+from domain.loyalty.rules.expiring import lapsed
 from domain.loyalty.rules.lots import NEVER, Debt, Lot
 from domain.loyalty.rules.programs import MAX_BALANCE, Refusal
 from domain.loyalty.rules.times import start_of_day_after
@@ -59,6 +60,8 @@ def original_of(entry: Entry) -> Original:
         lot=entry.lot,
         spent=list(entry.allocations),
         entry=entry,
+        cash=max(entry.cash, 0),
+        cash_currency=entry.explanation.get("currency"),
     )
 
 
@@ -179,7 +182,6 @@ def _restore(
     if card.balance + points > MAX_BALANCE:
         return balance_limit()
     assert card.lots is not None, "lots are loaded for every card with a correction"
-    lapsed = card.expired_through is not None and original.at < card.expired_through
     restored: list[tuple[Lot, int]] = []
     kept: list[tuple[Lot, int]] = []
     missing, late = points, 0
@@ -188,7 +190,7 @@ def _restore(
         missing -= part
         if spent > part:
             kept.append((lot, spent - part))
-        if part and (lapsed or (lot.expires_at is not None and lot.expires_at <= at)):
+        if part and (lapsed(card, lot) or (lot.expires_at is not None and lot.expires_at <= at)):
             late += part
         elif part:
             lot.remaining += part
@@ -196,8 +198,14 @@ def _restore(
     assert missing == 0, "voids never exceed what the redemption took"
     original.spent = kept[::-1]
     original.undone += points
-    explained = {"rule": "void", "points": points} | ({"expired_meanwhile": late} if late else {})
+    explained: dict[str, Any] = {"rule": "void", "points": points} | (
+        {"expired_meanwhile": late} if late else {}
+    )
+    back = _share(original, original.undone) - _share(original, original.undone - points)
+    if back:
+        explained |= {"cash": -back, "currency": original.cash_currency}
     entry = book(card, "points_voided", points, happened_at, at, explained)
+    entry.cash = -back
     entry.original, entry.restored = original, restored
     if late:
         until = start_of_day_after(at, card.program.restore_days, card.program.tz)
@@ -209,6 +217,12 @@ def _restore(
     note_activity(card, "points_voided", at)
     arm(card, filled)
     return entry
+
+
+def _share(original: Original, undone: int) -> int:
+    """Of the cash that a redemption paid, what goes with ``undone`` of its points; rounded down, so that
+    voids of the parts take what one of the whole would."""
+    return original.cash * undone // abs(original.points)
 
 
 def set_active(

@@ -116,29 +116,6 @@ def _fits(rule: Multiplier, local: datetime, store: str | None, bought: frozense
     return local.time() >= rule.from_time or local.time() < rule.to_time
 
 
-def tier_of(card: Card, happened_at: datetime) -> Tier | None:
-    """The highest tier that the points earned in the program's period up to ``happened_at`` reach.
-
-    Nobody stores it: a card falls back by itself as its earns leave the period.
-
-    >>> from datetime import UTC
-    >>> gold = Tier("gold", 1_000, 15_000)
-    >>> program = Program(id=1, merchant_id=1, key="beans", zone="UTC", currency="eur",
-    ...     earn_points=1, earn_per_amount=100, tiers=(gold,), tier_days=365)
-    >>> january = datetime(2026, 1, 15, tzinfo=UTC)
-    >>> card = Card(id=1, merchant_id=1, program=program, number="C1", customer_id="ada",
-    ...     last_activity_at=january, lots=[], recent=[Recent(january, 1_000, 0)])
-    >>> tier_of(card, datetime(2026, 12, 31, tzinfo=UTC)).key
-    'gold'
-    >>> tier_of(card, datetime(2027, 1, 16, tzinfo=UTC)) is None
-    True
-    """
-    since = happened_at - timedelta(card.program.tier_days)
-    earned = sum(r.points for r in card.recent or () if since < r.at <= happened_at)
-    reached = [tier for tier in card.program.tiers if tier.threshold <= earned]
-    return max(reached, key=lambda tier: tier.threshold, default=None)
-
-
 def limited(card: Card, points: int, happened_at: datetime) -> int | Refusal:
     """``points`` of an earn, or what the day's cap leaves of them; a Refusal where it comes too soon."""
     program = card.program

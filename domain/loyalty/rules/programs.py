@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from domain.loyalty.rules.policies import LotPolicy
+from domain.loyalty.rules.velocity import Limit
 from domain.money import MAX_AMOUNT
 
 MAX_BALANCE: Final = MAX_AMOUNT
@@ -50,12 +51,14 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """An entry of the catalogue, for points or for stamps."""
+    """An entry of the catalogue, for points or for stamps. ``cash``: what it pays, in minor units of the
+    program's currency."""
 
     id: str
     description: str
     points: int | None = None
     stamps: int | None = None
+    cash: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Program:
     allow_debt: bool = True
     # Days that points live which a voided redemption gives back after their lot expired.
     restore_days: int = 30
+    # What a thousand points cost the merchant when they are redeemed, for the books; None: not said.
+    cost_per_1000_points: int | None = None
     # points, stamps, or hybrid: both.
     kind: str = "points"
     # Stamps of a full card, and what it is worth in words.
@@ -95,6 +100,12 @@ class Program:
     earn_cooldown_minutes: int = 0
     daily_earn_limit: int | None = None
     daily_points_cap: int | None = None
+    # How long a hold reserves points.
+    hold_minutes: int = 15
+    # How long before a deadline points are announced; None: never.
+    notice_days: int | None = 14
+    # What nobody does without a PIN of the staff: points, stamps, redemptions.
+    pin_required: frozenset[str] = frozenset()
     tiers: tuple[Tier, ...] = ()
     tier_days: int = 365
     rewards: tuple[Reward, ...] = ()
@@ -102,6 +113,9 @@ class Program:
     expiration: tuple[LotPolicy, ...] = ()
     status: str = "active"
     version: int = 1
+    # Its own policy of how fast cards may earn and redeem, else its merchant's: what it counts under; None: none.
+    velocity_policy_id: int | None = None
+    velocity_limits: tuple[Limit, ...] = ()
 
     @cached_property
     def tz(self) -> ZoneInfo:
@@ -109,9 +123,14 @@ class Program:
         return ZoneInfo(self.zone)
 
     @property
-    def expires(self) -> bool:
-        """Whether its points can expire, so that a sweep is due."""
+    def points_end(self) -> bool:
+        """Whether its points can expire."""
         return self.inactivity_days is not None or bool(self.expiration)
+
+    @property
+    def expires(self) -> bool:
+        """Whether its points can expire, or its tiers end, so that a sweep is due."""
+        return self.points_end or bool(self.tiers)
 
     @property
     def limits_earning(self) -> bool:

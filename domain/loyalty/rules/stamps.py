@@ -34,6 +34,20 @@ from domain.loyalty.rules.programs import MAX_BALANCE, Refusal
 
 def earn_stamps(card: Card, stamps: int, *, happened_at: datetime, at: datetime) -> Entry | Refusal:
     """Stamp the card, within the program's cooldown and its limit of a day."""
+    refusal = stampable(card, stamps, happened_at)
+    if refusal is not None:
+        return refusal
+    assert card.recent is not None, "loaded for every card with a stamp"
+    explained = {"rule": "given", "stamps": stamps}
+    booked = _book(card, "stamp_earned", stamps, happened_at, at, explained)
+    if isinstance(booked, Entry):
+        card.recent.append(Recent(happened_at, 0, stamps, booked))
+        note_activity(card, "stamp_earned", at)
+    return booked
+
+
+def stampable(card: Card, stamps: int, happened_at: datetime) -> Refusal | None:
+    """The refusal of stamps that come too soon, are too many for a day, or for a card."""
     program = card.program
     assert card.recent is not None, "loaded for every card with a stamp"
     soon = too_soon(card, happened_at, program.stamp_cooldown_minutes, stamps=True)
@@ -46,12 +60,7 @@ def earn_stamps(card: Card, stamps: int, *, happened_at: datetime, at: datetime)
             return Refusal(
                 "daily_limit_reached", f"a card gets at most {limit} stamps a day, it has {today}"
             )
-    explained = {"rule": "given", "stamps": stamps}
-    booked = _book(card, "stamp_earned", stamps, happened_at, at, explained)
-    if isinstance(booked, Entry):
-        card.recent.append(Recent(happened_at, 0, stamps, booked))
-        note_activity(card, "stamp_earned", at)
-    return booked
+    return _beyond(card, stamps)
 
 
 def redeem_stamps(
@@ -63,6 +72,22 @@ def redeem_stamps(
     at: datetime,
 ) -> Entry | Refusal:
     """Spend a full card: what the reward of the catalogue costs, the number given, or the target."""
+    asked = stamps_asked(card, stamps, reward_id)
+    if isinstance(asked, Refusal):
+        return asked
+    wanted, described, rule = asked
+    explained = {"rule": rule, "stamps": wanted}
+    booked = _book(card, "stamp_redeemed", -wanted, happened_at, at, explained)
+    if isinstance(booked, Entry):
+        booked.reward = (reward_id, wanted, described)
+        note_activity(card, "stamp_redeemed", at)
+    return booked
+
+
+def stamps_asked(
+    card: Card, stamps: int | None, reward_id: str | None
+) -> tuple[int, str | None, str] | Refusal:
+    """Stamps that a redemption costs, what it is worth, and by which rule; or why the card cannot redeem it."""
     program = card.program
     reward = program.reward(reward_id)
     described = program.stamp_reward
@@ -76,12 +101,8 @@ def redeem_stamps(
     wanted = stamps if stamps is not None else cost
     if wanted is None:
         return Refusal("missing_stamps", "the program has no target: say how many `stamps`")
-    explained = {"rule": "given" if stamps else "reward" if reward else "target", "stamps": wanted}
-    booked = _book(card, "stamp_redeemed", -wanted, happened_at, at, explained)
-    if isinstance(booked, Entry):
-        booked.reward = (reward_id, wanted, described)
-        note_activity(card, "stamp_redeemed", at)
-    return booked
+    rule = "given" if stamps else "reward" if reward else "target"
+    return _beyond(card, -wanted) or (wanted, described, rule)
 
 
 def void_stamps(
@@ -123,14 +144,21 @@ def _book(
     at: datetime,
     explained: Mapping[str, Any],
 ) -> Entry | Refusal:
+    refusal = _beyond(card, stamps)
+    if refusal is not None:
+        return refusal
+    card.stamps += stamps
+    card.reshaped = True
+    entry = book(card, type_, 0, happened_at, at, explained)
+    entry.stamps = stamps
+    return entry
+
+
+def _beyond(card: Card, stamps: int) -> Refusal | None:
     if card.stamps + stamps < 0:
         return Refusal(
             "insufficient_stamps", f"card {card.number} has {card.stamps} stamps, not {-stamps}"
         )
     if card.stamps + stamps > MAX_BALANCE:
         return Refusal("balance_limit", f"a card holds at most {MAX_BALANCE} stamps")
-    card.stamps += stamps
-    card.reshaped = True
-    entry = book(card, type_, 0, happened_at, at, explained)
-    entry.stamps = stamps
-    return entry
+    return None

@@ -14,40 +14,76 @@ From the deadline on they are gone, though the sweep may book it later:
 0
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from domain.loyalty.rules.lots import Lot, spendable
+from domain.loyalty.rules.lots import NEVER, Lot, spendable
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Points of a card at a moment: ``balance`` is all that has not expired, less its debt;
-    ``next_expiry`` when some of it will, if nothing happens until then."""
+    ``next_expiry`` when some of it will, if nothing happens until then.
+
+    ``by_deadline`` is what expires when (None: never), soonest first. Its points and the held ones are the
+    balance and the debt.
+    """
 
     balance: int
     spendable: int
     pending: int
     held: int
     next_expiry: datetime | None
+    by_deadline: Sequence[tuple[datetime | None, int]] = field(default=(), repr=False)
 
 
-def standing(booked: int, lots: Sequence[Lot], deadline: datetime | None, at: datetime) -> Standing:
+def standing(
+    booked: int,
+    lots: Sequence[Lot],
+    deadline: datetime | None,
+    at: datetime,
+    *,
+    expired_through: datetime | None = None,
+    debt: int = 0,
+) -> Standing:
     """The standing of a card at business time ``at``.
 
-    ``booked`` is its balance as booked, ``lots`` its open ones, ``deadline`` that of inactivity.
+    ``booked`` is its balance as booked, ``lots`` its open ones with what is held of them at ``at``,
+    ``deadline`` that of inactivity and ``expired_through`` the last one that passed. What is owed cannot
+    be spent.
     """
     over = deadline is not None and deadline <= at
-    left = [] if over else [lot for lot in lots if lot.expires_at is None or at < lot.expires_at]
+    left = (
+        []
+        if over
+        else [
+            lot
+            for lot in lots
+            if (lot.expires_at is None or at < lot.expires_at)
+            and (expired_through is None or lot.occurred_at >= expired_through)
+        ]
+    )
     gone = sum(lot.free for lot in lots) - sum(lot.free for lot in left)
     ends = [lot.expires_at for lot in left if lot.expires_at is not None and lot.free]
     if left and deadline is not None:
         ends.append(deadline)
     return Standing(
         balance=booked - gone,
-        spendable=spendable(left, at),
+        spendable=max(spendable(left, at) - debt, 0),
         pending=sum(lot.free for lot in left if lot.available_at > at),
         held=sum(lot.held for lot in lots),
         next_expiry=min(ends, default=None),
+        by_deadline=_by_deadline(left, deadline),
     )
+
+
+def _by_deadline(
+    lots: Iterable[Lot], deadline: datetime | None
+) -> list[tuple[datetime | None, int]]:
+    sums: dict[datetime, int] = {}
+    for lot in lots:
+        if lot.free:
+            due = min(lot.expires_at or NEVER, deadline or NEVER)
+            sums[due] = sums.get(due, 0) + lot.free
+    return [(None if due == NEVER else due, sums[due]) for due in sorted(sums)]

@@ -20,7 +20,11 @@ from domain.money import MAX_AMOUNT, is_currency
 MAX_EARN_POINTS: Final = 1_000_000
 """Most points for one `earn_per_amount`, and most of a welcome bonus."""
 MAX_MINUTES: Final = 7 * 24 * 60
-"""Longest cooldown: a week."""
+"""Longest cooldown, and longest hold: a week."""
+PIN_POLICIES: Final = ("points", "redemptions", "stamps")
+"""What a program may ask a PIN of the staff for."""
+MAX_COST: Final = 100_000_000
+"""Most minor units that a thousand points cost: a million of most currencies."""
 REWARD_ID_MAX: Final = 50
 DESCRIPTION_MAX: Final = 255
 """As the columns that keep a reward as it was."""
@@ -40,6 +44,9 @@ class Terms(TypedDict, total=False):
     earn_cooldown_minutes: int
     daily_earn_limit: int | None
     daily_points_cap: int | None
+    hold_minutes: int
+    notice_days: int | None
+    pin_required: Collection[str]
     tiers: Sequence[Mapping[str, Any]]
     tier_days: int
     rewards: Sequence[Mapping[str, Any]]
@@ -54,6 +61,7 @@ class Terms(TypedDict, total=False):
     expiration: Sequence[Mapping[str, Any]]
     allow_debt: bool
     restore_days: int
+    cost_per_1000_points: int | None
 
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -68,6 +76,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "earn_cooldown_minutes": 0,
     "daily_earn_limit": None,
     "daily_points_cap": None,
+    "hold_minutes": 15,
+    "notice_days": 14,
+    "pin_required": (),
     "tiers": [],
     "tier_days": 365,
     "rewards": [],
@@ -82,6 +93,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "expiration": [],
     "allow_debt": True,
     "restore_days": 30,
+    "cost_per_1000_points": None,
 }
 
 _RANGES: Final[Mapping[str, tuple[int, int]]] = {
@@ -100,8 +112,13 @@ _RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "earn_cooldown_minutes": (0, MAX_MINUTES),
     "daily_earn_limit": (1, MAX_EARN_POINTS),
     "daily_points_cap": (1, MAX_AMOUNT),
+    "hold_minutes": (1, MAX_MINUTES),
+    "notice_days": (1, MAX_DAYS),
     "tier_days": (1, MAX_DAYS),
+    "cost_per_1000_points": (0, MAX_COST),
 }
+_MAY_BE_NULL: Final = ("stamp_daily_limit", "notice_days")
+"""Terms with a default that null turns off."""
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "kind": ("points", "stamps", "hybrid"),
     "rounding": ("down", "half_even", "up"),
@@ -122,7 +139,7 @@ def checked(terms: Mapping[str, Any]) -> dict[str, Any]:
         value = whole[name]
         if value is None and DEFAULTS[name] is None:
             continue
-        if name == "stamp_daily_limit" and value is None:
+        if name in _MAY_BE_NULL and value is None:
             continue
         if type(value) is not int or not least <= value <= most:
             raise Invalid(name, f"give a whole number from {least} to {most}")
@@ -139,6 +156,9 @@ def checked(terms: Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid("qualifying_types", "with an inactivity policy, name at least one")
     if len(whole["stamp_reward"] or "") > DESCRIPTION_MAX:
         raise Invalid("stamp_reward", f"use at most {DESCRIPTION_MAX} characters")
+    if not all(one in PIN_POLICIES for one in whole["pin_required"]):
+        raise Invalid("pin_required", f"choose among {', '.join(PIN_POLICIES)}")
+    whole["pin_required"] = sorted(set(whole["pin_required"]))
     parse_multipliers(whole["multipliers"])
     parse_tiers(whole["tiers"])
     parse_policies(whole["expiration"])
@@ -153,13 +173,16 @@ def parse_rewards(given: Sequence[Mapping[str, Any]]) -> tuple[Reward, ...]:
         raise Invalid("rewards", f"a program has at most {MAX_RULES}")
     rewards = []
     for one in given:
-        if not one.keys() <= {"id", "description", "points", "stamps"}:
-            raise Invalid("rewards", "each has an id, a description, and points or stamps")
+        if not one.keys() <= {"id", "description", "points", "stamps", "cash"}:
+            raise Invalid(
+                "rewards", "each has an id, a description, points or stamps, and cash if it pays"
+            )
         reward = Reward(
             str(one.get("id", "")),
             str(one.get("description", "")),
             one.get("points"),
             one.get("stamps"),
+            one.get("cash"),
         )
         if not 0 < len(reward.id) <= REWARD_ID_MAX:
             raise Invalid("rewards.id", f"use 1 to {REWARD_ID_MAX} characters")
@@ -168,6 +191,11 @@ def parse_rewards(given: Sequence[Mapping[str, Any]]) -> tuple[Reward, ...]:
         costs = [cost for cost in (reward.points, reward.stamps) if cost is not None]
         if len(costs) != 1 or type(costs[0]) is not int or not 0 < costs[0] <= MAX_AMOUNT:
             raise Invalid("rewards", "each costs either points or stamps, a positive number")
+        cash = reward.cash
+        if cash is not None and (type(cash) is not int or not 0 < cash <= MAX_AMOUNT):
+            raise Invalid("rewards.cash", "give a positive number of minor units")
+        if cash is not None and reward.points is None:
+            raise Invalid("rewards.cash", "only points turn into cash")
         rewards.append(reward)
     if len({reward.id for reward in rewards}) < len(rewards):
         raise Invalid("rewards.id", "each reward has an id of its own")

@@ -4,64 +4,29 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from domain.loyalty.rules import Card, Entry, Refusal
-from domain.loyalty.rules.cards import Original, mismatch, turn_to
+from domain.loyalty.rules import Card, Entry, Hold, Refusal, Revival, revive
+from domain.loyalty.rules.cards import Original, mismatch
 from domain.loyalty.rules.corrections import original_of
+from domain.loyalty.rules.holds import turn_to
 from domain.loyalty.rules.refunds import Order
+from domain.loyalty.rules.tiers import Change, count, fall
+from domain.loyalty.service.attributing import NOWHERE, Desks, Where
+from domain.loyalty.service.events import (
+    CHANGES_TIER,
+    NEEDS_CARD,
+    Done,
+    EventKey,
+    LoyaltyEvent,
+    Outcome,
+    Waits,
+    card_correlation,
+    event_correlation,
+    order_correlation,
+)
+from domain.loyalty.service.velocity import Velocity
 from domain.loyalty.store import history
-
-
-class LoyaltyEvent(Protocol):
-    """A claimed event. ``data`` has the attributes of ``payspool_client.events.loyalty``'s models."""
-
-    @property
-    def inbox_id(self) -> int: ...
-    @property
-    def merchant_id(self) -> int: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def time(self) -> datetime: ...
-    @property
-    def data(self) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An applied event: the rows that it made, its points (signed), and the card's balances after it.
-
-    ``noted`` says why an applied event made no row. Under ``correlation`` it is looked at again, should
-    the original that was refused be accepted.
-    """
-
-    card_id: int
-    card: str
-    transaction_ids: tuple[int, ...]
-    points: int
-    balance: int
-    stamps: int = 0
-    stamps_balance: int = 0
-    noted: str | None = None
-    correlation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """The event's original has not arrived: it is taken up again with what ``correlation`` names."""
-
-    correlation: str
-
-
-Outcome = Done | Refusal | Waits
-
-EventKey = tuple[int, str, str]
-"""(merchant, source, id) of an event."""
 
 
 @dataclass(slots=True)
@@ -77,6 +42,8 @@ class Corrections:
     orders: dict[tuple[int, str], Order] = field(default_factory=dict)
     # Cards of an order that a refund names without its card.
     order_cards: dict[tuple[int, str], set[int]] = field(default_factory=dict)
+    # Holds that events of the batch capture or release, by the event that placed each.
+    holds: dict[EventKey, Hold] = field(default_factory=dict)
     # Originals that were refused: (merchant, card number, correlation).
     refused: set[tuple[int, str, str]] = field(default_factory=set)
 
@@ -95,64 +62,81 @@ class Batch:
     entries: list[tuple[Entry, int | None, tuple[Any, ...]]] = field(default_factory=list)
     changed: dict[int, Card] = field(default_factory=dict)
     refunds: list[tuple[Card, LoyaltyEvent]] = field(default_factory=list)
+    # Holds that were placed or closed: (card, hold).
+    holds: list[tuple[Card, Hold]] = field(default_factory=list)
     # Correlations under which something waits that this batch has brought.
     wakes: set[tuple[int, str]] = field(default_factory=set)
     waiting: set[tuple[int, str]] = field(default_factory=set)
-
-
-def event_correlation(source: str, event_id: str) -> str:
-    """What an event waits under whose original is the event (source, id)."""
-    return f"event:{source}/{event_id}"
-
-
-def order_correlation(order_reference: str) -> str:
-    """What a refund waits under whose purchase has not arrived."""
-    return f"order:{order_reference}"
-
-
-def correlation_of(event_type: str, data: Any, source: str) -> str | None:
-    """What ties a correction to its original, or None for any other event.
-
-    Originals take no part: who applies one holds its card's lock, and finds there what waits for it.
-    """
-    if event_type == "loyalty.purchase_refunded":
-        return order_correlation(data.order_reference)
-    related = getattr(data, "related_event", None)
-    if event_type in ("loyalty.points_voided", "loyalty.stamp_voided") and related is not None:
-        return event_correlation(related.source or source, related.id)
-    return None
+    # Stores, PINs and devices that the events name; and by inbox id where each happened.
+    desks: Desks = field(default_factory=Desks)
+    where: dict[int, Where] = field(default_factory=dict)
+    # Changes of tiers, and the cards that were counted.
+    tier_changes: list[Change] = field(default_factory=list)
+    tiered: dict[int, Card] = field(default_factory=dict)
+    # What the event in hand proved to be alive, if it is accepted.
+    revival: Revival | None = None
+    velocity: Velocity = field(default_factory=Velocity)
 
 
 def turn(
-    batch: Batch, event: LoyaltyEvent, *, card: Card | None = None
+    batch: Batch, event: LoyaltyEvent, *, card: Card | None = None, proves: str | None = None
 ) -> tuple[Card, datetime] | Refusal:
-    """Find the event's card, book the expiry that is due on it, and see that it is its customer's."""
+    """Find the event's card, book the expiry that is due on it, and see that it is its customer's.
+
+    What books a row of type ``proves`` is a proof of activity, which may come late.
+    """
     card = card or batch.cards.get((event.merchant_id, event.data.card))
     if card is None:
         return Refusal("card_unknown", f"there is no card {event.data.card}")
+    if card.tier is not None and event.type in CHANGES_TIER:
+        batch.tiered[card.id] = card
+        batch.tier_changes += fall(card, batch.now)
     due = card.deadline
-    at, expired = turn_to(card, event.time, batch.now)
-    if expired:
-        batch.entries.extend((entry, None, _NO_PROVENANCE) for entry in expired)
-    if expired or card.deadline != due:
+    if proves is not None and card.lapses:
+        batch.revival = revive(card, event.time, batch.now, proves)
+    at, timed_out, expired = turn_to(card, event.time, batch.now)
+    assert batch.revival is None or not (timed_out or expired), "all that was due then is booked"
+    keep_due(batch, card, timed_out, expired)
+    if card.deadline != due:
         batch.changed[card.id] = card
-    return mismatch(card, getattr(event.data, "customer_id", None)) or (card, at)
+    customer = getattr(event.data, "customer_id", None)
+    return mismatch(card, event.data.card, customer) or (card, at)
+
+
+def keep_due(batch: Batch, card: Card, timed_out: list[Hold], expired: list[Entry]) -> None:
+    """Have written what was due on a card before anything else."""
+    batch.holds.extend((card, held) for held in timed_out)
+    batch.entries.extend((entry, None, _NO_PROVENANCE) for entry in expired)
+    if timed_out or expired:
+        batch.changed[card.id] = card
 
 
 def keep(batch: Batch, event: LoyaltyEvent, entries: list[Entry]) -> list[Entry]:
     """Have ``entries`` written, and wake what waited for the event."""
     card = entries[0].card
-    about = _provenance(event, entries[0])
+    about = _provenance(event, entries[0], batch.where.get(event.inbox_id, NOWHERE))
+    if batch.revival is not None:
+        restored, batch.revival = batch.revival.entries, None
+        batch.entries.extend((entry, event.inbox_id, _NO_PROVENANCE) for entry in restored)
     batch.entries.extend((entry, event.inbox_id, about) for entry in entries)
     batch.changed[card.id] = card
+    if card.tier is not None and event.type in CHANGES_TIER:
+        batch.tiered[card.id] = card
+        cause = "earned" if entries[-1].points > 0 else "taken_back"
+        batch.tier_changes += count(card, batch.now, cause, entries[-1])
     if batch.corrections is not None:
         _remember(batch.corrections, event, entries)
+    wake(batch, event, card)
+    return entries
+
+
+def wake(batch: Batch, event: LoyaltyEvent, card: Card) -> None:
+    """Have applied next what waited for an event."""
     found = _awaited(batch, event, card)
     if found:
         batch.wakes |= {(event.merchant_id, name) for name in found}
         card.awaits -= found
         card.reshaped = True
-    return entries
 
 
 def turn_down(batch: Batch, event: LoyaltyEvent) -> None:
@@ -199,6 +183,15 @@ def wait(batch: Batch, event: LoyaltyEvent, card: Card | None, correlation: str)
     return Waits(correlation)
 
 
+def wait_for_card(batch: Batch, event: LoyaltyEvent) -> Waits | None:
+    """Have an event wait whose card is not there yet, if it may; None: it has one, or may not."""
+    if event.type not in NEEDS_CARD or (event.merchant_id, event.data.card) in batch.cards:
+        return None
+    if event.card_by is None or event.card_by <= batch.now:
+        return None
+    return Waits(card_correlation(event.data.card), "waits_for_card")
+
+
 def reverse_nothing(batch: Batch, event: LoyaltyEvent, card: Card, correlation: str) -> Done:
     """Have a correction of a refused original reverse nothing, until that is accepted."""
     wait(batch, event, card, correlation)
@@ -239,23 +232,33 @@ def _remember(corrections: Corrections, event: LoyaltyEvent, entries: Sequence[E
 
 _NO_PROVENANCE: Final[tuple[Any, ...]] = (None,) * len(history.PROVENANCE_COLUMNS)
 _ORIGINALS: Final = frozenset(
-    {"loyalty.points_earned", "loyalty.points_redeemed", "loyalty.stamp_earned"}
+    {
+        "loyalty.points_earned",
+        "loyalty.points_redeemed",
+        "loyalty.stamp_earned",
+        "loyalty.points_held",
+        "loyalty.hold_captured",
+    }
 )
 _LIFECYCLE: Final = frozenset({"card_created", "card_deactivated", "card_reactivated"})
 
 
-def _provenance(event: LoyaltyEvent, entry: Entry) -> tuple[Any, ...]:
+def _provenance(event: LoyaltyEvent, entry: Entry, at: Where) -> tuple[Any, ...]:
     """Values of history.PROVENANCE_COLUMNS: what the event says about where and why."""
     data = event.data
     if event.type == "loyalty.purchase_refunded":
         order = data.order_reference
         return tuple(order if c == "order_reference" else None for c in history.PROVENANCE_COLUMNS)
     where = (
-        data.store_id,
-        data.staff_pin_id,
-        data.terminal_device_id,
-        data.ip_address,
-        data.user_agent,
+        at.store_id,
+        at.store_name,
+        at.staff_pin_id,
+        at.staff_name,
+        at.terminal_device_id,
+        at.principal_kind,
+        at.principal_id,
+        at.ip_address,
+        at.user_agent,
         data.notes,
     )
     if entry.type in _LIFECYCLE:

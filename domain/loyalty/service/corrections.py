@@ -7,21 +7,23 @@ from domain.loyalty.rules.refunds import clawback
 from domain.loyalty.service.batch import (
     Batch,
     Corrections,
-    Done,
-    LoyaltyEvent,
-    Waits,
-    correlation_of,
     keep,
     reverse_nothing,
     settle,
     turn,
     wait,
 )
+from domain.loyalty.service.events import Done, LoyaltyEvent, Waits, correlation_of
 
 Decision = list[Entry] | Refusal | Waits | Done
 
 _POINTS_EVENTS = frozenset(
-    {"loyalty.card_created", "loyalty.points_earned", "loyalty.points_redeemed"}
+    {
+        "loyalty.card_created",
+        "loyalty.points_earned",
+        "loyalty.points_redeemed",
+        "loyalty.hold_captured",
+    }
 )
 
 
@@ -64,6 +66,10 @@ def _set_active(batch: Batch, event: LoyaltyEvent, active: bool) -> Decision:
     if isinstance(turned, Refusal):
         return turned
     card, at = turned
+    if event.data.card in card.aliases:
+        # Said of the old number, and perhaps long ago: it must not take the survivor out of use.
+        said = f"card {event.data.card} was merged into {card.number}: name that"
+        return Refusal("card_merged", said)
     reason = event.data.reason
     booked = rules.set_active(card, active, reason, happened_at=event.time, at=at)
     return booked if isinstance(booked, Refusal) else keep(batch, event, [booked])

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from domain.db import Tx
 from domain.loyalty import rules
 from domain.loyalty.rules import Card, Program, Refusal
+from domain.loyalty.rules.cards import Standing
+from domain.loyalty.service.events import LoyaltyEvent
 from domain.loyalty.store import cards as store
 from domain.loyalty.store.cards import NewCard
-
-if TYPE_CHECKING:
-    from domain.loyalty.service.batch import LoyaltyEvent
-
 
 LOOKS_SPARE: Final = 8
 """Looks beyond two for each enrolment (one that loses its race, one that finds the winner): room for
@@ -111,5 +109,6 @@ def _add(
                 new.at,
                 [],
                 recent=[],
+                tier=Standing() if new.program.tiers else None,
             )
     return {inbox_id: new for inbox_id, new in waiting.items() if inbox_id not in opened}

@@ -6,10 +6,11 @@ from typing import Any, Final, Unpack
 from zoneinfo import ZoneInfo
 
 from domain.db import Tx
-from domain.errors import AlreadyExists, Invalid, NotFound
+from domain.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from domain.loyalty.rules import Program
 from domain.loyalty.rules.terms import Terms, checked
 from domain.loyalty.store import programs as store
+from domain.loyalty.store import tiers
 
 KEY_MAX: Final = 100
 NAME_MAX: Final = 255
@@ -47,18 +48,29 @@ def create_program(
 
 
 def change_program(
-    tx: Tx, merchant_id: int, key: str, now: datetime, **terms: Unpack[Terms]
+    tx: Tx,
+    merchant_id: int,
+    key: str,
+    now: datetime,
+    *,
+    seen: int | None = None,
+    **terms: Unpack[Terms],
 ) -> Program:
     """Make a new version of a program: ``terms`` change, the others stay. Returns it.
 
     Nothing expires because of it. Lots keep the deadline that they were credited with, and a card keeps its
     deadline for inactivity until its next activity; a first inactivity policy gives every card that holds points one full
-    period from ``now`` (UTC), and the end of one releases them all. Raises NotFound and Invalid.
+    period from ``now`` (UTC), and the end of one releases them all. Other tiers count from ``now`` on. ``seen``: the version that was looked
+    at. Raises NotFound, Invalid, and Forbidden if it is another one now.
     """
     before = store.lock(tx, merchant_id, key)
     if before is None:
         raise NotFound("loyalty program", key)
     program_id, version, old = before
+    if seen not in (None, version):
+        raise Forbidden(
+            f"The program {key!r} is at version {version} now, and you looked at {seen}. Load it again."
+        )
     whole = checked({**old, **terms})
     store.add_version(tx, program_id, version + 1, whole)
     program = _get(tx, merchant_id, key)
@@ -66,6 +78,8 @@ def change_program(
         store.start_periods(tx, program, now)
     elif program.inactivity_days is None and old["inactivity_days"] is not None:
         store.stop_periods(tx, program)
+    if any(old[name] != whole[name] for name in ("tiers", "tier_days")):
+        tiers.due_for_terms(tx, program_id, now)
     return program
 
 

@@ -1,6 +1,6 @@
 """SQL of the hot path: find, add and lock cards, load their lots, and write what a batch decided."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -42,13 +42,30 @@ _LOCK = text(
     """
     SELECT id, merchant_id, program_id, number, customer_id, status = 'active' AS active,
            points_balance, stamps_balance, last_seq, last_activity_at, inactivity_deadline,
-           expired_through, expire_check_on, points_debt, awaits
+           expired_through, expire_check_on, points_debt, awaits, merged_into_id
     FROM cards
     WHERE id = ANY (ARRAY(
-        SELECT c.id FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
+        SELECT coalesce(c.merged_into_id, c.id) FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
         JOIN cards c ON c.merchant_id = w.merchant_id AND c.number = w.number
     ))
     ORDER BY id FOR NO KEY UPDATE
+    """
+)
+
+_MERGED = text(
+    """
+    SELECT c.merchant_id, c.number, c.customer_id, s.number AS survivor
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
+    JOIN cards c ON c.merchant_id = w.merchant_id AND c.number = w.number
+    JOIN cards s ON s.id = c.merged_into_id
+    """
+)
+
+_MISSING = text(
+    """
+    SELECT w.merchant_id, w.number
+    FROM unnest(CAST(:merchants AS bigint[]), CAST(:numbers AS text[])) AS w (merchant_id, number)
+    WHERE NOT EXISTS (SELECT FROM cards c WHERE c.merchant_id = w.merchant_id AND c.number = w.number)
     """
 )
 
@@ -77,15 +94,19 @@ _OPEN_LOTS = text(
 
 _RECENT = text(
     """
-    SELECT t.card_id, t.id, t.transaction_at,
+    SELECT coalesce(c.merged_into_id, c.id) AS card_id, t.id, t.transaction_at,
            (t.points_delta - coalesce(v.undone * sign(t.points_delta), 0))::bigint AS points,
            (t.stamps_delta - coalesce(v.undone * sign(t.stamps_delta), 0))::bigint AS stamps
-    FROM loyalty_transactions t
+    FROM (
+        SELECT id, merged_into_id FROM cards WHERE id = ANY(:cards)
+        UNION ALL SELECT id, merged_into_id FROM cards WHERE merged_into_id = ANY(:cards)
+    ) c
+    JOIN loyalty_transactions t ON t.card_id = c.id
     LEFT JOIN LATERAL (
         SELECT sum(abs(points_delta) + coalesce(points_not_taken, 0) + abs(stamps_delta)) AS undone
         FROM loyalty_transactions WHERE related_transaction_id = t.id
     ) v ON true
-    WHERE t.card_id = ANY(:cards) AND t.type IN ('points_earned', 'stamp_earned')
+    WHERE t.card_id = c.id AND t.type IN ('points_earned', 'stamp_earned')
       AND t.transaction_at BETWEEN :since AND :until
     """
 )
@@ -138,14 +159,47 @@ def new_ids(tx: Tx, count: int) -> list[int]:
     return next_ids(tx, "cards", count)
 
 
+def missing(tx: Tx, keys: Collection[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Which (merchant, number) are no card; nothing is locked."""
+    return [(row.merchant_id, row.number) for row in tx.execute(_MISSING, _named(keys))]
+
+
 def lock(
     tx: Tx, keys: Iterable[tuple[int, str]], programs: Mapping[int, Program]
 ) -> dict[tuple[int, str], Card]:
-    """Lock the cards of ``keys`` (merchant, number) in id order; those that exist, without lots."""
-    wanted = sorted(set(keys))
-    rows = tx.execute(
-        _LOCK, {"merchants": [m for m, _ in wanted], "numbers": [number for _, number in wanted]}
-    )
+    """Lock the cards of ``keys`` (merchant, number) in id order; those that exist, without lots.
+
+    The number of a card that was merged leads to the survivor, which knows it among its ``aliases``.
+    """
+    wanted = set(keys)
+    found = _lock(tx, wanted, programs)
+    missing = wanted - found.keys()
+    while missing:
+        survivors = [
+            (row.merchant_id, row.number, row.customer_id, row.survivor)
+            for row in tx.execute(_MERGED, _named(missing))
+        ]
+        late = {(merchant, survivor) for merchant, _, _, survivor in survivors} - found.keys()
+        if not late:
+            for merchant, number, customer, survivor in survivors:
+                card = found[merchant, number] = found[merchant, survivor]
+                card.aliases[number] = customer
+            break
+        # Merged while we waited for it. This may wait for a card below one that we hold: nobody else takes
+        # them that way round but a batch that was as late, and PostgreSQL ends that deadlock.
+        found |= _lock(tx, late, programs)
+    return found
+
+
+def _named(keys: Iterable[tuple[int, str]]) -> dict[str, Any]:
+    wanted = sorted(keys)
+    return {"merchants": [m for m, _ in wanted], "numbers": [number for _, number in wanted]}
+
+
+def _lock(
+    tx: Tx, keys: Iterable[tuple[int, str]], programs: Mapping[int, Program]
+) -> dict[tuple[int, str], Card]:
+    rows = tx.execute(_LOCK, _named(keys))
     return {
         (merchant_id, number): Card(
             card_id,
@@ -181,7 +235,9 @@ def lock(
             check_on,
             debt,
             awaits,
+            merged_into_id,
         ) in rows
+        if merged_into_id is None
     }
 
 

@@ -30,21 +30,33 @@ _CARDS_OF_ORDERS = text(
 
 _MADE = text(
     """
-    SELECT t.inbox_id, t.card_id, array_agg(t.id ORDER BY t.seq) AS ids, sum(t.points_delta)::bigint AS points,
+    SELECT t.inbox_id, coalesce(c.merged_into_id, c.id) AS card_id, array_agg(t.id ORDER BY t.id) AS ids, sum(t.points_delta)::bigint AS points,
            sum(t.stamps_delta)::bigint AS stamps,
-           (array_agg(t.points_balance_after ORDER BY t.seq DESC))[1] AS balance,
-           (array_agg(t.stamps_balance_after ORDER BY t.seq DESC))[1] AS stamps_balance
-    FROM loyalty_transactions t WHERE t.inbox_id = ANY(:inbox_ids) GROUP BY t.inbox_id, t.card_id
+           (array_agg(t.points_balance_after ORDER BY t.id DESC))[1] AS balance,
+           (array_agg(t.stamps_balance_after ORDER BY t.id DESC))[1] AS stamps_balance
+    FROM loyalty_transactions t JOIN cards c ON c.id = t.card_id
+    WHERE t.inbox_id = ANY(:inbox_ids)
+      -- Not what a late proof of activity gave back.
+      AND NOT (t.type = 'points_adjustment' AND t.related_transaction_id IS NOT NULL)
+    GROUP BY t.inbox_id, c.id
     UNION ALL
-    SELECT r.inbox_id, r.card_id, '{}', 0, 0, c.points_balance, c.stamps_balance
+    SELECT r.inbox_id, coalesce(c.merged_into_id, c.id), '{}', 0, 0, c.points_balance, c.stamps_balance
     FROM loyalty_refunds r JOIN cards c ON c.id = r.card_id
     WHERE r.inbox_id = ANY(:inbox_ids)
       AND NOT EXISTS (SELECT FROM loyalty_transactions t WHERE t.inbox_id = r.inbox_id)
     """
 )
 
+# The number under which the card is found now that a refused event named.
+_CARD_OF = """
+    coalesce((SELECT s.number FROM cards m JOIN cards s ON s.id = m.merged_into_id
+              WHERE m.merchant_id = i.merchant_id AND m.number = i.data ->> 'card'), i.data ->> 'card')
+"""
+
+# What a merged card did is the survivor's now, who holds its lots.
 _COLUMNS = """
-    t.id, t.card_id, t.type, t.points_delta, t.stamps_delta, t.purchase_amount_cents, t.purchase_currency,
+    t.id, coalesce((SELECT merged_into_id FROM cards WHERE id = t.card_id), t.card_id) AS card_id, t.type, t.points_delta, t.stamps_delta, t.purchase_amount_cents, t.purchase_currency,
+    coalesce(CAST(t.explanation ->> 'cash' AS bigint), 0) AS cash, t.explanation ->> 'currency' AS cash_currency,
     coalesce(CAST(t.explanation ->> 'counted_at' AS timestamptz), t.transaction_at) AS counted_at,
     coalesce((
         SELECT sum(abs(v.points_delta) + coalesce(v.points_not_taken, 0) + abs(v.stamps_delta))
@@ -56,7 +68,7 @@ _COLUMNS = """
 _ORIGINALS = text(
     f"""
     SELECT i.merchant_id, i.source, i.event_id, i.type AS kind,
-           CASE i.status WHEN 'rejected' THEN i.data ->> 'card' END AS refused_card, {_COLUMNS}
+           CASE i.status WHEN 'rejected' THEN {_CARD_OF} END AS refused_card, {_COLUMNS}
     FROM unnest(CAST(:merchants AS bigint[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
          AS w (merchant_id, source, event_id)
     JOIN inbox_events i USING (merchant_id, source, event_id)
@@ -75,19 +87,22 @@ _EARNS_OF_ORDERS = text(
 )
 
 _REFUSED_EARNS = text(
-    """
-    SELECT DISTINCT i.merchant_id, i.data ->> 'card' AS card, i.correlation
+    f"""
+    SELECT DISTINCT i.merchant_id, {_CARD_OF} AS card, i.correlation
     FROM unnest(CAST(:merchants AS bigint[]), CAST(:correlations AS text[])) AS w (merchant_id, correlation)
     JOIN inbox_events i USING (merchant_id, correlation)
     WHERE i.status = 'rejected' AND i.type = 'loyalty.points_earned'
-    """
+    """  # noqa: S608
 )
 
 _REFUNDS = text(
     """
-    SELECT r.card_id, r.order_reference, r.refund_id, r.amount
+    SELECT w.card_id, r.order_reference, r.refund_id, r.amount
     FROM unnest(CAST(:cards AS bigint[]), CAST(:orders AS text[])) AS w (card_id, order_reference)
-    JOIN loyalty_refunds r USING (card_id, order_reference)
+    CROSS JOIN LATERAL (
+        SELECT w.card_id AS id UNION ALL SELECT id FROM cards WHERE merged_into_id = w.card_id
+    ) c
+    JOIN loyalty_refunds r ON r.card_id = c.id AND r.order_reference = w.order_reference
     """
 )
 
@@ -246,6 +261,8 @@ def _original(row: Any) -> Original:
         purchase_amount=row.purchase_amount_cents,
         purchase_currency=row.purchase_currency,
         stored_id=row.id,
+        cash=row.cash,
+        cash_currency=row.cash_currency,
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from domain.db import Tx, copy_rows, next_ids
-from domain.loyalty.rules import Card, Entry, Lot
+from domain.loyalty.rules import Card, Entry, Hold, Lot
 from domain.loyalty.store import corrections as store
+from domain.loyalty.store import holds as hold_store
 
 TRANSACTION_COLUMNS: Final = (
     "id",
@@ -28,8 +29,12 @@ TRANSACTION_COLUMNS: Final = (
 )
 PROVENANCE_COLUMNS: Final = (
     "store_id",
+    "store_name",
     "staff_pin_id",
+    "staff_name",
     "terminal_device_id",
+    "principal_kind",
+    "principal_id",
     "ip_address",
     "user_agent",
     "notes",
@@ -62,8 +67,9 @@ _LOT_COLUMNS: Final = (
 
 _UPDATE_LOTS = text(
     """
-    UPDATE point_lots AS l SET remaining = d.remaining
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS d (id, remaining)
+    UPDATE point_lots AS l SET remaining = d.remaining, held = d.held
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[]), CAST(:held AS bigint[]))
+         AS d (id, remaining, held)
     WHERE l.id = d.id
     """
 )
@@ -102,8 +108,10 @@ def write(
     tx: Tx,
     entries: Sequence[tuple[Entry, int | None, tuple[Any, ...]]],
     cards: Sequence[Card],
+    holds: Sequence[tuple[Card, Hold]] = (),
 ) -> None:
-    """Store ``entries`` (entry, inbox id, provenance) in order, their lots and allocations, and ``cards``.
+    """Store ``entries`` (entry, inbox id, provenance) in order, their lots and allocations, ``holds`` that were
+    placed or closed, and ``cards``.
 
     Gives entries and lots their ids. The cards must be locked since they were loaded; they come last,
     when the database compares them with their history.
@@ -134,7 +142,9 @@ def write(
     if credits:
         copy_rows(tx, "point_lots", _LOT_COLUMNS, _lots(credits))
     moving = [e for e, _, _ in entries if e.allocations or e.restored or e.repaid or e.debt]
-    _write_moves(tx, moving, credits)
+    if holds:
+        hold_store.write(tx, holds)
+    _write_moves(tx, moving, credits, [lot for _, held in holds for lot, _ in held.parts])
     corrections = [entry for entry in moving if entry.restored or entry.repaid or entry.debt]
     if corrections:
         store.write(tx, corrections)
@@ -195,9 +205,11 @@ def _lots(credits: Sequence[Entry]) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def _write_moves(tx: Tx, moving: Sequence[Entry], credits: Sequence[Entry]) -> None:
-    """Write what each lot gave, and what is left of the lots that gave or got."""
-    if not moving:
+def _write_moves(
+    tx: Tx, moving: Sequence[Entry], credits: Sequence[Entry], held: Sequence[Lot]
+) -> None:
+    """Write what each lot gave, and what is left and held of the lots that gave, got or hold."""
+    if not (moving or held):
         return
     copy_rows(
         tx,
@@ -219,13 +231,14 @@ def _write_moves(tx: Tx, moving: Sequence[Entry], credits: Sequence[Entry]) -> N
             *(lot for _, lot, _ in entry.repaid),
         )
         if id(lot) not in new
-    }
+    } | {lot.id: lot for lot in held if id(lot) not in new or lot.held}
     if touched:
         tx.execute(
             _UPDATE_LOTS,
             {
                 "ids": _array(touched),
                 "remaining": _array(lot.remaining for lot in touched.values()),
+                "held": _array(lot.held for lot in touched.values()),
             },
         )
 

@@ -14,6 +14,7 @@ from domain.loyalty.rules.earning import parse_multipliers, parse_tiers
 from domain.loyalty.rules.policies import parse_policies
 from domain.loyalty.rules.terms import DEFAULTS, parse_rewards
 from domain.loyalty.rules.times import inactivity_deadline
+from domain.loyalty.rules.velocity import parse_limits
 
 TERMS: Final = ("currency", *DEFAULTS)
 """Columns of a version, as ``domain.loyalty.rules.terms`` names them."""
@@ -23,6 +24,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rewards": parse_rewards,
     "expiration": parse_policies,
 }
+_PARSED: Final[Mapping[str, Callable[[Any], Any]]] = {**_PARSERS, "velocity_limits": parse_limits}
 
 # JSON as text: parsed once for each distinct one, not for each batch.
 _COLUMNS = ", ".join(
@@ -31,23 +33,27 @@ _COLUMNS = ", ".join(
 
 _LOAD = text(
     f"""
-    SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, {_COLUMNS}
+    SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, {_COLUMNS},
+           w.id AS velocity_policy_id, coalesce(CAST(w.limits AS text), '[]') AS velocity_limits
     FROM loyalty_programs p
     JOIN loyalty_program_versions v ON v.program_id = p.id AND v.version = p.version
+    LEFT JOIN LATERAL (
+        SELECT id, limits FROM loyalty_velocity_policies
+        WHERE merchant_id = p.merchant_id AND (program_id = p.id OR program_id IS NULL)
+        ORDER BY program_id NULLS LAST LIMIT 1
+    ) w ON true
     WHERE p.merchant_id = ANY(:merchants)
     ORDER BY p.id
     """  # noqa: S608
 )
 
-_LOCK = text(
-    f"""
-    SELECT p.id, p.version, {_COLUMNS}
+_CURRENT: Final = """
     FROM loyalty_programs p
     JOIN loyalty_program_versions v ON v.program_id = p.id AND v.version = p.version
     WHERE p.merchant_id = :merchant_id AND p.key = :key
-    FOR NO KEY UPDATE OF p
-    """  # noqa: S608
-)
+"""
+_LOCK = text(f"SELECT p.id, p.version, {_COLUMNS} {_CURRENT} FOR NO KEY UPDATE OF p")
+_STANDING = text(f"SELECT p.key, p.name, p.zone, p.status, p.version, {_COLUMNS} {_CURRENT}")
 
 _INSERT = text(
     """
@@ -73,14 +79,15 @@ _START_PERIODS = text(
 
 
 def of_merchants(tx: Tx, merchant_ids: Iterable[int]) -> list[Program]:
-    """All programs of ``merchant_ids`` under their current versions, in id order."""
+    """All programs of ``merchant_ids`` under their current versions and velocity policies, in id order."""
     rows = tx.execute(_LOAD, {"merchants": sorted(set(merchant_ids))})
     return [
         Program(
             **{
                 **row,
                 "qualifying_types": frozenset(row["qualifying_types"]),
-                **{name: _parsed(name, row[name]) for name in _PARSERS},
+                "pin_required": frozenset(row["pin_required"]),
+                **{name: _parsed(name, row[name]) for name in _PARSED},
             }
         )
         for row in rows.mappings()
@@ -89,7 +96,7 @@ def of_merchants(tx: Tx, merchant_ids: Iterable[int]) -> list[Program]:
 
 @lru_cache(maxsize=1024)
 def _parsed(name: str, configured: str) -> Any:
-    return _PARSERS[name](json.loads(configured))
+    return _PARSED[name](json.loads(configured))
 
 
 def insert(
@@ -154,3 +161,11 @@ def stop_periods(tx: Tx, program: Program) -> None:
         ),
         {"program_id": program.id},
     )
+
+
+def standing(tx: Tx, merchant_id: int, key: str) -> dict[str, Any] | None:
+    """A program as it is: key, name, zone, status, version, and its terms as configured; locks nothing."""
+    found = tx.execute(_STANDING, {"merchant_id": merchant_id, "key": key}).mappings().one_or_none()
+    if found is None:
+        return None
+    return {n: json.loads(v) if n in _PARSERS else v for n, v in found.items()}

@@ -1,4 +1,5 @@
-"""Tables of bank payments: where payees get them, and the files that asked a bank for them.
+"""Tables of bank payments: where payees get them, what they are paid from, and the files that asked a
+bank for them.
 
 Bank data is encrypted; beside it stand a hint for people and a keyed fingerprint.
 """
@@ -9,11 +10,13 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -33,8 +36,16 @@ payee_recipients = Table(
     Column("fingerprint", LargeBinary, nullable=False),
     Column("created_by", String(255), nullable=False),
     created_at(),
+    # Wise's number of it, and the profile that it was made for.
+    Column("external_id", String(255), nullable=True),
+    Column("platform_account", String(255), nullable=True),
     CheckConstraint("method IN ('wise', 'manual')", name="method"),
+    CheckConstraint(
+        "method <> 'wise' OR (external_id IS NOT NULL AND platform_account IS NOT NULL)",
+        name="wise_is_named",
+    ),
     Index("ix_payee_recipients_payee", "payee_id", "id"),
+    Index("ix_payee_recipients_fingerprint", "fingerprint"),
 )
 
 bank_files = Table(
@@ -51,8 +62,9 @@ bank_files = Table(
     Column("content_encrypted", LargeBinary, nullable=False),
     Column("created_by", String(255), nullable=False),
     created_at(),
-    CheckConstraint("format = 'csv'", name="format"),
+    CheckConstraint("format IN ('csv', 'pain.001')", name="format"),
     Index("ix_bank_files_run", "run_id", "id"),
+    Index("ix_bank_files_merchant", "merchant_id", "id"),
 )
 
 bank_file_payouts = Table(
@@ -60,5 +72,22 @@ bank_file_payouts = Table(
     metadata,
     Column("bank_file_id", BigInteger, ForeignKey("bank_files.id"), nullable=False),
     Column("attempt_id", BigInteger, ForeignKey("payout_attempts.id"), nullable=False, unique=True),
+    # The batch of the file that the payout is in: a bank may book a batch as one amount.
+    Column("batch", Integer, nullable=False, server_default=text("1")),
     PrimaryKeyConstraint("bank_file_id", "attempt_id"),
+    CheckConstraint("batch > 0", name="batch"),
+)
+
+debtor_accounts = Table(
+    "debtor_accounts",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    # The newest of a merchant and currency counts.
+    Column("currency", Text, nullable=False),
+    Column("data_encrypted", LargeBinary, nullable=False),
+    Column("hint", String(50), nullable=False),
+    Column("created_by", String(255), nullable=False),
+    created_at(),
+    Index("ix_debtor_accounts_merchant", "merchant_id", "currency", "id"),
 )

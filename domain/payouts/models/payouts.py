@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     Index,
     Integer,
@@ -51,6 +52,7 @@ payees = Table(
     UniqueConstraint("merchant_id", "user_id"),
     CheckConstraint("method IN ('stripe', 'wise', 'manual')", name="method"),
     CheckConstraint("blocked_by IN ('operator', 'gateway')", name="blocked_by"),
+    Index("ix_payees_account", "account", postgresql_where=text("account IS NOT NULL")),
 )
 
 payout_runs = Table(
@@ -89,6 +91,15 @@ payout_runs = Table(
     at_column("rejected_at", nullable=True),
     Column("rejected_by", String(255), nullable=True),
     Column("reject_reason", String(500), nullable=True),
+    # Business time, UTC: the day on which it was opened, for whose limits its payouts count.
+    Column(
+        "limit_day",
+        Date,
+        nullable=False,
+        server_default=text("((statement_timestamp() AT TIME ZONE 'UTC'))::date"),
+    ),
+    # Real time: when the sweep has it taken further if nobody did until then.
+    at_column("look_at", nullable=True),
     UniqueConstraint("merchant_id", "name", "as_of"),
     CheckConstraint(
         "state IN ('building', 'frozen', 'pending_approval', 'approved', 'rejected', 'sending', 'settled')",
@@ -126,6 +137,8 @@ payouts = Table(
     Column("state", Text, nullable=False, server_default=text("'draft'")),
     # Stops every further send and asks for a person; the sentence says why.
     Column("frozen_reason", Text, nullable=True),
+    # Real time; set by the database.
+    at_column("frozen_at", nullable=True),
     Column("parked_reason", Text, nullable=True),
     # Real time: a failed or waiting payout may be sent again from then on; NULL: not by itself.
     at_column("next_try_at", nullable=True),
@@ -144,11 +157,16 @@ payouts = Table(
     Column("error_message", String(500), nullable=True),
     created_at(),
     at_column("updated_at", nullable=True),
+    # Whether it goes on from the connected account to the bank: kept from when it was frozen.
+    Column("bank_leg", Boolean, nullable=False, server_default=text("false")),
+    # Real time at which the gateway was asked whose answer it shows on its way: an older one changes nothing.
+    at_column("progress_asked_at", nullable=True),
     # One payout of a run for each payee and currency.
     UniqueConstraint("run_id", "account_id"),
     CheckConstraint("amount > 0", name="amount_positive"),
     CheckConstraint("members > 0", name="has_members"),
     CheckConstraint("reversed_amount BETWEEN 0 AND amount", name="reversed_at_most_paid"),
+    CheckConstraint("NOT bank_leg OR method = 'stripe'", name="bank_leg"),
     CheckConstraint(
         "state IN ('draft', 'pending_approval', 'approved', 'sending', 'in_transit', 'paid',"
         " 'unknown', 'failed', 'canceled', 'reversed', 'returned')",
@@ -156,6 +174,12 @@ payouts = Table(
     ),
     Index("ix_payouts_state", "merchant_id", "state", "id"),
     Index("ix_payouts_user", "merchant_id", "user_id", "id"),
+    Index(
+        "ix_payouts_frozen",
+        "merchant_id",
+        "id",
+        postgresql_where=text("frozen_reason IS NOT NULL"),
+    ),
     Index("ix_payouts_look_at", "look_at", postgresql_where=text("look_at IS NOT NULL")),
     # What waits for money.
     Index(
@@ -165,6 +189,13 @@ payouts = Table(
         "currency",
         "id",
         postgresql_where=text("parked_reason = 'balance_insufficient'"),
+    ),
+    # What waits on a connected account for its way to the bank.
+    Index(
+        "ix_payouts_bank_waits",
+        "merchant_id",
+        "destination",
+        postgresql_where=text("bank_leg AND state IN ('in_transit', 'returned')"),
     ),
     # What keeps a run from being settled.
     Index(
@@ -250,6 +281,12 @@ payout_attempts = Table(
         "external_id",
         postgresql_where=text("external_id IS NOT NULL"),
     ),
+    # By the name that an attempt has at Wise: how a notice finds it.
+    Index(
+        "ix_payout_attempts_named",
+        text("(params ->> 'customerTransactionId')"),
+        postgresql_where=text("(params ->> 'customerTransactionId') IS NOT NULL"),
+    ),
     CheckConstraint(
         "state <> 'abandoned' OR (abandon_evidence <> '' AND abandon_proposed_by <> abandon_agreed_by) IS TRUE",
         name="abandoned_by_two",
@@ -283,7 +320,10 @@ gateway_events = Table(
     # Real time: when the sweep asks again if nothing happened until then, and how often it did.
     at_column("look_at", nullable=True),
     Column("emit_count", Integer, nullable=False, server_default=text("0")),
+    # By which road it came first; the other one finds it here.
+    Column("brought_by", Text, nullable=False, server_default=text("'webhook'")),
     UniqueConstraint("merchant_id", "method", "event_id"),
+    CheckConstraint("brought_by IN ('webhook', 'poll')", name="brought_by"),
     CheckConstraint("state IN ('received', 'applied', 'ignored', 'failed')", name="state"),
     Index("ix_gateway_events_open", "id", postgresql_where=text("state = 'received'")),
 )

@@ -1,11 +1,14 @@
-"""Tables of a merchant's payout policy: when a person has to approve a run."""
+"""Tables of a merchant's payout policy: when a person has to approve a run, and what is never paid."""
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
+    Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -39,7 +42,35 @@ payout_limits = Table(
     # Largest payout, and largest sum of a run, that needs no person; minor units, NULL: any.
     Column("auto_payout", BigInteger, nullable=True),
     Column("auto_run", BigInteger, nullable=True),
+    # The smallest payout; NULL: what a schedule or a command says.
+    Column("minimum", BigInteger, nullable=True),
+    # What is never exceeded: by a payout, by a payee or the merchant in a day, by a run; NULL: any.
+    Column("max_payout", BigInteger, nullable=True),
+    Column("max_payee_day", BigInteger, nullable=True),
+    Column("max_day", BigInteger, nullable=True),
+    Column("max_run", BigInteger, nullable=True),
     PrimaryKeyConstraint("merchant_id", "currency"),
     CheckConstraint("auto_payout >= 0", name="auto_payout"),
     CheckConstraint("auto_run >= 0", name="auto_run"),
+    CheckConstraint("minimum >= 0 AND minimum <= max_payout", name="minimum"),
+    CheckConstraint(
+        "max_payout >= 0 AND max_payee_day >= 0 AND max_day >= 0 AND max_run >= 0", name="hard"
+    ),
+)
+
+# What a run pays in a currency: counted by a trigger as its payouts are made, given back as they are
+# canceled. The day is its run's.
+payout_run_totals = Table(
+    "payout_run_totals",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("payout_runs.id"), nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("merchant_id", BigInteger, ForeignKey("merchants.id"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("payouts", BigInteger, nullable=False),
+    # Minor units; sums of bigints may be larger than one.
+    Column("amount", Numeric(38, 0), nullable=False),
+    PrimaryKeyConstraint("run_id", "currency"),
+    CheckConstraint("payouts >= 0 AND amount >= 0", name="not_negative"),
+    Index("ix_payout_run_totals_day", "merchant_id", "day", "currency"),
 )

@@ -147,4 +147,10 @@ payout_differences = Table(
         "id",
         postgresql_where=text("state = 'open'"),
     ),
+    Index(
+        "ix_payout_differences_external",
+        "merchant_id",
+        "external_id",
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
 )

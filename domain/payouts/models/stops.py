@@ -36,6 +36,8 @@ payout_stops = Table(
     Column("probes", BigInteger, nullable=False, server_default=text("0")),
     at_column("lifted_at", nullable=True),
     Column("lifted_by", String(255), nullable=True),
+    # After a failover: from when on the gateways' books are matched before it may be lifted (real time).
+    at_column("compare_from", nullable=True),
     CheckConstraint("kind IN ('kill_switch', 'breaker', 'failover')", name="kind"),
     CheckConstraint("method IN ('stripe', 'wise', 'manual')", name="method"),
     CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted_by_whom"),
@@ -43,6 +45,7 @@ payout_stops = Table(
         "kind <> 'breaker' OR (merchant_id IS NOT NULL AND method IS NOT NULL)",
         name="breaker_of_one",
     ),
+    CheckConstraint("kind = 'failover' OR compare_from IS NULL", name="failover_compares"),
     # One of a kind and reach is in force; its reason can be read from it.
     Index(
         "uq_payout_stops_in_force",

@@ -1,4 +1,4 @@
-"""When a person has to approve a run.
+"""What a merchant's policy says: when a person has to approve a run, and what is never paid.
 
 >>> policy = Policy("above_limits", limits={"usd": Limits(auto_payout=1_000, auto_run=5_000)})
 >>> needs_approval(policy, {"usd": Made(largest=1_000, total=4_000)})
@@ -21,12 +21,35 @@ AUTOMATIC: Final = "automatic"
 """Who approves what needs no person; no person can act under this name."""
 
 
+MAX_NAME: Final = 255
+"""Longest name of who prepared, approved or rejected a run (as the columns)."""
+
+
+def signature(name: str) -> str:
+    """A name as a run keeps it: who prepared it and who approves it are compared as they are kept.
+
+    >>> len(signature("x" * 300))
+    255
+    """
+    return name[:MAX_NAME]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Up to where no person is needed, in minor units of one currency; None: any amount."""
+    """Limits of one currency, in its minor units; None: any amount.
+
+    ``auto_payout`` and ``auto_run``: up to where no person is needed. ``minimum``: the smallest payout.
+    The others are never exceeded, whoever approves (rules/limits.py): by a payout, by a payee or the
+    merchant in a day of business time (UTC), by a run.
+    """
 
     auto_payout: int | None = None
     auto_run: int | None = None
+    minimum: int | None = None
+    max_payout: int | None = None
+    max_payee_day: int | None = None
+    max_day: int | None = None
+    max_run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +61,22 @@ class Policy:
     approval_hours: int = APPROVAL_HOURS
     limits: Mapping[str, Limits] = field(default_factory=dict)
     cooling_off_hours: int = 0
+    bank_leg: bool = False
+    """Whether its payouts by Stripe go on from the connected account to the bank."""
 
     def known_before(self, as_of: datetime) -> datetime | None:
         """Since when a destination has to be known to be paid as of a time; None: no matter since when."""
         return as_of - timedelta(hours=self.cooling_off_hours) if self.cooling_off_hours else None
+
+    def minimum(self, currency: str, asked: int) -> int:
+        """The smallest payout, in minor units: the policy's, or what a schedule or a person asked for if
+        that is more. Less would be to change the policy without saying so.
+
+        >>> Policy("never", limits={"usd": Limits(minimum=500)}).minimum("usd", 100)
+        500
+        """
+        limits = self.limits.get(currency)
+        return max(asked, (limits.minimum if limits else None) or 0)
 
     def as_json(self) -> dict[str, Any]:
         """As a run keeps it."""
@@ -49,6 +84,7 @@ class Policy:
             "approval": self.approval,
             "approval_hours": self.approval_hours,
             "cooling_off_hours": self.cooling_off_hours,
+            "bank_leg": self.bank_leg,
             "limits": {currency: asdict(limits) for currency, limits in self.limits.items()},
         }
 
@@ -65,6 +101,7 @@ def policy_from(kept: Mapping[str, Any]) -> Policy:
         kept.get("approval_hours", APPROVAL_HOURS),
         limits,
         kept.get("cooling_off_hours", 0),
+        kept.get("bank_leg", False),
     )
 
 

@@ -41,6 +41,13 @@ LOST_AFTER: Final = timedelta(minutes=30)
 AFTER_LEASE: Final = timedelta(seconds=30)
 """How long after the end of a lease the sweep looks at what its holder left behind."""
 
+FIRST_LOOK: Final = timedelta(minutes=10)
+"""How long after money was handed to a gateway that delivers it later the sweep first asks how it stands."""
+
+CLOCKS_APART: Final = timedelta(hours=1)
+"""How far the clocks of two servers of one database may be apart: after a failover, attempts of the old one
+may seem to have been sent in times to come."""
+
 HEALING_CODES: Final = frozenset({"balance_insufficient"})
 """Failures that pass by themselves (money arrives); all others wait for a person."""
 
@@ -71,6 +78,16 @@ def params_hash(params: Mapping[str, Any]) -> bytes:
 def may_replay(sent_at: datetime, now: datetime) -> bool:
     """Whether the key of an attempt may still be sent; both by PostgreSQL's real clock."""
     return timedelta(0) <= now - sent_at < REPLAY_WINDOW
+
+
+def is_forgotten(sent_at: datetime, now: datetime) -> bool:
+    """Whether the gateway may have forgotten the key of an attempt, so that people may give it up; both by
+    PostgreSQL's real clock.
+
+    A time that lies a little ahead is that of a server whose clock ran before the present one's: until the
+    clock has caught up the key is neither sent nor given up. One further ahead tells nothing, and people decide.
+    """
+    return not -CLOCKS_APART <= now - sent_at < REPLAY_WINDOW
 
 
 def backoff(count: int, *, first: timedelta, longest: timedelta) -> timedelta:

@@ -1,13 +1,14 @@
 """What a bank file says: ids, amounts, and cells that no spreadsheet executes."""
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from domain.money import minor_digits
+from domain.payouts.rules.carrying import STEPS
 from domain.payouts.rules.recipients import Recipient
+from domain.sheets import SheetWriter
 
 MAX_ID: Final = 35
 """Longest end-to-end id (ISO 20022, Max35Text)."""
@@ -41,18 +42,20 @@ def end_to_end_id(installation: str, payout_id: int, n: int) -> str:
 def decimal(amount: int, currency: str) -> str:
     """An amount as banks read it: a point, and as many digits as the currency has.
 
-    >>> decimal(5, "usd"), decimal(5, "jpy"), decimal(5, "kwd")
-    ('0.05', '5', '0.005')
+    >>> decimal(5, "usd"), decimal(5, "jpy"), decimal(5, "kwd"), decimal(500, "isk")
+    ('0.05', '5', '0.005', '5')
     """
     digits = minor_digits(currency)
     whole, rest = divmod(amount, 10**digits)
+    if currency in STEPS and rest == 0:
+        return str(whole)
     return f"{whole}.{rest:0{digits}d}" if digits else str(whole)
 
 
 def csv_file(lines: Sequence[BankLine]) -> str:
     """The lines as CSV (RFC 4180, UTF-8), under COLUMNS."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    writer = SheetWriter(out)
     writer.writerow(COLUMNS)
     for line in lines:
         to = line.recipient
@@ -60,10 +63,5 @@ def csv_file(lines: Sequence[BankLine]) -> str:
             (to.account, to.bic, "", "") if to.type == "iban" else ("", "", to.routing, to.account)
         )
         cells = (line.end_to_end_id, decimal(line.amount, line.currency), line.currency.upper())
-        writer.writerow([*cells, _plain(to.name), *bank])
+        writer.writerow([*cells, to.name, *bank])
     return out.getvalue()
-
-
-def _plain(name: str) -> str:
-    """A name that a spreadsheet does not take for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name

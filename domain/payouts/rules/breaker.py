@@ -45,7 +45,7 @@ class Sign(Enum):
     """What a call says of the gateway, whatever became of the payout."""
 
     ANSWERED = "answered"
-    BUSY = "busy"
+    NEITHER = "neither"
     SILENT = "silent"
     KEY_REFUSED = "key_refused"
 
@@ -66,8 +66,12 @@ def sign_of(outcome: GatewayOutcome) -> Sign:
         return Sign.KEY_REFUSED
     if outcome.turned_away:
         # It is there, and asks for less: neither a failure nor a proof that payouts get through.
-        return Sign.BUSY
+        return Sign.NEITHER
     failed = outcome.http_status is not None and outcome.http_status >= 500
+    if failed and outcome.replayed:
+        # What it remembers of an earlier failure says nothing of now. Counted, one payout that only people can
+        # settle would open the breaker for all others, again and again.
+        return Sign.NEITHER
     return Sign.SILENT if failed else Sign.ANSWERED
 
 

@@ -6,6 +6,8 @@
 5120
 >>> part("stripe", "usd", 250_000_000)           # 2,500,000.00 USD: at most eight digits at once
 99999999
+>>> part("manual", "isk", 599)                   # 5.99 kronur: there are no hundredths
+500
 >>> part("stripe", "kwd", 9), is_carried("stripe", "ugx"), is_carried("stripe", "zzz")
 (0, False, False)
 """
@@ -24,17 +26,19 @@ STRIPE_CURRENCIES: Final = frozenset(_STRIPE.split())
 """What Stripe moves, by its page on supported currencies; without UGX, whose amounts it reads as
 hundredths in one place and as whole shillings in another."""
 
+STEPS: Final = dict.fromkeys(("isk", "ugx"), 100)
+"""What amounts have to be a multiple of whatever the method: we count these in hundredths, as Stripe does,
+and no bank moves any."""
+
 STRIPE_STEPS: Final = {
     # Three decimals, of which the last has to be 0.
     **dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 10),
-    # Without decimals, yet sent as hundredths.
-    "isk": 100,
     # With decimals, but a bank is paid whole forints and dollars only: the rest would be left behind on
     # the connected account.
     **dict.fromkeys(("huf", "twd"), 100),
 }
-"""What amounts have to be a multiple of, in minor units (the same page, three-decimal currencies and
-special cases); 1 for every other currency."""
+"""What amounts by Stripe have to be a multiple of besides, in minor units (the same page, three-decimal
+currencies and special cases)."""
 
 STRIPE_MAX: Final = 99_999_999
 """Largest amount at once, in minor units: Stripe documents eight digits for amounts, and no other figure
@@ -53,7 +57,8 @@ def is_carried(method: str, currency: str) -> bool:
 
 def step(method: str, currency: str) -> int:
     """What every amount has to be a multiple of, in minor units."""
-    return STRIPE_STEPS.get(currency, 1) if method == "stripe" else 1
+    everywhere = STEPS.get(currency, 1)
+    return STRIPE_STEPS.get(currency, everywhere) if method == "stripe" else everywhere
 
 
 def limit(method: str, currency: str) -> int:

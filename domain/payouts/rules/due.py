@@ -19,6 +19,7 @@ Reason = Literal[
     "blocked",
     "method_not_in_run",
     "cooling_off",
+    "shared_destination",
     "busy",
     "destination_changed",
 ]
@@ -85,13 +86,15 @@ def decide(
     minimum: int,
     methods: Collection[str],
     known_before: datetime | None = None,
+    unlooked: bool = False,
 ) -> Decision:
     """Pay a group or carry it over.
 
     ``minimum`` is the smallest payout in minor units of the group's currency (nothing below 1 is ever
     paid, and no more is asked for than one payout by the payee's method can be); ``methods`` are those
     that the run pays by; a destination that is not known since ``known_before`` or longer cools off
-    (None: none does). What the payee is owed is looked at first, so that a reason about money is not
+    (None: none does); ``unlooked``: one that others are paid at as well, since a change that nobody has
+    looked at yet, waits for that look. What the payee is owed is looked at first, so that a reason about money is not
     hidden by one about papers. Of an amount that the method cannot carry as it is (too large at once, or
     finer than it moves), the part that it can is paid, if that reaches the minimum; the rest stays owed.
     Who is due exactly what is paid here is paid it again: a run decides a second time when the rest is
@@ -120,6 +123,11 @@ def decide(
     if _cools_off(payee, known_before):
         return Skip(
             "cooling_off", f"paid there since {payee.destination_since:%Y-%m-%d %H:%M} only"
+        )
+    if unlooked:
+        return Skip(
+            "shared_destination",
+            "another payee is paid there too since a change that is still to be looked at",
         )
     if payee.method not in methods:
         return Skip("method_not_in_run", f"is paid by {payee.method}")

@@ -11,7 +11,10 @@ from datetime import datetime
 from typing import Final
 
 from domain.money import format_minor
-from domain.payouts.rules.attempts import REPLAY_WINDOW, may_replay
+from domain.payouts.rules.attempts import REPLAY_WINDOW, is_forgotten
+from domain.payouts.rules.bank_leg import BANK, FUNDS, TRANSFER
+from domain.payouts.rules.outside import SAID
+from domain.payouts.rules.reversing import LIVE
 
 _ACCOUNT: Final = re.compile(r"\b(acct_)\w*?(\w{4})\b")
 _IBAN: Final = re.compile(r"\b([A-Z]{2})\d{2}[A-Z0-9]{6,26}([A-Z0-9]{4})\b")
@@ -30,6 +33,25 @@ class LastAttempt:
     sent_at: datetime | None
     lease_until: datetime | None = None
     proposed_by: str | None = None
+    leg: str = TRANSFER
+
+    @property
+    def name(self) -> str:
+        """How it is called in a sentence."""
+        return f"bank attempt {self.n}" if self.leg == BANK else f"attempt {self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class LastReversal:
+    """The newest request to take a payout back; ``amount`` in minor units."""
+
+    state: str
+    amount: int
+    reason: str
+    asked_by: str
+    error_code: str | None = None
+    error_message: str | None = None
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +82,7 @@ class Situation:
     external_id: str | None = None
     processed_at: datetime | None = None
     reversed_amount: int = 0
+    reversal: LastReversal | None = None
 
 
 def explain(it: Situation) -> list[str]:
@@ -72,6 +95,8 @@ def explain(it: Situation) -> list[str]:
     told = _STATES[it.state](it)
     assert len(told) > 1, "each state says why, and what to do"
     why = [begins, *told[:-1]]
+    if it.reversal is not None:
+        why += _taken_back(it, it.reversal)
     if it.frozen is not None:
         return [
             *why,
@@ -79,12 +104,41 @@ def explain(it: Situation) -> list[str]:
             "Compare it with the gateway's own books first; nothing sends or cancels it until two people have"
             f" decided: {_command(it, 'unfreeze', ' --evidence …')}. {BY_HAND}",
         ]
+    if it.parked == SAID:
+        return [
+            *why,
+            f"It waits: {SAID}.",
+            f"Look at the evidence, then agree: {_command(it, 'mark-paid-outside')}; or take it back with"
+            f" --withdraw. {BY_HAND}",
+        ]
     if it.stops and it.state in _STOPPABLE:
         why += [f"Sending is stopped: {reason}." for reason in it.stops]
         return [*why, f"Lift the stop when its reason is gone; it is sent then. {BY_HAND}"]
     if it.parked and it.state not in _FINAL:
         why.append(f"It waits: {it.parked}.")
+    if it.reversal is not None and it.reversal.state in LIVE:
+        return [*why, f"Wait for the outcome of what is taken back. {BY_HAND}"]
     return [*why, told[-1]]
+
+
+def _taken_back(it: Situation, asked: LastReversal) -> list[str]:
+    """What became of the newest request to take it back; nothing of one that has succeeded: it came back."""
+    if asked.state == "succeeded":
+        return []
+    begins = (
+        f"{asked.asked_by} asked for {format_minor(asked.amount, it.currency)} of it to be taken back"
+        f" ({asked.reason})"
+    )
+    if asked.state == "failed":
+        said = ", ".join(part for part in (asked.error_message, asked.error_code) if part)
+        return [f"{begins}, and nothing came back by that: {said}."]
+    waits = f" It waits: {asked.waits_for}." if asked.waits_for else ""
+    if asked.state == "unknown":
+        return [
+            f"{begins}, and no answer proves what became of that: the gateway is asked again under the same"
+            f" key, and looked through; do not reverse it there by hand meanwhile.{waits}"
+        ]
+    return [f"{begins}; the gateway is being asked.{waits}"]
 
 
 def masked(text: str) -> str:
@@ -116,26 +170,55 @@ def _approved(it: Situation) -> list[str]:
 
 def _sending(it: Situation) -> list[str]:
     assert it.attempt is not None, "what is being sent has an attempt"
-    n, lease = it.attempt.n, it.attempt.lease_until
+    n, lease = it.attempt.name, it.attempt.lease_until
     if lease is None:
         when = "" if it.next_try_at is None else f" at {_at(it.next_try_at)}"
+        if it.attempt.leg == BANK:
+            return [
+                f"The gateway turned {n} away before it began{_refusal(it)}; the bank was not paid.",
+                f"Wait: it is sent again under the same key{when}. {BY_HAND}",
+            ]
         return [
-            f"The gateway turned attempt {n} away before it began{_refusal(it)}; no money moved.",
+            f"The gateway turned {n} away before it began{_refusal(it)}; no money moved.",
             f"Wait: it is sent again under the same key{when}. Or cancel it, which is safe while nothing has"
             f" been sent under its key: {_command(it, 'cancel', ' --reason …')}.",
         ]
     if lease > it.now:
         return [
-            f"A worker is sending attempt {n}, and has until {_at(lease)} to do so.",
+            f"A worker is sending {n}, and has until {_at(lease)} to do so.",
             f"Wait for its outcome. {BY_HAND}",
         ]
     return [
-        f"The worker that was sending attempt {n} vanished: it may have been paid.",
+        f"The worker that was sending {n} vanished: it may have been paid.",
         f"Wait: the gateway is asked what became of it, under the same key. {BY_HAND}",
     ]
 
 
-def _in_transit(it: Situation) -> list[str]:  # noqa: ARG001
+def _in_transit(it: Situation) -> list[str]:
+    if it.method == "wise":
+        return [
+            f"Wise has the money, as transfer {it.external_id}, and has not sent it to the payee yet.",
+            f"Wait: Wise says when it has, and is asked if it does not. {BY_HAND}",
+        ]
+    if it.attempt is not None and it.attempt.leg == BANK and it.attempt.state == "sending":
+        return _sending(it)
+    waits_there = it.attempt is not None and (it.attempt.leg, it.attempt.state) in (
+        (TRANSFER, "succeeded"),
+        (BANK, "failed"),
+        (BANK, "abandoned"),
+    )
+    if waits_there:
+        funds = (
+            f"what waits for {FUNDS} goes on when the money is available there, "
+            if it.parked == FUNDS
+            else ""
+        )
+        return [
+            "The transfer was made: the money is on the connected account, from where it goes to the bank.",
+            f"Wait: {funds}what waits for the account goes on when it is mended, or at once:"
+            f" {_command(it, 'retry')}. If it never will, take it back: {_command(it, 'reverse', ' --reason …')}."
+            f" {BY_HAND}",
+        ]
     return [
         "The transfer was made; the payout to the bank is on its way.",
         f"Wait for the bank. {BY_HAND}",
@@ -158,10 +241,10 @@ def _unknown(it: Situation) -> list[str]:
     assert attempt is not None, "what is unknown was tried"
     assert attempt.sent_at is not None, "and sent"
     told = [
-        f"Attempt {attempt.n} was sent at {_at(attempt.sent_at)}, and no answer proves what became of it:"
-        " it may have been paid."
+        f"{attempt.name.capitalize()} was sent at {_at(attempt.sent_at)}, and no answer proves what became of"
+        " it: it may have been paid."
     ]
-    if may_replay(attempt.sent_at, it.now):
+    if not is_forgotten(attempt.sent_at, it.now):
         until = _at(attempt.sent_at + REPLAY_WINDOW)
         return [
             *told,
@@ -217,11 +300,20 @@ def _reversed(it: Situation) -> list[str]:
     ]
 
 
-def _returned(it: Situation) -> list[str]:  # noqa: ARG001
+def _returned(it: Situation) -> list[str]:
+    if it.method == "wise":
+        return [
+            f"The payee's bank did not take it, or it was canceled: transfer {it.external_id} is at Wise again.",
+            "Wait until Wise has refunded it: then it is reversed, and a person says what becomes of its"
+            f" earnings. {BY_HAND}",
+        ]
+    refused = it.attempt is not None and it.attempt.leg == BANK and it.attempt.state == "failed"
+    bank = "the bank was not paid" if refused else "the bank returned the money"
     return [
-        "The transfer was made, and the bank returned the money: it is on the connected account.",
-        "Only another payout to the bank, or a reversal, can follow; never a second transfer."
-        f" {BY_HAND}",
+        f"The transfer was made, and {bank}{_refusal(it)}: the money is on the connected account.",
+        "Only another payout to the bank, or a reversal, can follow; never a second transfer. It goes on when"
+        " Stripe tells that the account was mended or has another bank account, or when a person says so:"
+        f" {_command(it, 'retry')}. {BY_HAND}",
     ]
 
 

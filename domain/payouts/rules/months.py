@@ -1,14 +1,12 @@
-"""A calendar month somewhere, as an interval of time; and cells that a spreadsheet does not run.
+"""A calendar month somewhere, as an interval of time.
 
 >>> month_of("2026-06", "Europe/Berlin")[0].isoformat()
 '2026-05-31T22:00:00+00:00'
->>> safe_cell("=1+1"), safe_cell("ada"), safe_cell(-5)
-("'=1+1", 'ada', -5)
 """
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from domain.errors import Invalid
@@ -29,11 +27,3 @@ def month_of(month: str, zone: str) -> tuple[datetime, datetime]:
     begins = datetime(year, number, 1, tzinfo=there)
     ends = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=there)
     return begins.astimezone(UTC), ends.astimezone(UTC)
-
-
-def safe_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that begins as one gets an apostrophe (OWASP,
-    CSV injection). Numbers stay as they are."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value

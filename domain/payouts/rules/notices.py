@@ -18,9 +18,11 @@ class Topic(Enum):
     ACCOUNT = "account"
     MONEY = "money"
     TRANSFER = "transfer"
+    BANK = "bank"
+    PROGRESS = "progress"
 
 
-_TOPICS: Final = {
+_STRIPE: Final = {
     "account.updated": Topic.ACCOUNT,
     "account.application.deauthorized": Topic.ACCOUNT,
     "capability.updated": Topic.ACCOUNT,
@@ -28,12 +30,25 @@ _TOPICS: Final = {
     "topup.succeeded": Topic.MONEY,
     "transfer.reversed": Topic.TRANSFER,
     "transfer.updated": Topic.TRANSFER,
+    "account.external_account.created": Topic.ACCOUNT,
+    "account.external_account.updated": Topic.ACCOUNT,
+    "payout.created": Topic.BANK,
+    "payout.updated": Topic.BANK,
+    "payout.paid": Topic.BANK,
+    "payout.failed": Topic.BANK,
+    "payout.canceled": Topic.BANK,
 }
+_WISE: Final = {
+    "balances#credit": Topic.MONEY,
+    "transfers#state-change": Topic.PROGRESS,
+}
+STRIPE_TYPES: Final = tuple(sorted(_STRIPE))
+"""The types that mean something to us of the gateway that keeps its events; it refuses the names of others."""
 
 
 def topic_of(type_: str) -> Topic | None:
     """What a type of notice is about; None if it means nothing to us."""
-    return _TOPICS.get(type_)
+    return _STRIPE.get(type_) or _WISE.get(type_)
 
 
 def wrong_mode(mode: str, *, live: bool) -> str | None:
@@ -45,7 +60,16 @@ def wrong_mode(mode: str, *, live: bool) -> str | None:
 
 
 def currencies_of(payload: Mapping[str, Any]) -> frozenset[str]:
-    """The currencies that a balance or a top-up tells of; empty if it tells none."""
+    """The currencies that a balance or a top-up tells of; empty if it tells none.
+
+    >>> currencies_of({"data": {"resource": {"type": "balance-account"}, "currency": "EUR"}})
+    frozenset({'eur'})
+    """
+    data = payload.get("data")
+    if isinstance(data, dict) and "resource" in data:
+        # Wise's: one balance, of one currency.
+        named = data.get("currency")
+        return frozenset({named.lower()} if isinstance(named, str) else ())
     told = _object(payload)
     available = told.get("available")
     listed = available if isinstance(available, list) else [told]
@@ -57,6 +81,18 @@ def id_of(payload: Mapping[str, Any]) -> str | None:
     """The id of the object that a notice is about."""
     named = _object(payload).get("id")
     return named if isinstance(named, str) else None
+
+
+def resource_of(payload: Mapping[str, Any]) -> str | None:
+    """The number of the transfer that a notice of Wise is about, as text.
+
+    >>> resource_of({"data": {"resource": {"type": "transfer", "id": 50000001}}})
+    '50000001'
+    """
+    data = payload.get("data")
+    resource = data.get("resource") if isinstance(data, dict) else None
+    named = resource.get("id") if isinstance(resource, dict) else None
+    return str(named) if isinstance(named, int) and not isinstance(named, bool) else None
 
 
 def account_of(payload: Mapping[str, Any], account: str | None) -> str | None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
+from domain.payouts.rules.told import keepable, name_of
+
 Kind = Literal["response", "timeout", "reset", "not_sent", "unreadable"]
 """How a try ended: an answer; a time-out; a connection lost; a connection that was never made, so that
 nothing was sent; or a success whose body is not the object that was asked for."""
@@ -13,16 +15,28 @@ BUSINESS_CODES: Final = frozenset(
         "account_invalid",
         "amount_too_small",
         "balance_insufficient",
+        "bank_account_unusable",
+        # Of our Wise gateway: a transfer that Wise would not pay for, and that was canceled for it.
+        "funding_refused",
         # What Stripe answers while the destination's `transfers` capability is not active.
         "insufficient_capabilities_for_transfer",
+        "payouts_limit_exceeded",
         "payouts_not_allowed",
+        # What our Wise gateway says where Wise refused a quote or a transfer: none was made.
+        "quote_refused",
         "resource_missing",
+        "transfer_canceled",
+        "transfer_refused",
         "transfers_not_allowed",
+        # Of a reversal. Stripe gives these refusals no code; `workers/gateways/stripe_reversals.py` names them.
+        "reversal_refused",
+        "reversal_too_large",
+        "transfer_already_reversed",
     }
 )
 """Refusals that say why no money moved. Any other code proves nothing."""
 
-BUSINESS_STATUSES: Final = frozenset({400, 402, 403, 404})
+BUSINESS_STATUSES: Final = frozenset({400, 402, 403, 404, 422})
 
 KEY_CODES: Final = frozenset(
     {
@@ -43,6 +57,13 @@ class GatewayOutcome:
 
     ``external_id`` is the gateway's id of what it made; ``replayed`` is Stripe's header
     ``Idempotent-Replayed``; ``retry_after`` is in seconds; ``tries`` counts same-key tries.
+
+    Three are for gateways that pay in several calls. ``began``: something exists there under the key
+    already, so that a refusal of a later call settles nothing. ``refused``: the gateway showed that nothing
+    was paid, and that nothing ever can be under this key. ``arrived`` False: it took the money, and will
+    say later that it is with the payee.
+
+    Text is held as our columns can keep it, and a name that they cannot names nothing.
     """
 
     kind: Kind
@@ -55,6 +76,14 @@ class GatewayOutcome:
     request_id: str | None = None
     retry_after: float | None = None
     tries: int = 1
+    began: bool = False
+    refused: bool = False
+    arrived: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("error_type", "code", "message", "request_id"):
+            object.__setattr__(self, name, keepable(getattr(self, name)))
+        object.__setattr__(self, "external_id", name_of(self.external_id))
 
     @property
     def turned_away(self) -> bool:
@@ -93,14 +122,17 @@ def classify(outcome: GatewayOutcome, *, replaying_unknown: bool) -> Verdict:
     ``replaying_unknown``: an earlier try under this key may have been executed. Then only a success,
     or a refusal that the gateway marks as its first answer, settles anything.
     """
+    replaying_unknown = replaying_unknown or outcome.began
     if outcome.kind == "not_sent":
         return Verdict.UNKNOWN if replaying_unknown else Verdict.RETRY_SAME_KEY
     if outcome.kind != "response" or outcome.http_status is None:
         return Verdict.UNKNOWN
     status = outcome.http_status
+    if outcome.refused and outcome.code in BUSINESS_CODES:
+        return Verdict.DEFINITE_FAILURE
     if 200 <= status < 300:
         return Verdict.SUCCEEDED if outcome.external_id else Verdict.UNKNOWN
-    if status == 400 and outcome.error_type == "idempotency_error":
+    if status in (400, 409) and outcome.error_type == "idempotency_error":
         # Our own bug: a key was reused with other parameters. No later answer can be trusted.
         return Verdict.FREEZE
     if outcome.turned_away:

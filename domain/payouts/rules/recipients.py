@@ -128,14 +128,22 @@ def _iban(holder: str, data: Mapping[str, Any]) -> Recipient:
 
 def _ach(holder: str, data: Mapping[str, Any]) -> Recipient:
     routing, account = _compact(data["routing_number"]), _compact(data["account_number"])
-    if not re.fullmatch(r"[0-9]{9}", routing):
-        raise Invalid("routing_number", "has 9 digits")
-    # ABA: 3(d1+d4+d7) + 7(d2+d5+d8) + (d3+d6+d9) is a multiple of 10.
-    if sum(w * int(d) for w, d in zip((3, 7, 1) * 3, routing, strict=True)) % 10:
-        raise Invalid("routing_number", "its check digit is wrong: was it mistyped?")
+    problem = routing_problem(routing)
+    if problem:
+        raise Invalid("routing_number", problem)
     if not _ACCOUNT.fullmatch(account):
         raise Invalid("account_number", "has 4 to 17 digits")
     return Recipient("us_ach", holder, account, routing=routing, currencies=("usd",))
+
+
+def routing_problem(routing: str) -> str | None:
+    """What is wrong with a US routing number, or None."""
+    if not re.fullmatch(r"[0-9]{9}", routing):
+        return "has 9 digits"
+    # ABA: 3(d1+d4+d7) + 7(d2+d5+d8) + (d3+d6+d9) is a multiple of 10.
+    if sum(w * int(d) for w, d in zip((3, 7, 1) * 3, routing, strict=True)) % 10:
+        return "its check digit is wrong: was it mistyped?"
+    return None
 
 
 def iban_problem(given: str) -> str | None:

@@ -36,8 +36,8 @@ PAYOUT: Final = Table(
         "pending_approval": ("approved", "canceled"),
         "approved": ("sending", "canceled"),
         # To `paid` at once where the transfer is the last leg; with a bank leg, through `in_transit`.
-        "sending": ("in_transit", "paid", "unknown", "failed"),
-        "unknown": ("in_transit", "paid", "failed"),
+        "sending": ("in_transit", "paid", "unknown", "failed", "returned"),
+        "unknown": ("in_transit", "paid", "failed", "returned"),
         "in_transit": ("paid", "unknown", "failed", "returned", "reversed"),
         # Back to `sending` under a new attempt. `canceled` only without a live attempt (a trigger).
         "failed": ("sending", "canceled", "reversed"),

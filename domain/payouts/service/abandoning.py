@@ -14,7 +14,8 @@ from domain.clock import business_now
 from domain.db import Tx
 from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotAbandonable
-from domain.payouts.rules import may_replay
+from domain.payouts.rules import is_forgotten
+from domain.payouts.rules.bank_leg import BANK
 from domain.payouts.service import booking
 from domain.payouts.service.sending import LEG
 from domain.payouts.store import abandoning as abandon_store
@@ -52,18 +53,21 @@ def agree_abandon(tx: Tx, payout_id: int, *, actor: Actor) -> None:
         tx, attempt.id, AttemptMove("unknown", "abandoned", "abandoned", resolved=True)
     )
     now = business_now(tx)
+    # What a second leg did not pay is on the connected account: only that leg can follow.
+    bank = attempt.leg == BANK
     store.move_payout(
         tx,
         payout_id,
         PayoutMove(
             "unknown",
-            "failed",
+            "returned" if bank else "failed",
             error_code="abandoned",
             error_message=attempt.abandon_evidence,
             failed_at=now,
         ),
     )
-    booking.fail(tx, payout, attempt.id, now)
+    if not bank:
+        booking.fail(tx, payout, attempt.id, now)
     _record(tx, actor, "payout_attempt.abandoned", payout, attempt, attempt.abandon_evidence)
 
 
@@ -74,11 +78,13 @@ def _unknown(tx: Tx, payout_id: int) -> tuple[Any, Any]:
     if payout.frozen_reason is not None:
         raise NotAbandonable(payout_id, f"it is stopped: {payout.frozen_reason}")
     attempt = store.latest_attempt(tx, payout_id, LEG)
+    if payout.bank_leg and attempt.state == "succeeded":
+        attempt = store.latest_attempt(tx, payout_id, BANK)
     if attempt.id is None or attempt.state != "unknown":
         raise NotAbandonable(
             payout_id, f"it is {payout.state}; only an unknown outcome is given up"
         )
-    if may_replay(attempt.sent_at, attempt.real_now):
+    if not is_forgotten(attempt.sent_at, attempt.real_now):
         raise NotAbandonable(
             payout_id, "the gateway still remembers its key and is asked by itself"
         )

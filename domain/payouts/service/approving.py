@@ -14,14 +14,16 @@ from domain.db import Tx, transaction
 from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotApprovable
 from domain.payouts.rules import EMPTY_RUN_HASH, extend_run_hash, members_hash
-from domain.payouts.rules.approving import AUTOMATIC, policy_from
+from domain.payouts.rules.approving import AUTOMATIC, policy_from, signature
 from domain.payouts.rules.approving import needs_approval as person_needed
-from domain.payouts.service import sending
+from domain.payouts.service import canceling
 from domain.payouts.store import approving as store
 from domain.payouts.store import runs as run_store
 
 PAGE: Final = 500
-"""Payouts that are looked at or canceled in one statement or transaction."""
+"""Payouts that are looked at in one statement."""
+SHARD: Final = 2_000
+"""Payouts that are canceled in one transaction, as they were claimed."""
 MAX_REASON: Final = 500
 """Longest reason of a rejection (as the column)."""
 EXPIRED: Final = "nobody approved it in time"
@@ -53,10 +55,11 @@ def approve(tx: Tx, run_id: int, *, actor: Actor, seen_hash: bytes) -> None:
     run = _lock(tx, run_id)
     if run.state != "pending_approval":
         raise NotApprovable(run_id, f"it is {run.state}")
-    if actor.id == AUTOMATIC:
+    name = signature(actor.id)
+    if name == AUTOMATIC:
         raise NotApprovable(run_id, "a person has to approve it")
-    if actor.id == run.prepared_by:
-        raise NotApprovable(run_id, f"{actor.id} prepared it; another person has to approve it")
+    if name == run.prepared_by:
+        raise NotApprovable(run_id, f"{name} prepared it; another person has to approve it")
     if run_store.approval_is_over(tx, run_id):
         raise NotApprovable(
             run_id, f"it could be approved until {run.approval_expires_at:%F %R %Z}"
@@ -66,7 +69,7 @@ def approve(tx: Tx, run_id: int, *, actor: Actor, seen_hash: bytes) -> None:
             run_id, f"its hash is {bytes(run.members_hash).hex()}; look at it again"
         )
     _check_members(tx, run)
-    store.approve(tx, run_id, by=actor.id, approved_hash=seen_hash)
+    store.approve(tx, run_id, by=name, approved_hash=seen_hash)
     _record(tx, actor, "payout_run.approved", run, None)
 
 
@@ -81,21 +84,25 @@ def reject(tx: Tx, run_id: int, *, actor: Actor, reason: str) -> None:
     run = _lock(tx, run_id)
     if run.state != "pending_approval":
         raise NotApprovable(run_id, f"it is {run.state}")
-    store.reject(tx, run_id, by=actor.id[:255], reason=reason)
+    store.reject(tx, run_id, by=signature(actor.id), reason=reason)
     _record(tx, actor, "payout_run.rejected", run, reason)
 
 
 def cancel_drafts(engine: Engine, run_id: int) -> None:
-    """Cancel what a rejected run would have paid, so that the next run can pay it; repeating it resumes."""
+    """Cancel what a rejected run would have paid, so that the next run can pay it; repeating it resumes.
+
+    Shard by shard, each in a few statements and a transaction of its own: killed anywhere, what is
+    canceled is canceled whole, and the sweep does the rest.
+    """
     while True:
         with transaction(engine) as tx:
             run = run_store.run(tx, run_id)
             if run.state != "rejected":
                 return
-            found = store.drafts(tx, run_id, PAGE)
+            found = store.drafts(tx, run_id, SHARD)
             if not found:
                 return
-            sending.cancel_all(tx, found, reason=f"run rejected: {run.reject_reason}")
+            canceling.cancel_all(tx, found, reason=f"run rejected: {run.reject_reason}")
 
 
 def expire(engine: Engine) -> list[int]:

@@ -16,6 +16,7 @@ from domain.ledger.rules import (
     payouts_reversed,
     rewards_expense,
 )
+from domain.payouts.rules.outside import PLATFORM
 from domain.payouts.store.runs import NewPayout
 
 
@@ -40,8 +41,26 @@ def reserve(tx: Tx, payouts: Iterable[tuple[int, NewPayout]], at: datetime) -> N
 
 def release(tx: Tx, payout: Any, at: datetime) -> None:
     """Canceled: back to what is owed."""
-    owed = payable(payout.merchant_id, payout.user_id, payout.currency)
-    _book(tx, payout, "payout_released", ("payout", payout.id), _reserved(payout), owed, at)
+    release_all(tx, [payout], at)
+
+
+def release_all(tx: Tx, payouts: Iterable[Any], at: datetime) -> None:
+    """Canceled: back to what is owed, one transfer a payout."""
+    ledger.post(
+        tx,
+        [
+            Transfer(
+                debit=_reserved(payout),
+                credit=payable(payout.merchant_id, payout.user_id, payout.currency),
+                amount=payout.amount,
+                kind="payout_released",
+                source_kind="payout",
+                source_id=payout.id,
+                occurred_at=at,
+            )
+            for payout in payouts
+        ],
+    )
 
 
 def send(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
@@ -63,11 +82,38 @@ def pay(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
     _book(tx, payout, "payout_paid", source, _in_flight(payout), clearing, at)
 
 
-def come_back(tx: Tx, payout: Any, reversal_id: int, amount: int, at: datetime) -> None:
-    """Reversed at the gateway: its books show so much less; a person says what becomes of it."""
+def pay_outside(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
+    """Paid outside: no gateway's books show it."""
+    clearing = gateway_clearing(payout.merchant_id, PLATFORM, payout.currency)
+    source = ("payout_attempt", attempt_id)
+    _book(tx, payout, "payout_paid", source, _in_flight(payout), clearing, at)
+
+
+def reach_bank(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
+    """The second leg of a payout has reached the bank: what did not come back of it is paid now."""
     clearing = gateway_clearing(payout.merchant_id, payout.method, payout.currency)
+    source = ("payout_attempt", attempt_id)
+    arrived = payout.amount - payout.reversed_amount
+    _book(tx, payout, "payout_paid", source, _in_flight(payout), clearing, at, arrived)
+
+
+def leave_bank(tx: Tx, payout: Any, attempt_id: int, at: datetime) -> None:
+    """The bank gave back what it had: it is on the connected account, and in flight again."""
+    clearing = gateway_clearing(payout.merchant_id, payout.method, payout.currency)
+    source = ("payout_attempt", attempt_id)
+    left = payout.amount - payout.reversed_amount
+    _book(tx, payout, "payout_returned", source, clearing, _in_flight(payout), at, left)
+
+
+def come_back(tx: Tx, payout: Any, reversal_id: int, amount: int, at: datetime) -> None:
+    """Reversed at the gateway: its books show so much less; a person says what becomes of it.
+
+    ``payout`` as it was before: what goes on to a bank, and has not reached it, was in flight.
+    """
+    clearing = gateway_clearing(payout.merchant_id, payout.method, payout.currency)
+    stood = _in_flight(payout) if payout.bank_leg and payout.state != "paid" else clearing
     source = ("payout_reversal", reversal_id)
-    _book(tx, payout, "payout_reversed", source, clearing, _reversed(payout), at, amount)
+    _book(tx, payout, "payout_reversed", source, stood, _reversed(payout), at, amount)
 
 
 def let_go(tx: Tx, payout: Any, at: datetime) -> None:

@@ -18,12 +18,20 @@ from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
 from domain.payouts.errors import RunChangesTooFast, ShardChanged
 from domain.payouts.rules import EMPTY_RUN_HASH
+from domain.payouts.rules.approving import signature
 from domain.payouts.rules.attempts import LOST_AFTER
 from domain.payouts.rules.pacing import pace_delay
 from domain.payouts.service import approving
-from domain.payouts.service.claiming import SHARD, RunSpec, claim_one, claim_shard
+from domain.payouts.service.claiming import (
+    SHARD,
+    STALLED,
+    RunSpec,
+    claim_one,
+    claim_shard,
+    limit_day,
+)
 from domain.payouts.store import approving as approving_store
-from domain.payouts.store import policies
+from domain.payouts.store import policies, taking_up
 from domain.payouts.store import runs as store
 
 MAX_SHARD_TRIES: Final = 5
@@ -69,17 +77,37 @@ def build_run(
     call. Raises RunChangesTooFast if a shard could not be claimed in MAX_SHARD_TRIES tries.
     """
     with transaction(engine) as tx:
-        run_id = store.open_run(
-            tx,
-            merchant_id=spec.merchant_id,
-            name=spec.name,
-            as_of=spec.as_of,
-            minimums=spec.minimums,
-            methods=spec.methods,
-            prepared_by=(spec.prepared_by or spec.name)[:255],
-            policy=policies.of(tx, spec.merchant_id).as_json(),
-            empty_hash=EMPTY_RUN_HASH,
-        )
+        run_id = open_run(tx, spec)
+    return finish_run(engine, run_id, rate=rate, on_progress=on_progress)
+
+
+def open_run(tx: Tx, spec: RunSpec) -> int:
+    """Open the run of this name and time under the merchant's present policy; the id of the one that is
+    there if it was opened before. Whoever calls it, or the sweep, then finishes it (`finish_run`)."""
+    return store.open_run(
+        tx,
+        merchant_id=spec.merchant_id,
+        name=spec.name,
+        as_of=spec.as_of,
+        minimums=spec.minimums,
+        methods=spec.methods,
+        prepared_by=signature(spec.prepared_by or spec.name),
+        policy=policies.of(tx, spec.merchant_id).as_json(),
+        limit_day=limit_day(tx),
+        look=STALLED,
+        empty_hash=EMPTY_RUN_HASH,
+    )
+
+
+def finish_run(
+    engine: Engine,
+    run_id: int,
+    *,
+    rate: float = 0.0,
+    on_progress: Callable[[int], None] | None = None,
+) -> RunResult:
+    """Take a run as far as it goes without a person, from wherever it stands: build and freeze it, hand it
+    over if it is approved, cancel its payouts if it is rejected. Parameters and errors as of `build_run`."""
     looked_at = 0
     while (count := _claim_next_shard(engine, run_id)) > 0:
         looked_at += count
@@ -91,6 +119,7 @@ def build_run(
     with transaction(engine) as tx:
         approving.open_approval(tx, run_id)
     hand_over(engine, run_id, rate=rate)
+    approving.cancel_drafts(engine, run_id)
     with transaction(engine) as tx:
         return run_result(tx, run_id)
 
@@ -169,11 +198,20 @@ def _freeze(tx: Tx, run_id: int) -> None:
     )
 
 
+def ask_to_finish(tx: Tx, merchant_id: int, run_id: int) -> None:
+    """Ask a worker to take a run further (`finish_run`), in the transaction that makes this possible."""
+    outbox.emit(
+        tx, [OutboxMessage("sweeps", "payouts.finish_run", {"run_id": run_id}, merchant_id)]
+    )
+
+
 def tend_runs(engine: Engine, *, rate: float = 0.0) -> None:
-    """Reject runs that nobody approved in time, and finish what an interrupted approval or rejection
-    left: payouts that are not handed over, or not canceled."""
+    """Reject runs that nobody approved in time, and finish what was interrupted: ask for runs whose
+    builder is gone, hand over what was approved, and cancel what was rejected."""
     approving.expire(engine)
     with transaction(engine) as tx:
+        for run in taking_up.take_stalled(tx, STALLED):
+            ask_to_finish(tx, run.merchant_id, run.id)
         unfinished = approving_store.unfinished(tx)
     for run in unfinished:
         if run.state == "approved":
@@ -185,9 +223,13 @@ def tend_runs(engine: Engine, *, rate: float = 0.0) -> None:
 def hand_over(engine: Engine, run_id: int, *, rate: float = 0.0) -> None:
     """Ask for the sends of an approved run, shard by shard; a repeated call resumes, any other run is left.
 
-    They are asked for ``rate`` a second (0: all at once), so that the queue is free for other runs between.
+    They are asked for ``rate`` a second (0: all at once), so that the queue is free for other runs between;
+    after what the merchant's other runs have asked for, so that two of them do not fill it twice as fast.
     """
     asked: int | None = 0
+    if rate:
+        with transaction(engine) as tx:
+            asked = taking_up.asked_for(tx, run_id)
     while asked is not None:
         with transaction(engine) as tx:
             asked = _hand_over(tx, run_id, asked, rate)

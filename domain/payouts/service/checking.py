@@ -6,7 +6,7 @@ from typing import Final
 
 from domain.db import Tx
 from domain.payouts.store import checks as store
-from domain.payouts.store import reversals
+from domain.payouts.store import limits, reversals, reversing
 
 VIOLATIONS_SHOWN: Final = 20
 """How many examples of one broken invariant are listed."""
@@ -62,8 +62,21 @@ def check_invariants(tx: Tx) -> list[str]:
         for r in store.out_of_step(tx, VIOLATIONS_SHOWN)
     ]
     found += [
+        f"payout {r.id} is {r.state}, its live transfer is {r.transfer_state or 'none'}, its live bank attempt"
+        f" {r.bank_state or 'none'}"
+        for r in store.legs_out_of_step(tx, VIOLATIONS_SHOWN)
+    ]
+    found += [
         f"payout {r.id} ({r.state}) is {r.amount}, {r.reversed_amount} came back, its reversals sum to {r.summed}"
         for r in reversals.wrong_sums(tx, VIOLATIONS_SHOWN)
+    ]
+    found += [
+        f"run {r.run_id} counts {r.amount} {r.currency}, its payouts sum to {r.summed}"
+        for r in limits.drifted(tx, VIOLATIONS_SHOWN)
+    ]
+    found += [
+        f"payout {r.payout_id}: reversal request {r.id} succeeded as {r.external_id}, which is not booked"
+        for r in reversing.unbooked(tx, VIOLATIONS_SHOWN)
     ]
     return found + _ledger_differences(tx)
 
@@ -72,6 +85,9 @@ def _ledger_differences(tx: Tx) -> list[str]:
     expected: dict[tuple[int, str, str, str], int] = defaultdict(int)
     for row in store.standing(tx):
         kind = _ACCOUNT_OF_STATE.get(row.state)
+        if row.bank_leg and row.state == "returned":
+            # On the connected account, from where it goes to a bank again.
+            kind = "payouts_in_flight"
         if kind:
             owner = row.method if kind == "gateway_clearing" else ""
             expected[row.merchant_id, row.currency, kind, owner] += int(row.amount - row.reversed)

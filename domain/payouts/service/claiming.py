@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import text
 
+from domain.clock import business_now
 from domain.db import Tx
 from domain.earnings import service as earnings
 from domain.earnings.rules import NewEarning
@@ -22,13 +23,18 @@ from domain.payouts.rules import (
     members_hash,
 )
 from domain.payouts.rules.approving import Policy, policy_from
+from domain.payouts.rules.limits import Room
 from domain.payouts.service import booking
-from domain.payouts.store import policies
+from domain.payouts.store import destinations, limits, policies
 from domain.payouts.store import runs as store
 from domain.payouts.store.runs import Exclusion, NewPayout
 
 SHARD: Final = 2_000
 """Payable accounts of one transaction: bounds its memory and how long their writers wait."""
+
+STALLED: Final = timedelta(minutes=10)
+"""How long nobody takes a run further that is being built before the sweep has it done: far longer than
+a shard, or the last pass, takes."""
 
 NEXT_RUN: Final = timedelta(microseconds=1)
 """How long after a run's time what it carries over is due: not in this run, and in any later one."""
@@ -38,7 +44,8 @@ NEXT_RUN: Final = timedelta(microseconds=1)
 class RunSpec:
     """What to build. Merchant, name and ``as_of`` (business time, UTC) name the run for ever.
 
-    ``minimums`` are the smallest payouts in minor units by currency; ``methods`` the ways to pay;
+    ``minimums`` are the smallest payouts in minor units by currency, where the merchant's policy does not
+    ask for more; ``methods`` the ways to pay;
     ``prepared_by`` is the person who asked for it (None: the fire that names it did).
     """
 
@@ -86,20 +93,39 @@ class Preview:
 
 
 def preview(tx: Tx, spec: RunSpec) -> Iterator[PreviewLine]:
-    """What a run would do, payee by payee, without writing or locking anything; memory stays flat."""
+    """What a run would do, payee by payee, without writing or locking anything; memory stays flat.
+
+    What other runs claim of the day's limits in the meantime is not seen: it is as of its beginning.
+    """
+    for shard in preview_shards(tx, spec):
+        yield from shard
+
+
+def preview_shards(tx: Tx, spec: RunSpec) -> Iterator[list[PreviewLine]]:
+    """A preview, shard by shard of payable accounts; a shard in which nobody is due anything is empty."""
     after = 0
     policy = policies.of(tx, spec.merchant_id)
+    day = limit_day(tx)
+    room = Room(policy.limits, day, {}, limits.used(tx, spec.merchant_id, day, None)[1])
     while ids := earnings.accounts_with_unclaimed(tx, spec.merchant_id, after=after, limit=SHARD):
         accounts = earnings.payables(tx, ids)
-        yield from (line for line, _ in _decide(tx, accounts, spec, policy))
+        room.of_payees = _used_by_payees(tx, spec.merchant_id, policy, day, accounts)
+        yield [line for line, _ in _decide(tx, accounts, spec, policy, room)]
         after = ids[-1]
 
 
+def limit_day(tx: Tx) -> date:
+    """The day for whose limits a run counts that is opened now: of business time, in UTC."""
+    return business_now(tx).astimezone(UTC).date()
+
+
 def _decide(
-    tx: Tx, accounts: Sequence[Payable], spec: RunSpec, policy: Policy
+    tx: Tx, accounts: Sequence[Payable], spec: RunSpec, policy: Policy, room: Room
 ) -> list[tuple[PreviewLine, Due]]:
-    """Decide on every account that has anything due or held; the one road of run and preview."""
+    """Decide on every account that has anything due or held, by ascending account; the one road of run
+    and preview."""
     payees = store.payees_of(tx, spec.merchant_id, [a.user_id for a in accounts])
+    unlooked = destinations.unlooked(tx, spec.merchant_id, [a.user_id for a in accounts])
     by_id = {a.account_id: a for a in accounts}
     wanted = [
         (a.account_id, payees[a.user_id].method if a.user_id in payees else None) for a in accounts
@@ -119,10 +145,12 @@ def _decide(
         decision = decide(
             group,
             payees.get(account.user_id),
-            minimum=spec.minimums.get(account.currency, 0),
+            minimum=policy.minimum(account.currency, spec.minimums.get(account.currency, 0)),
             methods=spec.methods,
             known_before=policy.known_before(spec.as_of),
+            unlooked=account.user_id in unlooked,
         )
+        decision = room.admit(due.account_id, account.currency, decision)
         line = PreviewLine(due.account_id, account.user_id, account.currency, due.amount, decision)
         decided.append((line, due))
     return decided
@@ -153,15 +181,15 @@ def claim_shard(tx: Tx, run_id: int) -> int:
             for a in earnings.payables(tx, sorted(missed))
         ],
     )
-    store.advance(tx, run_id, cursor=ids[-1], members_hash=run_hash)
+    store.advance(tx, run_id, cursor=ids[-1], members_hash=run_hash, look=STALLED)
     return len(ids)
 
 
 def claim_one(tx: Tx, run_id: int, account_id: int, wait_seconds: float) -> None:
     """Claim one account that was busy, waiting at most ``wait_seconds`` for it. Raises ShardChanged."""
     run = store.lock_run(tx, run_id)
-    if run.state != "building":
-        return
+    if run.state != "building" or not store.is_busy(tx, run_id, account_id):
+        return  # another builder of this run was faster
     tx.execute(
         text("SELECT set_config('lock_timeout', :ms, true)"),
         {"ms": f"{max(int(wait_seconds * 1000), 1)}ms"},
@@ -169,7 +197,7 @@ def claim_one(tx: Tx, run_id: int, account_id: int, wait_seconds: float) -> None
     locked = earnings.lock_payables(tx, [account_id], wait=True)
     run_hash = _claim(tx, run, locked)
     store.include(tx, run_id, account_id)
-    store.advance(tx, run_id, cursor=run.cursor_account_id, members_hash=run_hash)
+    store.advance(tx, run_id, cursor=run.cursor_account_id, members_hash=run_hash, look=STALLED)
 
 
 def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
@@ -180,12 +208,12 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     """
     spec = RunSpec(run.merchant_id, run.name, run.as_of, run.minimums, tuple(run.methods))
     policy = policy_from(run.policy)
-    decided = _decide(tx, locked, spec, policy)
+    decided = _decide(tx, locked, spec, policy, _room(tx, run, policy, locked))
     ids_of = _number(tx, decided)
     carried = _carry_over(tx, run, decided, ids_of)
     if carried:
         # What is carried over is written, so that what is due now is what can be paid.
-        decided = _decide(tx, locked, spec, policy)
+        decided = _decide(tx, locked, spec, policy, _room(tx, run, policy, locked))
     paid = [(line, line.decision, due) for line, due in decided if isinstance(line.decision, Pay)]
     other = [
         line.account_id for line, pay, _ in paid if pay.carried or line.account_id not in ids_of
@@ -194,7 +222,7 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     other += sorted(carried - {line.account_id for line, _, _ in paid})
     if other:
         raise ShardChanged(other)
-    new = [_new_payout(run, line, pay, due) for line, pay, due in paid]
+    new = [_new_payout(run, line, pay, due, bank_leg=policy.bank_leg) for line, pay, due in paid]
     ids = [ids_of[p.account_id] for p in new]
     store.insert_payouts(tx, ids, new)
     claimed = earnings.claim(
@@ -212,6 +240,14 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
     ]
     if changed:
         raise ShardChanged(changed)
+    _exclude(tx, run, decided)
+    booking.reserve(tx, zip(ids, new, strict=True), run.as_of)
+    return extend_run_hash(
+        run.members_hash, ((i, p.members_hash) for p, i in zip(new, ids, strict=True))
+    )
+
+
+def _exclude(tx: Tx, run: Any, decided: Sequence[tuple[PreviewLine, Due]]) -> None:
     store.exclude(
         tx,
         run.id,
@@ -229,10 +265,30 @@ def _claim(tx: Tx, run: Any, locked: Sequence[Payable]) -> bytes:
             if isinstance(line.decision, Skip)
         ],
     )
-    booking.reserve(tx, zip(ids, new, strict=True), run.as_of)
-    return extend_run_hash(
-        run.members_hash, ((i, p.members_hash) for p, i in zip(new, ids, strict=True))
-    )
+
+
+def _room(tx: Tx, run: Any, policy: Policy, locked: Sequence[Payable]) -> Room:
+    """What a run may still claim. The accounts and the run are locked by the caller; with limits of the
+    day these are locked too, so that of two runs that are built at once the later one sees what the
+    earlier one claimed."""
+    room = Room(policy.limits, run.limit_day)
+    currencies = sorted({a.currency for a in locked} & policy.limits.keys())
+    daily = [c for c in currencies if policy.limits[c].max_day is not None]
+    if daily:
+        limits.lock(tx, run.merchant_id, daily)
+    if daily or any(policy.limits[c].max_run is not None for c in currencies):
+        room.of_run, room.of_day = limits.used(tx, run.merchant_id, run.limit_day, run.id)
+    room.of_payees = _used_by_payees(tx, run.merchant_id, policy, run.limit_day, locked)
+    return room
+
+
+def _used_by_payees(
+    tx: Tx, merchant_id: int, policy: Policy, day: date, accounts: Sequence[Payable]
+) -> dict[int, int]:
+    """What payees were paid on a day, where a limit asks for it."""
+    limited = {c for c, each in policy.limits.items() if each.max_payee_day is not None}
+    asked = {a.account_id: a.currency for a in accounts if a.currency in limited}
+    return limits.used_by_payees(tx, merchant_id, day, asked) if asked else {}
 
 
 def _number(tx: Tx, decided: Sequence[tuple[PreviewLine, Due]]) -> dict[int, int]:
@@ -272,7 +328,7 @@ def _carry_over(
     return carried
 
 
-def _new_payout(run: Any, line: PreviewLine, pay: Pay, due: Due) -> NewPayout:
+def _new_payout(run: Any, line: PreviewLine, pay: Pay, due: Due, *, bank_leg: bool) -> NewPayout:
     assert due.digest is not None, "what is paid has members"
     assert 0 < pay.amount == due.amount, "exactly what is due, and never nothing"
     return NewPayout(
@@ -289,4 +345,5 @@ def _new_payout(run: Any, line: PreviewLine, pay: Pay, due: Due) -> NewPayout:
         members_hash=members_hash(
             due.digest, amount=pay.amount, currency=line.currency, destination=pay.destination
         ),
+        bank_leg=bank_leg and pay.method == "stripe",
     )

@@ -6,16 +6,20 @@ from typing import Any, Final
 from domain import clock
 from domain.db import Tx
 from domain.payouts.errors import NoSuchPayout
-from domain.payouts.rules.explaining import LastAttempt, Situation, explain
-from domain.payouts.store import looking
+from domain.payouts.rules.explaining import LastAttempt, LastReversal, Situation, explain
+from domain.payouts.store import looking, reversing
 
 MEMBERS_SHOWN: Final = 100
 """Earnings of a payout that one page lists, unless another number is asked for."""
 
+REVERSALS_SHOWN: Final = 100
+"""The newest requests to take a payout back that its page lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A payout as it is stored, its run, a page of its earnings, its attempts, and why.
+    """A payout as it is stored, its run, a page of its earnings, its attempts, what was asked to be taken
+    back of it, and why.
 
     ``next_member``: the earning after which the next page begins; None on the last one.
     """
@@ -26,6 +30,7 @@ class Explained:
     next_member: int | None
     attempts: list[Any]
     why: list[str]
+    reversals: list[Any]
 
 
 def explain_payout(
@@ -46,6 +51,8 @@ def explain_payout(
     # One more than asked for tells whether there is another page.
     found = looking.members(tx, payout_id, after=after_member, limit=members + 1)
     newest = attempts[-1] if attempts else None
+    reversals = reversing.listed(tx, payout_id, REVERSALS_SHOWN)
+    asked = reversals[-1] if reversals else None
     situation = Situation(
         payout_id=payout.id,
         merchant=merchant_key,
@@ -66,6 +73,7 @@ def explain_payout(
             newest.sent_at,
             newest.lease_until,
             newest.abandon_proposed_by,
+            newest.leg,
         ),
         stops=looking.stops(tx, merchant_id, payout.method),
         frozen=payout.frozen_reason,
@@ -76,6 +84,17 @@ def explain_payout(
         external_id=payout.external_transaction_id,
         processed_at=payout.processed_at,
         reversed_amount=payout.reversed_amount,
+        reversal=None
+        if asked is None
+        else LastReversal(
+            asked.state,
+            asked.amount,
+            asked.reason,
+            asked.asked_by,
+            asked.error_code,
+            asked.error_message,
+            asked.waits_for,
+        ),
     )
     return Explained(
         payout,
@@ -84,4 +103,5 @@ def explain_payout(
         found[members - 1].id if len(found) > members else None,
         attempts,
         explain(situation),
+        reversals,
     )

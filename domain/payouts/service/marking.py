@@ -1,5 +1,6 @@
 """A person says what a bank did with a payout out of a bank file."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from domain.clock import business_now
@@ -27,18 +28,7 @@ def mark_paid(tx: Tx, payout_id: int, *, reference: str) -> bool:
     if payout.state == "paid" and payout.external_transaction_id == reference:
         return False
     attempt = _exported(tx, payout)
-    now = business_now(tx)
-    store.move_attempt(
-        tx,
-        attempt.id,
-        AttemptMove("sending", "succeeded", "marked paid", resolved=True, external_id=reference),
-    )
-    store.move_payout(
-        tx,
-        payout_id,
-        PayoutMove("in_transit", "paid", external_id=reference, processed_at=now),
-    )
-    booking.pay(tx, payout, attempt.id, now)
+    settle_paid(tx, payout, attempt.id, reference=reference, outcome="marked paid")
     return True
 
 
@@ -50,20 +40,59 @@ def mark_failed(tx: Tx, payout_id: int, *, reason: str) -> None:
     reason = _said("reason", reason, 500)
     payout = _lock(tx, payout_id)
     attempt = _exported(tx, payout)
+    settle_refused(tx, payout, attempt.id, reason=reason, outcome="marked failed")
+
+
+def settle_paid(
+    tx: Tx,
+    payout: Any,
+    attempt_id: int,
+    *,
+    reference: str,
+    outcome: str,
+    note: Mapping[str, Any] | None = None,
+) -> None:
+    """The attempt of a payout in transit, whose lock the caller holds, has paid it."""
     now = business_now(tx)
     store.move_attempt(
         tx,
-        attempt.id,
-        AttemptMove("sending", "failed", "marked failed", resolved=True, error_message=reason),
+        attempt_id,
+        AttemptMove(
+            "sending", "succeeded", outcome, resolved=True, external_id=reference, note=note
+        ),
     )
     store.move_payout(
         tx,
-        payout_id,
+        payout.id,
+        PayoutMove("in_transit", "paid", external_id=reference, processed_at=now),
+    )
+    booking.pay(tx, payout, attempt_id, now)
+
+
+def settle_refused(
+    tx: Tx,
+    payout: Any,
+    attempt_id: int,
+    *,
+    reason: str,
+    outcome: str,
+    note: Mapping[str, Any] | None = None,
+) -> None:
+    """The bank has refused the attempt of a payout in transit, whose lock the caller holds."""
+    now = business_now(tx)
+    store.move_attempt(
+        tx,
+        attempt_id,
+        AttemptMove("sending", "failed", outcome, resolved=True, error_message=reason, note=note),
+    )
+    store.move_payout(
+        tx,
+        payout.id,
         PayoutMove(
             "in_transit", "failed", error_code="bank_refused", error_message=reason, failed_at=now
         ),
     )
-    booking.fail(tx, payout, attempt.id, now)
+    booking.fail(tx, payout, attempt_id, now)
 
 
 def _said(field: str, given: str, longest: int) -> str:

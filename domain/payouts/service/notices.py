@@ -54,18 +54,26 @@ def settle_notice(tx: Tx, notice: Notice, state: str, why: str | None = None) ->
 
 
 def apply_account(tx: Tx, notice: Notice, account: str, check: PayeeCheck) -> int:
+    """What the gateway says of an account, asked for a notice, now holds for its payees: `account_told`."""
+    return account_told(tx, notice.merchant_id, notice.method, account, check, notice.asked_at)
+
+
+def account_told(
+    tx: Tx, merchant_id: int, method: str, account: str, check: PayeeCheck, asked_at: datetime
+) -> int:
     """What the gateway says of an account now holds for its payees; returns for how many it is news.
 
-    An answer to an older question changes nothing. An operator's block stays, whatever the gateway says.
+    ``asked_at`` is real time, before the gateway was asked: an answer to an older question changes nothing.
+    An operator's block stays, whatever the gateway says.
     """
     changed = 0
-    for payee in payees.lock_account(tx, notice.merchant_id, notice.method, account):
-        if payee.gateway_asked_at is not None and payee.gateway_asked_at > notice.asked_at:
+    for payee in payees.lock_account(tx, merchant_id, method, account):
+        if payee.gateway_asked_at is not None and payee.gateway_asked_at > asked_at:
             continue
-        payees.gateway_said(tx, payee.id, None if check.ready else check.reason, notice.asked_at)
+        payees.gateway_said(tx, payee.id, None if check.ready else check.reason, asked_at)
         changed += 1
     if check.ready and changed:
-        parking.resume_payee(tx, notice.merchant_id, account)
+        parking.resume_payee(tx, merchant_id, account)
     return changed
 
 

@@ -22,6 +22,14 @@ def put_off(tx: Tx, payout_id: int, wait: timedelta) -> Leave:
     return PUT_OFF
 
 
+def put_off_look(tx: Tx, payout_id: int, wait: timedelta) -> Leave:
+    """Ask again after ``wait`` how a payout stands whose money is with its gateway."""
+    merchant_id = store.look_later(tx, payout_id, wait + LOST_AFTER)
+    if merchant_id is not None:
+        ask(tx, merchant_id, "payouts.progress", {"payout_id": payout_id}, wait)
+    return PUT_OFF
+
+
 def put_off_resolution(tx: Tx, attempt_id: int, wait: timedelta) -> Leave:
     """Ask again after ``wait`` what became of an attempt. Raises NoSuchPayout."""
     attempt = sending_store.attempt(tx, attempt_id)

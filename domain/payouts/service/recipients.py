@@ -5,8 +5,11 @@ from datetime import datetime
 from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
-from domain.errors import Forbidden
+from domain.errors import Forbidden, Invalid
+from domain.payouts.gateway import PayeeCheck
 from domain.payouts.rules.recipients import Recipient, parse_recipient
+from domain.payouts.rules.wise_recipients import parse_wise_recipient
+from domain.payouts.service import debtors
 from domain.payouts.service.payees import put_payees
 from domain.payouts.store import bank as store
 from domain.payouts.store.payees import PayeeUpdate
@@ -35,12 +38,10 @@ def set_recipient(
     payee_id = store.lock_payee(tx, merchant_id, user_id)
     assert payee_id is not None, "it was made above"
     known = store.newest_recipient(tx, payee_id)
-    fingerprint, data = box.fingerprint(recipient.destination), recipient.dumped()
-    if (
-        known is not None
-        and known.fingerprint == fingerprint
-        and box.decrypt(known.data_encrypted, "recipient") == data
-    ):
+    data = recipient.dumped()
+    # By what it says, not by its fingerprint: that changes with the newest key, and a new reference would
+    # cancel what is approved and let the destination cool off again.
+    if known is not None and box.decrypt(known.data_encrypted, "recipient") == data:
         recipient_id = known.id
     else:
         recipient_id = store.insert_recipient(
@@ -50,7 +51,7 @@ def set_recipient(
             method="manual",
             data=box.encrypt(data),
             hint=recipient.hint,
-            fingerprint=fingerprint,
+            fingerprint=box.fingerprint(recipient.destination),
             by=actor.id,
         )
     account = f"{PREFIX}{recipient_id}"
@@ -82,16 +83,38 @@ def read_recipient(
     return None if row is None else parse_recipient(box.decrypt(row.data_encrypted, "recipient"))
 
 
+def check_recipient(
+    tx: Tx, merchant_id: int, user_id: str, destination: str, box: SecretBox
+) -> PayeeCheck:
+    """Whether a bank file can pay this payee: its bank data is there, opens, and holds by today's rules.
+
+    The payee's row is locked. Nobody outside is asked. Raises CannotDecrypt.
+    """
+    payee_id = store.lock_payee(tx, merchant_id, user_id)
+    if payee_id is None:
+        return PayeeCheck(False, "there is no such payee")
+    try:
+        found = read_recipient(tx, merchant_id, payee_id, destination, box)
+    except Invalid as invalid:
+        return PayeeCheck(False, f"its bank data does not hold any more ({invalid})")
+    if found is None:
+        return PayeeCheck(False, "no bank data is stored for it")
+    return PayeeCheck(True)
+
+
 def reseal(tx: Tx, *, box: SecretBox, actor: Actor) -> int:
-    """Encrypt recipients and bank files under the newest key; returns how many. Raises CannotDecrypt."""
+    """Encrypt recipients, bank files and debtor accounts under the newest key; returns how many.
+
+    Raises CannotDecrypt.
+    """
     recipients, files = store.lock_recipients(tx), store.lock_files(tx)
     for row in recipients:
         data = box.decrypt(row.data_encrypted, "recipient")
-        store.set_recipient(
-            tx, row.id, box.encrypt(data), box.fingerprint(parse_recipient(data).destination)
-        )
+        parse = parse_wise_recipient if row.method == "wise" else parse_recipient
+        store.set_recipient(tx, row.id, box.encrypt(data), box.fingerprint(parse(data).destination))
     for row in files:
         store.set_content(tx, row.id, box.renew(row.content_encrypted, "bank file"))
+    accounts = debtors.reseal(tx, box=box)
     audit.record(
         tx,
         actor,
@@ -99,6 +122,10 @@ def reseal(tx: Tx, *, box: SecretBox, actor: Actor) -> int:
         merchant_id=None,
         subject_kind="secrets",
         subject_id="bank_data",
-        after={"recipients": len(recipients), "bank_files": len(files)},
+        after={
+            "recipients": len(recipients),
+            "bank_files": len(files),
+            "debtor_accounts": accounts,
+        },
     )
-    return len(recipients) + len(files)
+    return len(recipients) + len(files) + accounts

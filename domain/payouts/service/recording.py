@@ -5,15 +5,19 @@ from typing import Any
 
 from domain.clock import business_now
 from domain.db import Tx
+from domain.payouts.errors import AttemptForgotten
 from domain.payouts.rules import PAYOUT, GatewayOutcome, Verdict, can, classify
 from domain.payouts.rules.attempts import (
+    FIRST_LOOK,
     LOST_AFTER,
     healing_wait,
     resolve_wait,
     turned_away_wait,
 )
+from domain.payouts.rules.bank_leg import BANK
+from domain.payouts.rules.outside import SAID
 from domain.payouts.rules.shortfall import SHORT
-from domain.payouts.service import booking, shortfalls
+from domain.payouts.service import bank_leg, booking, shortfalls
 from domain.payouts.service.sending import Attempt, ask
 from domain.payouts.store import sending as store
 from domain.payouts.store import straight
@@ -34,17 +38,22 @@ def record_outcome(tx: Tx, attempt: Attempt, outcome: GatewayOutcome) -> Recorde
 
     Only the holder of the lease that the attempt still has reads the first column of the outcome
     table; anyone else (a replay, a sender that came too late) reads the second. An attempt that is
-    settled stays so; a success that contradicts it freezes the payout.
+    settled stays so; a success that contradicts it freezes the payout. Raises AttemptForgotten if the
+    database lost it.
     """
     verdict = classify(outcome, replaying_unknown=False)
     if (
         verdict is Verdict.SUCCEEDED
         and not outcome.replayed
+        and outcome.arrived
         and _settle_first(tx, attempt, outcome)
     ):
         return Recorded(verdict, "paid", outcome.message or "")
     payout = store.lock_payout(tx, attempt.payout_id)
     row = store.attempt(tx, attempt.attempt_id)
+    if payout is None or row is None or row.idempotency_key != attempt.key:
+        answer = outcome.external_id or outcome.kind
+        raise AttemptForgotten(attempt.payout_id, attempt.attempt_id, attempt.key, answer)
     first_send = row.state == "sending" and row.lease_until == attempt.lease_until
     verdict = classify(outcome, replaying_unknown=not first_send)
     if row.state not in ("sending", "unknown"):
@@ -89,11 +98,28 @@ def _settle_first(tx: Tx, attempt: Attempt, outcome: GatewayOutcome) -> bool:
 
 
 def settle_success(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
-    """An attempt has paid: the payout is paid, and leaves flight for the gateway's clearing account."""
+    """An attempt has paid: the payout is paid, and leaves flight for the gateway's clearing account.
+
+    Where the gateway has yet to say that the payee has it, it is `in_transit`, and stays in flight.
+    With a second leg it is on its way: to that leg after its transfer, and to the bank after that.
+    """
     assert outcome.external_id, "a success names what it made"
+    store.move_attempt(tx, row.id, _move(row.state, "succeeded", outcome, resolved=True))
+    if row.leg == BANK:
+        return bank_leg.accepted(tx, payout)
+    if payout.bank_leg:
+        return bank_leg.transferred(tx, payout, outcome.external_id)
     assert can(PAYOUT, payout.state, "paid"), f"payout {payout.id} is {payout.state}"
     now = business_now(tx)
-    store.move_attempt(tx, row.id, _move(row.state, "succeeded", outcome, resolved=True))
+    if not outcome.arrived:
+        store.move_payout(
+            tx,
+            payout.id,
+            PayoutMove(
+                payout.state, "in_transit", look=FIRST_LOOK, external_id=outcome.external_id
+            ),
+        )
+        return "in_transit"
     store.move_payout(
         tx,
         payout.id,
@@ -104,9 +130,11 @@ def settle_success(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> st
 
 
 def _settle_failure(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
+    store.move_attempt(tx, row.id, _move(row.state, "failed", outcome, resolved=True))
+    if row.leg == BANK:
+        return bank_leg.refused(tx, payout, row, outcome)
     now = business_now(tx)
     wait = healing_wait(outcome.code, row.n)
-    store.move_attempt(tx, row.id, _move(row.state, "failed", outcome, resolved=True))
     store.move_payout(
         tx,
         payout.id,
@@ -153,8 +181,8 @@ def _wait(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
         tx,
         payout.id,
         PayoutMove(
-            "sending",
-            "sending",
+            payout.state,
+            payout.state,
             next_try=wait,
             look=wait + LOST_AFTER,
             error_code=outcome.code,
@@ -162,14 +190,17 @@ def _wait(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome) -> str:
         ),
     )
     ask(tx, payout.merchant_id, "payouts.send", {"payout_id": payout.id}, wait)
-    return "sending"
+    state: str = payout.state
+    return state
 
 
 def freeze(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, reason: str) -> str:
     """Stop every further send of a payout until a person has looked at it."""
+    state = "unknown" if payout.state == "sending" else payout.state
     if row.state in ("sending", "unknown"):
         store.move_attempt(tx, row.id, _move(row.state, "unknown", outcome, resolved=False))
-    state = "unknown" if payout.state == "sending" else payout.state
+        # A first bank attempt is sent while its payout is `in_transit`.
+        state = "unknown" if can(PAYOUT, payout.state, "unknown") else state
     store.move_payout(
         tx,
         payout.id,
@@ -177,6 +208,8 @@ def freeze(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, reason: str) 
             payout.state,
             state,
             frozen=reason,
+            # Somebody may have said that it was paid outside: once it is let go on, that still stands.
+            parked=SAID if payout.parked_reason == SAID else None,
             error_code=outcome.code,
             error_message=outcome.message,
         ),

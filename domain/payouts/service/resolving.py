@@ -9,12 +9,28 @@ from typing import Any, Final
 from domain.db import Tx
 from domain.payouts.errors import NoSuchPayout
 from domain.payouts.gateway import Found
-from domain.payouts.rules import LEASE, GatewayOutcome, Leave, Verdict, may_replay
+from domain.payouts.rules import (
+    LEASE,
+    GatewayOutcome,
+    Leave,
+    Verdict,
+    is_forgotten,
+    may_replay,
+)
 from domain.payouts.rules.attempts import AFTER_LEASE, resolve_wait
+from domain.payouts.rules.bank_leg import BANK
+from domain.payouts.rules.watermark import BEHIND, Mark
+from domain.payouts.service.elsewhere import hold_elsewhere
 from domain.payouts.service.recording import Recorded, freeze, settle_success
-from domain.payouts.service.sending import Attempt, expire, hold_elsewhere, leased
+from domain.payouts.service.sending import (
+    IMMEDIATELY,
+    Attempt,
+    ask,
+    expire,
+    leased,
+)
 from domain.payouts.store import sending as store
-from domain.payouts.store import stops
+from domain.payouts.store import stops, watermark
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
 NEEDS_A_PERSON: Final = (
@@ -27,8 +43,8 @@ class Resolution:
     """An unknown attempt whose lease the caller holds.
 
     ``may_replay``: its key may be sent again now; ``final``: the gateway may have forgotten the key, so
-    that it may never be sent again, and a look-up is all that is left. While a stop is in force neither
-    holds: nothing is sent, and the attempt stays unknown.
+    that it may never be sent again, and a look-up is all that is left. While a stop is in force, or the
+    clock is behind the one that it was sent by, neither holds: nothing is sent, and it stays unknown.
     """
 
     attempt: Attempt
@@ -36,11 +52,15 @@ class Resolution:
     final: bool
 
 
-def begin_resolution(tx: Tx, attempt_id: int, account: str) -> Resolution | Leave:
+def begin_resolution(
+    tx: Tx, attempt_id: int, account: str, mark: Mark | None = None
+) -> Resolution | Leave:
     """Take the lease of an unknown attempt, or leave it and say why.
 
     ``account`` is the gateway's account that can be asked: an attempt of another one is held.
-    An attempt whose sender vanished (its lease ran out) becomes unknown here. Raises NoSuchPayout.
+    ``mark`` is what is kept outside of the database (None: not compared); one that knows more than the
+    database leaves the attempt as it is, for BEHIND. An attempt whose sender vanished (its lease ran out)
+    becomes unknown here. Raises NoSuchPayout.
     """
     row = store.attempt(tx, attempt_id)
     if row is None:
@@ -55,6 +75,9 @@ def begin_resolution(tx: Tx, attempt_id: int, account: str) -> Resolution | Leav
         return Leave("waiting")
     if row.lease_until is not None and row.lease_until > row.real_now:
         return Leave("leased")
+    stop = stops.in_force(tx, payout.merchant_id, payout.method)
+    if stop is None and mark is not None and not watermark.agrees(tx, mark):
+        return Leave(BEHIND)
     if row.state == "sending":
         expire(tx, payout, row)
         payout, row = store.lock_payout(tx, row.payout_id), store.attempt(tx, attempt_id)
@@ -62,16 +85,16 @@ def begin_resolution(tx: Tx, attempt_id: int, account: str) -> Resolution | Leav
     if elsewhere is not None:
         return elsewhere
     lease_until = store.lease_attempt(tx, attempt_id, "unknown", LEASE)
-    stop = stops.in_force(tx, payout.merchant_id, payout.method)
     parked = None if stop is None else stop.sentence
     store.move_payout(
-        tx, payout.id, PayoutMove("unknown", "unknown", look=LEASE + AFTER_LEASE, parked=parked)
+        tx,
+        payout.id,
+        PayoutMove(payout.state, payout.state, look=LEASE + AFTER_LEASE, parked=parked),
     )
-    remembered = may_replay(row.sent_at, row.real_now)
     return Resolution(
         leased(payout, row, lease_until),
-        may_replay=remembered and stop is None,
-        final=not remembered,
+        may_replay=may_replay(row.sent_at, row.real_now) and stop is None,
+        final=is_forgotten(row.sent_at, row.real_now),
     )
 
 
@@ -88,13 +111,21 @@ def record_found(
     if row.state != "unknown":
         return Recorded(Verdict.UNKNOWN, payout.state)
     ours = [f for f in found or () if f.key == row.idempotency_key]
-    if not ours and not final and row.lease_until != attempt.lease_until:
+    if not any(f.paid for f in ours) and not final and row.lease_until != attempt.lease_until:
         # The replay that came before it has said when to ask again.
         return Recorded(Verdict.UNKNOWN, payout.state)
-    if not ours:
-        return _not_found(tx, payout, row, asked=found is not None, final=final)
-    seen = GatewayOutcome("response", external_id=ours[0].external_id, message="found by look-up")
-    right = (payout.amount, payout.currency, payout.destination)
+    if not any(f.paid for f in ours):
+        unpaid = ours[0] if ours else None
+        return _not_found(tx, payout, row, asked=found is not None, final=final, unpaid=unpaid)
+    seen = GatewayOutcome(
+        "response",
+        external_id=ours[0].external_id,
+        message="found by look-up",
+        arrived=ours[0].arrived,
+    )
+    # What came back of a transfer is not paid out to a bank: that leg may have been asked for less.
+    asked_for = row.params["amount"] if row.leg == BANK else payout.amount
+    right = (asked_for, payout.currency, payout.destination)
     if len(ours) > 1 or (ours[0].amount, ours[0].currency, ours[0].destination) != right:
         listed = ", ".join(f.external_id for f in ours)
         reason = f"the gateway holds {listed} for attempt {row.n}: not the one payment that was asked for"
@@ -102,11 +133,24 @@ def record_found(
     if ours[0].reversed_amount:
         reason = f"{ours[0].external_id} was made and then reversed by {ours[0].reversed_amount}"
         return Recorded(Verdict.FREEZE, freeze(tx, payout, row, seen, reason))
-    return Recorded(Verdict.SUCCEEDED, settle_success(tx, payout, row, seen))
+    state = settle_success(tx, payout, row, seen)
+    if row.leg == BANK:
+        # It may have become of it by now whatever there was a notice for.
+        ask(tx, payout.merchant_id, "payouts.follow", {"attempt_id": row.id}, IMMEDIATELY)
+    return Recorded(Verdict.SUCCEEDED, state)
 
 
-def _not_found(tx: Tx, payout: Any, row: Any, *, asked: bool, final: bool) -> Recorded:
+def _not_found(
+    tx: Tx, payout: Any, row: Any, *, asked: bool, final: bool, unpaid: Found | None = None
+) -> Recorded:
     outcome = "not found by look-up" if asked else "could not be looked up"
+    needs = NEEDS_A_PERSON
+    if unpaid is not None:
+        outcome = f"found by look-up: {unpaid.external_id} is {unpaid.standing}, and not paid for"
+        needs = (
+            f"unknown for 23 hours; {unpaid.external_id} is {unpaid.standing} at the gateway and was never"
+            " paid for: a person sees to it that it is canceled there, and a second one agrees"
+        )
     store.move_attempt(tx, row.id, AttemptMove("unknown", "unknown", outcome, resolved=False))
     store.move_payout(
         tx,
@@ -116,7 +160,7 @@ def _not_found(tx: Tx, payout: Any, row: Any, *, asked: bool, final: bool) -> Re
             payout.state,
             # A look-up that was not answered, or is not the last word, is repeated: it moves no money.
             look=None if asked and final else resolve_wait(row.tries),
-            parked=NEEDS_A_PERSON if asked and final else payout.parked_reason,
+            parked=needs if asked and final else payout.parked_reason,
         ),
     )
     return Recorded(Verdict.UNKNOWN, payout.state)

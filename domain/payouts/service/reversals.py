@@ -1,6 +1,7 @@
 """Money that came back: found at the gateway, booked once each; then a person says what becomes of it."""
 
 from enum import Enum
+from typing import Any, Final
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
@@ -11,10 +12,14 @@ from domain.earnings.rules import NewEarning
 from domain.payouts.errors import NoSuchPayout, NotReleasable
 from domain.payouts.gateway import SeenTransfer
 from domain.payouts.rules import PAYOUT, can
+from domain.payouts.rules.bank_leg import BANK
 from domain.payouts.service import booking
+from domain.payouts.store import bank_leg, sending
 from domain.payouts.store import reversals as store
-from domain.payouts.store import sending
 from domain.payouts.store.sending import AttemptMove
+
+UNSETTLED: Final = ("created", "sending", "unknown")
+"""Attempts of which it is not known yet whether they paid."""
 
 
 class Booked(Enum):
@@ -29,17 +34,23 @@ class Booked(Enum):
 def book_reversals(tx: Tx, merchant_id: int, seen: SeenTransfer) -> Booked:
     """Book what came back of a transfer and is not booked yet; repeating it books nothing more.
 
-    When all of it came back, the payout and its attempt are reversed.
+    When all of it came back, the payout and its attempt are reversed. A transfer that its attempt is not
+    known to have made stops the payout for a person, before another attempt pays it again.
     """
     row = store.attempt_of(tx, merchant_id, seen.key) if seen.key else None
     if row is None or row.leg != "transfer":
         return Booked.NOT_OURS
     payout = sending.lock_payout(tx, row.payout_id)
     attempt = sending.attempt(tx, row.id)
-    if attempt.state in ("created", "sending", "unknown"):
+    if attempt.state in UNSETTLED:
         return Booked.TOO_EARLY
     if attempt.external_id != seen.external_id:
+        found = f"attempt {attempt.n} is {attempt.state}, yet the gateway made {seen.external_id} for it"
+        bank_leg.freeze(tx, payout.id, found)
         return Booked.CONTRADICTS
+    if payout.bank_leg and sending.latest_attempt(tx, payout.id, BANK).state in UNSETTLED:
+        # Whether the bank is paid what came back is not known before that attempt is settled.
+        return Booked.TOO_EARLY
     now = business_now(tx)
     for external_id, amount in seen.reversals:
         made = store.insert(tx, payout, external_id, amount)
@@ -68,6 +79,7 @@ def release(tx: Tx, payout_id: int, *, reason: str, actor: Actor) -> None:
         raise NotReleasable(f"payout {payout_id}", f"it is {payout.state}, not reversed")
     if payout.release_confirmed_by is not None:
         raise NotReleasable(f"payout {payout_id}", f"{payout.release_confirmed_by} did it already")
+    _refuse_stopped(payout, f"payout {payout_id}")
     parts = store.of_payout(tx, payout_id)
     decided = [part for part in parts if part.decision is not None]
     if decided:
@@ -93,6 +105,15 @@ def release(tx: Tx, payout_id: int, *, reason: str, actor: Actor) -> None:
     )
 
 
+def _refuse_stopped(payout: Any, what: str) -> None:
+    """What was paid twice, or by an attempt that was given up, may be with the payee although it came back
+    once: owed again, it would be paid a second time."""
+    if payout.frozen_reason is not None:
+        raise NotReleasable(
+            what, f"its payout is stopped ({payout.frozen_reason}); two people let it go on first"
+        )
+
+
 def decide(
     tx: Tx, merchant_id: int, reversal_id: int, *, owed: bool, reason: str, actor: Actor
 ) -> None:
@@ -110,6 +131,7 @@ def decide(
     [part] = [part for part in store.of_payout(tx, payout_id) if part.id == reversal_id]
     if part.decision is not None:
         raise NotReleasable(f"reversal {reversal_id}", f"it is {part.decision} already")
+    _refuse_stopped(payout, f"reversal {reversal_id}")
     store.decide(tx, part.id, "owed" if owed else "kept", by=actor.id, reason=reason)
     now = business_now(tx)
     booking.keep(tx, payout, part.id, part.amount, now)

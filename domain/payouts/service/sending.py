@@ -3,7 +3,6 @@ is recorded. What stops a second payment is a frozen amount and one live attempt
 database; the gateway's idempotency key only helps.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,39 +12,32 @@ from domain.db import Tx
 from domain.earnings import service as earnings
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
-from domain.payouts.errors import NoSuchPayout, NotCancelable
+from domain.payouts.errors import NoSuchPayout
 from domain.payouts.gateway import Gateway, Order
 from domain.payouts.rules import (
     LEASE,
-    PAYOUT,
     Leave,
     LiveAttempt,
     Step,
     attempt_key,
-    can,
     next_step,
     params_hash,
 )
-from domain.payouts.rules.attempts import (
-    AFTER_LEASE,
-    LOST_AFTER,
-)
+from domain.payouts.rules.attempts import AFTER_LEASE, LOST_AFTER
+from domain.payouts.rules.bank_leg import BANK, NOT_READY_LOOK, TRANSFER
+from domain.payouts.rules.outside import SAID
 from domain.payouts.rules.shortfall import SHORT
-from domain.payouts.service import booking, shortfalls
-from domain.payouts.store import runs as run_store
+from domain.payouts.rules.watermark import BEHIND, Mark
+from domain.payouts.service import booking, canceling, shortfalls
+from domain.payouts.service.elsewhere import hold_elsewhere
 from domain.payouts.store import sending as store
-from domain.payouts.store import stops, straight
-from domain.payouts.store.runs import Exclusion
+from domain.payouts.store import stops, straight, watermark
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
-LEG: Final = "transfer"
-"""The one leg of this version: to the connected account."""
+LEG: Final = TRANSFER
+"""The leg of this module: to the connected account. The one after it is in ``bank_leg``."""
 
 IMMEDIATELY: Final = timedelta(0)
-
-OTHER_ACCOUNT: Final = timedelta(minutes=10)
-"""How long an attempt of another account waits before it is looked at again: a key may come back."""
-
 
 WHILE_STOPPED: Final = timedelta(minutes=1)
 """How long after a stop was found the sweep looks: it asks for nothing while the stop is in force, and
@@ -62,7 +54,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class FrozenPayout:
-    """What of a payout never changes (the database keeps it), and the installation that it is of."""
+    """What of a payout never changes (the database keeps it), and the installation that it is of.
+
+    ``leg`` is the one to be sent now: `bank` once the transfer of one with ``bank_leg`` has succeeded.
+    """
 
     payout_id: int
     merchant_id: int
@@ -72,6 +67,8 @@ class FrozenPayout:
     currency: str
     destination: str
     installation: str
+    leg: str = TRANSFER
+    bank_leg: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +87,7 @@ class Attempt:
     params: dict[str, Any]
     api_version: str
     lease_until: datetime
+    leg: str = TRANSFER
 
 
 def route(tx: Tx, payout_id: int) -> Route:
@@ -114,6 +112,8 @@ def frozen(tx: Tx, payout_id: int) -> FrozenPayout:
         row.currency,
         row.destination,
         row.installation,
+        BANK if row.transferred else TRANSFER,
+        row.bank_leg,
     )
 
 
@@ -125,7 +125,9 @@ def route_of_attempt(tx: Tx, attempt_id: int) -> Route:
     return Route(row.merchant_id, row.method)
 
 
-def begin_first_attempt(tx: Tx, payout: FrozenPayout, gateway: Gateway) -> Attempt | Leave:
+def begin_first_attempt(
+    tx: Tx, payout: FrozenPayout, gateway: Gateway, mark: Mark | None = None
+) -> Attempt | Leave:
     """Commit to a send as ``begin_attempt`` does, in fewer statements where nothing is in the way.
 
     Most payouts are approved, and neither their payee nor their earnings have changed: then one statement
@@ -133,17 +135,27 @@ def begin_first_attempt(tx: Tx, payout: FrozenPayout, gateway: Gateway) -> Attem
     (If another transaction changed the payout in that very moment, PostgreSQL may keep it locked before
     the careful road locks the account: at worst a deadlock that it ends, and the message comes again.)
     """
-    at = straight.take(tx, payout.payout_id, payout.payee_id, LEASE + AFTER_LEASE)
+    at = straight.take(tx, payout.payout_id, payout.payee_id, LEASE + AFTER_LEASE, mark)
     if at is None:
-        return begin_attempt(tx, payout.payout_id, gateway)
+        return begin_attempt(tx, payout.payout_id, gateway, mark)
     return _mint(tx, payout, 1, gateway, at)
 
 
-def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
+def begin_attempt(
+    tx: Tx,
+    payout_id: int,
+    gateway: Gateway,
+    mark: Mark | None = None,
+    *,
+    hindrance: str | None = None,
+) -> Attempt | Leave:
     """Commit to a send: mint attempt n, or take the lease of the one that waits; or leave it, and why.
 
-    A block, a hold or a changed destination found here cancels the payout, gives its earnings back and
-    notes an exclusion in its run. No call is made. Raises NoSuchPayout.
+    ``mark`` is what is kept outside of the database (None: not compared); one that knows more than the
+    database leaves the payout as it is, for BEHIND. A block, a hold or a changed destination found here
+    cancels the payout, gives its earnings back and notes an exclusion in its run. With a ``hindrance``,
+    found before, no new attempt is made: its second leg could not follow. No call is made. Raises
+    NoSuchPayout.
     """
     seen = store.peek(tx, payout_id)
     if seen is None:
@@ -151,11 +163,13 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
     if seen.method == "manual":
         # A bank file is its send, and its attempt has no lease: nothing here may take it for a waiting one.
         return Leave("manual")
-    excluded = exclusion_found(tx, payout_id, seen)
+    excluded = canceling.exclusion_found(tx, payout_id, seen)
     if excluded is not None:
         # The account comes before the payout in the lock order, so that it is locked here already.
         earnings.lock_payables(tx, [seen.account_id], wait=True)
     payout = store.lock_payout(tx, payout_id)
+    if payout.parked_reason == SAID:
+        return Leave("said_paid_outside")
     latest = store.latest_attempt(tx, payout_id, LEG)
     live = None if latest.id is None else LiveAttempt(latest.state, latest.lease_until)
     step = next_step(
@@ -173,14 +187,24 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
         return Leave("unknown")
     stop = stops.in_force(tx, payout.merchant_id, payout.method)
     if stop is not None:
-        _keep(tx, payout, stop.sentence, WHILE_STOPPED)
+        keep(tx, payout, stop.sentence, WHILE_STOPPED)
         return Leave("stopped")
+    if mark is not None and not watermark.agrees(tx, mark):
+        return Leave(BEHIND)
     if excluded is not None:
-        return _exclude(tx, payout, latest if step is Step.RESUME else None, *excluded)
+        return canceling.exclude(tx, payout, latest if step is Step.RESUME else None, *excluded)
+    if earnings.lock_members(tx, payout_id):
+        # Set since it was looked at above; the account comes before the payout: the next message cancels.
+        keep(tx, payout, "on_hold", LOST_AFTER)
+        ask(tx, payout.merchant_id, "payouts.send", {"payout_id": payout_id}, IMMEDIATELY)
+        return Leave("on_hold")
     if step is Step.RESUME:
-        return hold_elsewhere(tx, payout, latest, gateway.account) or _resume(tx, payout, latest)
+        return hold_elsewhere(tx, payout, latest, gateway.account) or resume(tx, payout, latest)
+    if hindrance is not None:
+        keep(tx, payout, hindrance, NOT_READY_LOOK)
+        return Leave("not_ready")
     if not shortfalls.passes(tx, payout):
-        _keep(tx, payout, SHORT, LOST_AFTER)
+        keep(tx, payout, SHORT, LOST_AFTER)
         return Leave(SHORT)
     store.move_payout(
         tx, payout.id, PayoutMove(payout.state, "sending", look=LEASE + AFTER_LEASE, tried=1)
@@ -188,7 +212,7 @@ def begin_attempt(tx: Tx, payout_id: int, gateway: Gateway) -> Attempt | Leave:
     return _mint(tx, frozen(tx, payout_id), latest.last_n + 1, gateway, business_now(tx))
 
 
-def _keep(tx: Tx, payout: Any, waits_for: str, look: timedelta) -> None:
+def keep(tx: Tx, payout: Any, waits_for: str, look: timedelta) -> None:
     """Keep a payout that could be sent as it is; the sweep looks at it after ``look``."""
     store.move_payout(
         tx,
@@ -204,28 +228,6 @@ def _keep(tx: Tx, payout: Any, waits_for: str, look: timedelta) -> None:
             error_message=payout.error_message,
         ),
     )
-
-
-def exclusion_found(tx: Tx, payout_id: int, seen: Any) -> tuple[str, str] | None:
-    """A reason not to send that came up after the run was frozen."""
-    if seen.blocked_reason:
-        return "blocked", seen.blocked_reason
-    if (seen.payee_method, seen.payee_account) != (seen.method, seen.destination):
-        now = seen.payee_account or "nowhere yet"
-        return "destination_changed", f"was {seen.destination}, is {now}"
-    held = earnings.held_members(tx, payout_id)
-    return ("on_hold", f"{held} of its earnings were put on hold") if held else None
-
-
-def _exclude(tx: Tx, payout: Any, waiting: Any, reason: str, detail: str) -> Leave:
-    if waiting is not None:
-        _give_up(tx, payout, waiting, reason)
-    _cancel(tx, payout, "failed" if waiting is not None else payout.state, f"{reason}: {detail}")
-    excluded = Exclusion(
-        payout.account_id, payout.user_id, payout.currency, payout.amount, reason, detail
-    )
-    run_store.exclude(tx, payout.run_id, payout.merchant_id, [excluded])
-    return Leave(reason)
 
 
 def _mint(tx: Tx, payout: FrozenPayout, n: int, gateway: Gateway, at: datetime) -> Attempt:
@@ -269,34 +271,13 @@ def _mint(tx: Tx, payout: FrozenPayout, n: int, gateway: Gateway, at: datetime) 
     )
 
 
-def _resume(tx: Tx, payout: Any, row: Any) -> Attempt:
+def resume(tx: Tx, payout: Any, row: Any) -> Attempt:
+    """Take the lease of an attempt that waits; it is sent as it was stored."""
     lease_until = store.lease_attempt(tx, row.id, "sending", LEASE)
-    store.move_payout(tx, payout.id, PayoutMove("sending", "sending", look=LEASE + AFTER_LEASE))
+    store.move_payout(
+        tx, payout.id, PayoutMove(payout.state, payout.state, look=LEASE + AFTER_LEASE)
+    )
     return leased(payout, row, lease_until)
-
-
-def hold_elsewhere(tx: Tx, payout: Any, row: Any, account: str) -> Leave | None:
-    """Hold an attempt of another account of the gateway than ``account``; None if it is of this one.
-
-    Another account knows nothing of its key: it would pay again, and would find nothing. The payout says
-    what it waits for, and the sweep comes back to it.
-    """
-    if row.platform_account == account:
-        return None
-    waits = (
-        f"attempt {row.n} went through {row.platform_account}, the key is now of {account}:"
-        f" give the merchant a key of {row.platform_account} until it is settled"
-    )
-    held = PayoutMove(
-        payout.state,
-        payout.state,
-        look=OTHER_ACCOUNT,
-        parked=waits,
-        error_code=payout.error_code,
-        error_message=payout.error_message,
-    )
-    store.move_payout(tx, payout.id, held)
-    return Leave("other_account")
 
 
 def leased(payout: Any, row: Any, lease_until: datetime) -> Attempt:
@@ -314,6 +295,7 @@ def leased(payout: Any, row: Any, lease_until: datetime) -> Attempt:
         row.params,
         row.api_version,
         lease_until,
+        row.leg,
     )
 
 
@@ -322,58 +304,7 @@ def expire(tx: Tx, payout: Any, row: Any) -> None:
     store.move_attempt(
         tx, row.id, AttemptMove("sending", "unknown", "its sender vanished", resolved=False)
     )
-    store.move_payout(tx, payout.id, PayoutMove("sending", "unknown", look=LOST_AFTER))
-
-
-def cancel(tx: Tx, payout_id: int, *, reason: str) -> None:
-    """Give a payout up: its earnings can be claimed again, and it can never be sent.
-
-    One that is `sending` can be given up while its attempt waits without a lease: the gateway turned it
-    away each time (a revoked key, its rate limit), so that nothing was sent under its key. Raises
-    NoSuchPayout, or NotCancelable if it may have been paid or is stopped.
-    """
-    account_id = store.account_of(tx, payout_id)
-    if account_id is None:
-        raise NoSuchPayout("payout", payout_id)
-    earnings.lock_payables(tx, [account_id], wait=True)
-    payout = store.lock_payout(tx, payout_id)
-    if payout.frozen_reason is not None:
-        raise NotCancelable(payout_id, f"stopped ({payout.frozen_reason})")
-    state = payout.state
-    if state == "sending":
-        latest = store.latest_attempt(tx, payout_id, LEG)
-        if latest.state != "sending" or latest.lease_until is not None:
-            raise NotCancelable(payout_id, "sending: wait for its outcome")
-        _give_up(tx, payout, latest, "canceled")
-        state = "failed"
-    if not can(PAYOUT, state, "canceled"):
-        raise NotCancelable(payout_id, state)
-    _cancel(tx, payout, state, reason)
-
-
-def cancel_all(tx: Tx, drafts: Sequence[Any], *, reason: str) -> None:
-    """Cancel payouts (id, account_id) that were never handed over; one that is no draft any more is left."""
-    earnings.lock_payables(tx, sorted({d.account_id for d in drafts}), wait=True)
-    for draft in sorted(drafts, key=lambda d: d.id):
-        payout = store.lock_payout(tx, draft.id)
-        if payout.state == "draft":
-            _cancel(tx, payout, "draft", reason)
-
-
-def _give_up(tx: Tx, payout: Any, waiting: Any, reason: str) -> None:
-    # It was turned away each time, so that nothing was sent under its key.
-    given_up = AttemptMove("sending", "failed", f"given up: {reason}", resolved=True)
-    store.move_attempt(tx, waiting.id, given_up)
-    store.move_payout(tx, payout.id, PayoutMove("sending", "failed", error_code=reason))
-    booking.fail(tx, payout, waiting.id, business_now(tx))
-
-
-def _cancel(tx: Tx, payout: Any, state: str, reason: str) -> None:
-    # The state first: the database lets earnings leave only a payout that is canceled.
-    store.move_payout(tx, payout.id, PayoutMove(state, "canceled", error_message=reason))
-    released = earnings.release(tx, payout.id)
-    assert released == payout.members, f"payout {payout.id} gives back all of its earnings"
-    booking.release(tx, payout, business_now(tx))
+    store.move_payout(tx, payout.id, PayoutMove(payout.state, "unknown", look=LOST_AFTER))
 
 
 def ask(tx: Tx, merchant_id: int, actor: str, args: dict[str, Any], wait: timedelta) -> None:

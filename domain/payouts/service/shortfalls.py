@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.db import Tx
-from domain.payouts.rules.breaker import Balance, probe_wait
+from domain.payouts.rules.breaker import REOPENED, Balance, probe_wait
 from domain.payouts.rules.shortfall import Allow, End, Keep, Waiting, after_probe
 from domain.payouts.store import shortfalls as store
 
@@ -29,8 +29,14 @@ class Shortfall:
 
 
 def begin(tx: Tx, payout: Any) -> None:
-    """The gateway refused a payout, which is locked, because its balance is too small."""
-    store.begin(tx, payout.merchant_id, payout.method, payout.currency, probe_wait(0))
+    """The gateway refused a payout, which is locked, because its balance is too small.
+
+    One that begins so soon after another one ended goes on with its longer waits: the balance was seen
+    to suffice, and did not (it has to bear the gateway's fees too).
+    """
+    key = (payout.merchant_id, payout.method, payout.currency)
+    probes = store.recent_probes(tx, *key, within=REOPENED)
+    store.begin(tx, *key, probes=probes, wait=probe_wait(probes))
 
 
 def passes(tx: Tx, payout: Any) -> bool:

@@ -11,6 +11,8 @@ from domain.audit.service import Actor
 from domain.db import Tx
 from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotUnfreezable
+from domain.payouts.rules.bank_leg import BANK
+from domain.payouts.rules.outside import SAID
 from domain.payouts.rules.unfreezing import what_follows
 from domain.payouts.service.sending import LEG
 from domain.payouts.store import sending as sending_store
@@ -24,7 +26,7 @@ def propose_unfreeze(tx: Tx, payout_id: int, *, evidence: str, actor: Actor) -> 
     """Propose to let a stopped payout go on; returns what follows once another person agrees.
 
     ``evidence`` says what was compared and seen. Raises NoSuchPayout, Invalid without evidence,
-    NotUnfreezable if it is not stopped.
+    NotUnfreezable if it is not stopped, or would be sent although the gateway's books show a payment for it.
     """
     evidence = evidence.strip()
     if not 1 <= len(evidence) <= MAX_EVIDENCE:
@@ -73,13 +75,19 @@ def _stopped(tx: Tx, payout_id: int) -> Any:
         raise NoSuchPayout("payout", payout_id)
     if payout.frozen_reason is None:
         raise NotUnfreezable(payout_id, f"it is {payout.state}, and not stopped")
+    hindrance = store.hindrance(tx, payout_id)
+    if hindrance is not None:
+        raise NotUnfreezable(payout_id, hindrance)
     return payout
 
 
 def _follows(tx: Tx, payout: Any) -> str:
     attempt = sending_store.latest_attempt(tx, payout.id, LEG)
+    if payout.bank_leg and attempt.state == "succeeded":
+        attempt = sending_store.latest_attempt(tx, payout.id, BANK)
     given_up = store.was_given_up(tx, payout.id)
-    return what_follows(payout.state, attempt.state, given_up=given_up)
+    said = payout.parked_reason == SAID
+    return what_follows(payout.state, attempt.state, given_up=given_up, said_outside=said)
 
 
 def _record(tx: Tx, actor: Actor, action: str, payout: Any, evidence: str) -> None:

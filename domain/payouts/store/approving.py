@@ -91,12 +91,14 @@ def members(tx: Tx, run_id: int, after: int, limit: int) -> list[Any]:
 
 
 def drafts(tx: Tx, run_id: int, limit: int) -> list[Any]:
-    """The next payouts of a run that were never handed over, with their accounts; not locked."""
+    """The next payouts of a run that were never handed over, with their accounts; not locked. Those that are
+    stopped are left out: one that a failover forgot may have been paid."""
     return list(
         tx.execute(
             text(
                 """
-                SELECT id, account_id FROM payouts WHERE run_id = :run_id AND state = 'draft'
+                SELECT id, account_id FROM payouts
+                WHERE run_id = :run_id AND state = 'draft' AND frozen_reason IS NULL
                 ORDER BY id LIMIT :limit
                 """
             ),
@@ -119,14 +121,16 @@ def expired(tx: Tx) -> list[int]:
 
 
 def unfinished(tx: Tx) -> list[Any]:
-    """Runs that were approved or rejected, and whose payouts are not all handed over or canceled."""
+    """Runs that were approved or rejected, and whose payouts are not all handed over or canceled; of a
+    rejected one, those that are stopped are waited for."""
     return list(
         tx.execute(
             text(
                 """
                 SELECT r.id, r.state FROM payout_runs r
                 WHERE r.state = 'approved' OR (r.state = 'rejected' AND EXISTS (
-                    SELECT FROM payouts p WHERE p.run_id = r.id AND p.state = 'draft'))
+                    SELECT FROM payouts p
+                    WHERE p.run_id = r.id AND p.state = 'draft' AND p.frozen_reason IS NULL))
                 ORDER BY r.id
                 """
             )

@@ -84,6 +84,20 @@ def is_in_force(tx: Tx, merchant_id: int, method: str, by: str) -> bool:
     return found
 
 
+def is_open(tx: Tx, merchant_id: int, method: str) -> bool:
+    """Whether the breaker of a merchant and method is open, whatever opened it."""
+    found: bool = tx.execute(
+        text(
+            """
+            SELECT EXISTS (SELECT FROM payout_stops WHERE kind = 'breaker' AND lifted_at IS NULL
+                           AND merchant_id = :merchant_id AND method = :method)
+            """
+        ),
+        {"merchant_id": merchant_id, "method": method},
+    ).scalar_one()
+    return found
+
+
 def listed(tx: Tx) -> list[Any]:
     """Every open breaker, oldest first, with its merchant's key and how many payouts wait for it."""
     return list(

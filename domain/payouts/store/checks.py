@@ -88,11 +88,41 @@ def out_of_step(tx: Tx, limit: int) -> list[Any]:
                 SELECT p.id, p.state, a.state AS attempt_state
                 FROM payouts p LEFT JOIN payout_attempts a ON a.payout_id = p.id AND a.leg = 'transfer'
                      AND a.state NOT IN ('failed', 'abandoned', 'reversed')
-                WHERE (p.state, coalesce(a.state, '')) NOT IN (
+                WHERE NOT p.bank_leg AND (p.state, coalesce(a.state, '')) NOT IN (
                     ('draft', ''), ('pending_approval', ''), ('approved', ''), ('canceled', ''), ('reversed', ''),
                     ('failed', ''), ('sending', 'sending'), ('unknown', 'unknown'), ('paid', 'succeeded'))
                     AND p.state NOT IN ('in_transit', 'returned')
                     AND p.frozen_reason IS NULL
+                LIMIT :limit
+                """
+            ),
+            {"limit": limit},
+        )
+    )
+
+
+def legs_out_of_step(tx: Tx, limit: int) -> list[Any]:
+    """Payouts with a second leg whose state and attempts, of both legs, tell different stories."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT p.id, p.state, a.state AS transfer_state, b.state AS bank_state
+                FROM payouts p
+                LEFT JOIN payout_attempts a ON a.payout_id = p.id AND a.leg = 'transfer'
+                     AND a.state NOT IN ('failed', 'abandoned', 'reversed')
+                LEFT JOIN payout_attempts b ON b.payout_id = p.id AND b.leg = 'bank'
+                     AND b.state NOT IN ('failed', 'abandoned', 'reversed')
+                WHERE p.bank_leg AND p.frozen_reason IS NULL
+                      AND (p.state <> 'paid' OR a.platform_account IS DISTINCT FROM 'outside')
+                      AND (p.state, coalesce(a.state, ''), coalesce(b.state, '')) NOT IN (
+                    ('draft', '', ''), ('pending_approval', '', ''), ('approved', '', ''),
+                    ('canceled', '', ''), ('failed', '', ''),
+                    ('sending', 'sending', ''), ('unknown', 'unknown', ''),
+                    ('in_transit', 'succeeded', ''), ('in_transit', 'succeeded', 'sending'),
+                    ('in_transit', 'succeeded', 'succeeded'), ('sending', 'succeeded', 'sending'),
+                    ('unknown', 'succeeded', 'unknown'), ('returned', 'succeeded', ''),
+                    ('paid', 'succeeded', 'succeeded'), ('reversed', '', ''), ('reversed', '', 'succeeded'))
                 LIMIT :limit
                 """
             ),
@@ -122,14 +152,21 @@ def booked(tx: Tx) -> list[Any]:
 
 
 def standing(tx: Tx) -> list[Any]:
-    """Sum of payouts, and of what came back of them, by merchant, currency, method and state."""
+    """Sum of payouts, and of what came back of them, by merchant, currency, method, state and whether
+    they have a second leg.
+
+    What was paid outside is of the method `outside`.
+    """
     return list(
         tx.execute(
             text(
                 """
-                SELECT merchant_id, currency, method, state, sum(amount) AS amount,
-                       sum(reversed_amount) AS reversed
-                FROM payouts GROUP BY 1, 2, 3, 4
+                SELECT p.merchant_id, p.currency,
+                       CASE WHEN o.id IS NULL THEN p.method ELSE 'outside' END AS method, p.state,
+                       p.bank_leg, sum(p.amount) AS amount, sum(p.reversed_amount) AS reversed
+                FROM payouts p
+                LEFT JOIN outside_payments o ON o.payout_id = p.id AND o.used_at IS NOT NULL
+                GROUP BY 1, 2, 3, 4, 5
                 """
             )
         )
@@ -137,12 +174,15 @@ def standing(tx: Tx) -> list[Any]:
 
 
 def accounts_in_use(tx: Tx, merchant_id: int, method: str) -> list[str]:
-    """The gateway's accounts that a merchant's attempts went through and are not settled, by name."""
+    """The gateway's accounts that a merchant's attempts went through and whose money is on its way or
+    may be, or whose second leg is to follow, by name."""
     rows = tx.execute(
         text(
             """
             SELECT DISTINCT a.platform_account FROM payout_attempts a JOIN payouts p ON p.id = a.payout_id
-            WHERE a.state IN ('created', 'sending', 'unknown')
+            WHERE (a.state IN ('created', 'sending', 'unknown')
+                   OR (a.state = 'succeeded' AND p.state IN ('in_transit', 'returned')
+                       AND (p.method = 'wise' OR p.bank_leg)))
                   AND p.merchant_id = :merchant_id AND p.method = :method
             ORDER BY 1
             """

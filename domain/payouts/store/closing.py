@@ -17,7 +17,7 @@ def close(tx: Tx, merchant_id: int, start: datetime, end: datetime) -> Iterator[
 
     From transfers of the payable accounts: before ``start``, and from ``start`` on and before ``end``.
     What was released by a canceled payout came back; what moved for no other reason was earned, or, as a
-    debit, taken back.
+    debit, taken back. What a payout carried over is neither: its two earnings are of sum 0.
     """
     result = tx.execution_options(stream_results=True, max_row_buffer=BATCH).execute(
         _CLOSE, {"merchant_id": merchant_id, "start": start, "end": end}
@@ -38,9 +38,9 @@ _CLOSE: Final = text(
     ), summed AS (
         SELECT id, coalesce(sum(amount) FILTER (WHERE occurred_at < :start), 0) AS opening,
                coalesce(sum(amount) FILTER (WHERE occurred_at >= :start AND amount > 0
-                        AND kind NOT LIKE 'payout\\_%'), 0) AS earned,
+                        AND kind NOT LIKE 'payout\\_%' AND kind <> 'carry_over'), 0) AS earned,
                coalesce(-sum(amount) FILTER (WHERE occurred_at >= :start AND amount < 0
-                        AND kind NOT LIKE 'payout\\_%'), 0) AS reversed,
+                        AND kind NOT LIKE 'payout\\_%' AND kind <> 'carry_over'), 0) AS reversed,
                coalesce(-sum(amount) FILTER (WHERE occurred_at >= :start AND amount < 0
                         AND kind LIKE 'payout\\_%'), 0) AS paid,
                coalesce(sum(amount) FILTER (WHERE occurred_at >= :start AND amount > 0

@@ -47,6 +47,7 @@ _FIND: Final = """
     ), matched AS MATERIALIZED (
         SELECT m.*, a.id AS attempt_id, a.payout_id AS our_payout, a.state AS attempt_state,
                p.amount AS our_amount, p.currency AS our_currency, p.destination AS our_destination,
+               p.bank_leg AS goes_on,
                CASE WHEN a.state = 'reversed' THEN 0
                     ELSE p.amount - greatest(p.reversed_amount - p.amount * (
                         SELECT count(*) FROM payout_attempts b WHERE b.payout_id = p.id
@@ -87,8 +88,10 @@ _FIND: Final = """
         SELECT l.currency, (m.created AT TIME ZONE 'UTC')::date AS day, sum(l.amount) AS amount
         FROM matched m
         JOIN ledger_transfers l ON l.source_kind = 'payout_attempt' AND l.source_id = m.attempt_id
-             AND l.kind = 'payout_paid'
-        JOIN ledger_accounts c ON c.id = l.credit_account_id AND c.kind = 'gateway_clearing'
+             -- What goes on to a bank has left with its transfer, and stays in flight until it is there.
+             AND l.kind = CASE WHEN m.goes_on THEN 'payout_sent' ELSE 'payout_paid' END
+        JOIN ledger_accounts c ON c.id = l.credit_account_id
+             AND c.kind = CASE WHEN m.goes_on THEN 'payouts_in_flight' ELSE 'gateway_clearing' END
         GROUP BY 1, 2
     ), moved AS (
         SELECT our_currency AS currency, (created AT TIME ZONE 'UTC')::date AS day,
@@ -200,6 +203,10 @@ def resolve_gone(tx: Tx, run: Any, *, since: datetime) -> int:
               AND state = 'open' AND last_run_id <> :run_id
               AND day >= (CAST(:since AS timestamptz) AT TIME ZONE 'UTC')::date
               AND day < (CAST(:to_at AS timestamptz) AT TIME ZONE 'UTC')::date + 1
+              -- What it did not look for, it did not miss.
+              AND NOT (kind = 'missing_there' AND EXISTS (
+                  SELECT FROM payout_attempts a
+                  WHERE a.id = attempt_id AND a.resolved_at >= :settled_before))
             """
         ),
         {
@@ -209,6 +216,7 @@ def resolve_gone(tx: Tx, run: Any, *, since: datetime) -> int:
             "run_id": run.id,
             "since": since,
             "to_at": run.to_at,
+            "settled_before": run.settled_before,
             "note": NO_LONGER_SHOWS,
         },
     ).rowcount

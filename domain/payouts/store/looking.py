@@ -7,10 +7,13 @@ from sqlalchemy import text
 from domain.db import Tx
 
 ATTEMPTS_SHOWN: Final = 100
+BEHIND_ALL: Final = 2**63 - 1
+"""An id that no payout has yet."""
 
 _RUN: Final = """
     SELECT r.id, r.name, r.state, r.as_of, r.minimums, r.methods, r.result, encode(r.members_hash, 'hex')
-           AS members_hash, r.created_at, r.frozen_at, r.approved_at, r.approved_by, r.settled_at
+           AS members_hash, r.created_at, r.prepared_by, r.needs_approval, r.approval_expires_at, r.frozen_at,
+           r.approved_at, r.approved_by, r.rejected_at, r.rejected_by, r.reject_reason, r.settled_at
     FROM payout_runs r
 """
 # A list names the first hundred trackings of a payout; its own page pages through all that is in it.
@@ -23,6 +26,30 @@ _PAYOUT: Final = """
                  WHERE e.payout_id = p.id AND e.source_kind = 'tracking'
                  ORDER BY e.id LIMIT 100) AS trackings
     FROM payouts p
+"""
+# The pairs of currency and method that a merchant has payouts of, each found by one look behind the one
+# before; then the newest of each that is asked for. (The end of a pair is found by looking at what comes
+# before it in the index: with equations instead, the planner may walk any other index of ids.)
+_OF_PAIRS: Final = """
+    WITH RECURSIVE pairs (currency, method) AS (
+        (SELECT currency, method FROM payouts WHERE merchant_id = :merchant_id
+         ORDER BY currency, method LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM pairs s CROSS JOIN LATERAL (
+            SELECT currency, method FROM payouts
+            WHERE merchant_id = :merchant_id AND (currency, method) > (s.currency, s.method)
+            ORDER BY currency, method LIMIT 1
+        ) following
+    ), page AS (
+        SELECT newest.id FROM pairs s CROSS JOIN LATERAL (
+            SELECT merchant_id, currency, method, id FROM payouts
+            WHERE (merchant_id, currency, method, id) < (:merchant_id, s.currency, s.method, :before)
+            ORDER BY merchant_id DESC, currency DESC, method DESC, id DESC LIMIT :limit
+        ) newest
+        WHERE (newest.merchant_id, newest.currency, newest.method) = (:merchant_id, s.currency, s.method)$pairs
+        ORDER BY newest.id DESC LIMIT :limit
+    )
+    $payout WHERE p.id = ANY(ARRAY(SELECT id FROM page)) ORDER BY p.id DESC
 """
 _PAYEE: Final = """
     SELECT y.user_id, y.name, y.method, y.account, y.blocked_reason, coalesce(b.owed, '{}'::jsonb) AS owed
@@ -80,10 +107,16 @@ def payouts(
     run_id: int | None = None,
     method: str | None = None,
     currency: str | None = None,
+    frozen: bool = False,
     before: int | None = None,
     limit: int,
 ) -> list[Any]:
-    """A merchant's payouts with an id below ``before``, newest first; None does not narrow."""
+    """A merchant's payouts with an id below ``before``, newest first; None does not narrow.
+
+    By currency, by method or by both alone, the newest of each pair of both is looked up in the index of pairs: no
+    filter that nothing matches walks through all that the merchant ever paid.
+    ``frozen``: only those that were stopped in doubt.
+    """
     wanted = {
         "merchant_id": merchant_id,
         "user_id": user_id,
@@ -94,6 +127,11 @@ def payouts(
         "before": before,
         "limit": limit,
     }
+    alone = user_id is None and state is None and run_id is None and not frozen
+    if alone and (method is not None or currency is not None):
+        of_pairs = _narrow({"s.method = :method": method, "s.currency = :currency": currency})
+        select = _OF_PAIRS.replace("$pairs", of_pairs).replace("$payout", _PAYOUT)
+        return list(tx.execute(text(select), _given(wanted | {"before": before or BEHIND_ALL})))
     return _page(
         tx,
         _PAYOUT,
@@ -104,6 +142,7 @@ def payouts(
             "p.run_id = :run_id": run_id,
             "p.method = :method": method,
             "p.currency = :currency": currency,
+            "p.frozen_reason IS NOT NULL": frozen or None,
             "p.id < :before": before,
         },
         "ORDER BY p.id DESC LIMIT :limit",
@@ -207,7 +246,15 @@ def _page(
     order: str,
     values: dict[str, Any],
 ) -> list[Any]:
+    return list(
+        tx.execute(text(f"{select} WHERE {always}{_narrow(clauses)} {order}"), _given(values))
+    )
+
+
+def _narrow(clauses: dict[str, Any]) -> str:
     # A condition is there or not, so that the plan is made for those that are.
-    where = " AND ".join([always, *(c for c, value in clauses.items() if value is not None)])
-    used = {name: value for name, value in values.items() if value is not None}
-    return list(tx.execute(text(f"{select} WHERE {where} {order}"), used))
+    return "".join(f" AND {clause}" for clause, value in clauses.items() if value is not None)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

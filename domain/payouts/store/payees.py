@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from domain.clock import business_now
 from domain.db import Tx
+from domain.payouts.store import destinations
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +27,27 @@ class PayeeUpdate:
 def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
     """Write payees; returns the keys of those that changed: an older word changes nothing.
 
-    One update for each payee. Those that exist are locked by ascending id before any is written.
+    One update for each payee. Those that exist are locked by ascending id before any is written. A
+    destination that changed is noted, to look at who else is paid there.
     """
     columns = {
         "merchants": [u.merchant_id for u in updates],
         "users": [u.user_id for u in updates],
     }
-    tx.execute(
-        text(
-            """
-            SELECT p.id FROM payees p
+    before = {
+        (row.merchant_id, row.user_id): (row.method, row.account)
+        for row in tx.execute(
+            text(
+                """
+            SELECT p.id, p.merchant_id, p.user_id, p.method, p.account FROM payees p
             JOIN unnest(CAST(:merchants AS bigint[]), CAST(:users AS text[])) AS u (merchant_id, user_id)
                  USING (merchant_id, user_id)
             ORDER BY p.id FOR NO KEY UPDATE OF p
             """
-        ),
-        columns,
-    )
+            ),
+            columns,
+        )
+    }
     rows = tx.execute(
         text(
             """
@@ -63,7 +68,7 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
                 blocked_by = CASE WHEN p.blocked_by = 'gateway' AND p.account IS DISTINCT FROM excluded.account
                                   THEN NULL ELSE p.blocked_by END
             WHERE p.as_of <= excluded.as_of
-            RETURNING p.merchant_id, p.user_id
+            RETURNING p.id, p.merchant_id, p.user_id, p.method, p.account
             """
         ),
         columns
@@ -75,7 +80,15 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
             # Not the word's own time: whoever changes a destination would choose when it cools off.
             "now": business_now(tx),
         },
-    )
+    ).all()
+    moved = [
+        (row.id, row.merchant_id)
+        for row in rows
+        if row.account is not None
+        and before.get((row.merchant_id, row.user_id)) != (row.method, row.account)
+    ]
+    if moved:
+        destinations.changed(tx, moved)
     return {(row.merchant_id, row.user_id) for row in rows}
 
 

@@ -1,5 +1,7 @@
 """SQL of payout policies."""
 
+from dataclasses import asdict, replace
+
 from sqlalchemy import text
 
 from domain.db import Tx
@@ -11,25 +13,39 @@ def of(tx: Tx, merchant_id: int) -> Policy:
     row = tx.execute(
         text(
             """
-            SELECT m.mode, p.approval, p.approval_hours, p.cooling_off_hours FROM merchants m
-            LEFT JOIN payout_policies p ON p.merchant_id = m.id WHERE m.id = :merchant_id
+            SELECT m.mode, p.approval, p.approval_hours, p.cooling_off_hours,
+                   coalesce(g.bank_leg, false) AS bank_leg
+            FROM merchants m
+            LEFT JOIN payout_policies p ON p.merchant_id = m.id
+            LEFT JOIN gateway_accounts g ON g.merchant_id = m.id AND g.method = 'stripe'
+            WHERE m.id = :merchant_id
             """
         ),
         {"merchant_id": merchant_id},
     ).one()
-    if row.approval is None:
-        return default_policy(row.mode)
     limits = tx.execute(
         text(
             """
-            SELECT currency, auto_payout, auto_run FROM payout_limits
-            WHERE merchant_id = :merchant_id ORDER BY currency
+            SELECT currency, auto_payout, auto_run, minimum, max_payout, max_payee_day, max_day, max_run
+            FROM payout_limits WHERE merchant_id = :merchant_id ORDER BY currency
             """
         ),
         {"merchant_id": merchant_id},
     )
-    by_currency = {each.currency: Limits(each.auto_payout, each.auto_run) for each in limits}
-    return Policy(row.approval, row.approval_hours, by_currency, row.cooling_off_hours)
+    by_currency = {currency: Limits(*each) for currency, *each in limits}
+    if row.approval is None:
+        return replace(default_policy(row.mode), limits=by_currency, bank_leg=row.bank_leg)
+    return Policy(
+        row.approval, row.approval_hours, by_currency, row.cooling_off_hours, row.bank_leg
+    )
+
+
+def lock(tx: Tx, merchant_id: int) -> None:
+    """Let one person at a time change a merchant's policy: what another one set is read, not overwritten."""
+    tx.execute(
+        text("SELECT FROM merchants WHERE id = :merchant_id FOR NO KEY UPDATE"),
+        {"merchant_id": merchant_id},
+    )
 
 
 def put(
@@ -61,16 +77,16 @@ def put_limits(tx: Tx, merchant_id: int, currency: str, limits: Limits) -> None:
     tx.execute(
         text(
             """
-            INSERT INTO payout_limits (merchant_id, currency, auto_payout, auto_run)
-            VALUES (:merchant_id, :currency, :auto_payout, :auto_run)
+            INSERT INTO payout_limits (merchant_id, currency, auto_payout, auto_run, minimum, max_payout,
+                                       max_payee_day, max_day, max_run)
+            VALUES (:merchant_id, :currency, :auto_payout, :auto_run, :minimum, :max_payout,
+                    :max_payee_day, :max_day, :max_run)
             ON CONFLICT (merchant_id, currency) DO UPDATE
-            SET auto_payout = excluded.auto_payout, auto_run = excluded.auto_run
+            SET auto_payout = excluded.auto_payout, auto_run = excluded.auto_run,
+                minimum = excluded.minimum, max_payout = excluded.max_payout,
+                max_payee_day = excluded.max_payee_day, max_day = excluded.max_day,
+                max_run = excluded.max_run
             """
         ),
-        {
-            "merchant_id": merchant_id,
-            "currency": currency,
-            "auto_payout": limits.auto_payout,
-            "auto_run": limits.auto_run,
-        },
+        {"merchant_id": merchant_id, "currency": currency} | asdict(limits),
     )

@@ -49,7 +49,10 @@ def came_back(tx: Tx, payout_id: int, amount: int, old: str, new: str) -> None:
         text(
             """
             UPDATE payouts SET reversed_amount = reversed_amount + :amount, state = :new,
-                   updated_at = clock_timestamp(), look_at = NULL, next_try_at = NULL
+                   updated_at = clock_timestamp(),
+                   -- What is left goes on to the bank, and is asked about there, as before.
+                   look_at = CASE WHEN bank_leg AND :old = :new THEN look_at END,
+                   next_try_at = CASE WHEN bank_leg AND :old = :new THEN next_try_at END
             WHERE id = :id AND state = :old
             """
         ),

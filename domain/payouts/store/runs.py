@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -33,6 +33,7 @@ class NewPayout:
     amount: int
     members: int
     members_hash: bytes
+    bank_leg: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ _PAYOUT_COLUMNS = [
     "amount",
     "members",
     "members_hash",
+    "bank_leg",
 ]
 
 
@@ -73,16 +75,23 @@ def open_run(
     methods: Sequence[str],
     prepared_by: str,
     policy: Mapping[str, Any],
+    limit_day: date,
+    look: timedelta,
     empty_hash: bytes,
 ) -> int:
-    """The id of the run of this name and time, made if it is new. What it was made with stays."""
+    """The id of the run of this name and time, made if it is new. What it was made with stays.
+
+    ``look``: how long until the sweep takes a run further that nobody builds.
+    """
     key = {"merchant_id": merchant_id, "name": name, "as_of": as_of}
     tx.execute(
         text(
             """
-            INSERT INTO payout_runs (merchant_id, name, as_of, minimums, methods, prepared_by, policy, members_hash)
+            INSERT INTO payout_runs (merchant_id, name, as_of, minimums, methods, prepared_by, policy,
+                                     limit_day, look_at, members_hash)
             VALUES (:merchant_id, :name, :as_of, CAST(:minimums AS jsonb), CAST(:methods AS jsonb),
-                    :prepared_by, CAST(:policy AS jsonb), :hash)
+                    :prepared_by, CAST(:policy AS jsonb), :limit_day,
+                    clock_timestamp() + CAST(:look AS interval), :hash)
             ON CONFLICT (merchant_id, name, as_of) DO NOTHING
             """
         ),
@@ -92,6 +101,8 @@ def open_run(
             "methods": json.dumps(list(methods)),
             "prepared_by": prepared_by,
             "policy": json.dumps(policy),
+            "limit_day": limit_day,
+            "look": look,
             "hash": empty_hash,
         },
     )
@@ -132,16 +143,17 @@ def approval_is_over(tx: Tx, run_id: int) -> bool:
     return over
 
 
-def advance(tx: Tx, run_id: int, *, cursor: int, members_hash: bytes) -> None:
-    """Remember how far a run is built."""
+def advance(tx: Tx, run_id: int, *, cursor: int, members_hash: bytes, look: timedelta) -> None:
+    """Remember how far a run is built; the sweep takes it further if nobody did within ``look``."""
     tx.execute(
         text(
             """
-            UPDATE payout_runs SET cursor_account_id = :cursor, members_hash = :members_hash
+            UPDATE payout_runs SET cursor_account_id = :cursor, members_hash = :members_hash,
+                   look_at = clock_timestamp() + CAST(:look AS interval)
             WHERE id = :id AND state = 'building'
             """
         ),
-        {"id": run_id, "cursor": cursor, "members_hash": members_hash},
+        {"id": run_id, "cursor": cursor, "members_hash": members_hash, "look": look},
     )
 
 
@@ -263,6 +275,20 @@ def busy_accounts(tx: Tx, run_id: int, after: int, limit: int) -> list[int]:
         {"run_id": run_id, "after": after, "limit": limit},
     )
     return [row.account_id for row in rows]
+
+
+def is_busy(tx: Tx, run_id: int, account_id: int) -> bool:
+    """Whether an account is still noted as busy: with the run locked, nobody else takes it up meanwhile."""
+    found: bool = tx.execute(
+        text(
+            """
+            SELECT EXISTS (SELECT FROM payout_exclusions
+                           WHERE run_id = :run_id AND account_id = :account_id AND reason = 'busy')
+            """
+        ),
+        {"run_id": run_id, "account_id": account_id},
+    ).scalar_one()
+    return found
 
 
 def busy_payees(tx: Tx, run_id: int, limit: int) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from domain.db import Tx
-from domain.payouts.store.stops import IN_FORCE
+from domain.payouts.rules.outside import SAID
 
 HISTORY_KEPT: Final = 20
 """Outcomes that an attempt's history keeps, newest last."""
@@ -230,7 +230,7 @@ def move_attempt(tx: Tx, attempt_id: int, move: AttemptMove) -> None:
 
 
 def move_payout(tx: Tx, payout_id: int, move: PayoutMove) -> None:
-    """Compare-and-set a payout."""
+    """Compare-and-set a payout. One that is stopped keeps what a person said of it: that holds after the stop."""
     moved = tx.execute(
         text(
             """
@@ -238,7 +238,9 @@ def move_payout(tx: Tx, payout_id: int, move: PayoutMove) -> None:
             SET state = :new, updated_at = clock_timestamp(), emit_count = 0, tries = tries + :tried,
                 next_try_at = clock_timestamp() + CAST(:next_try AS interval),
                 look_at = clock_timestamp() + CAST(:look AS interval),
-                parked_reason = :parked, frozen_reason = coalesce(frozen_reason, :frozen),
+                parked_reason = CASE WHEN CAST(:frozen AS text) IS NOT NULL AND parked_reason = :said
+                                     THEN parked_reason ELSE :parked END,
+                frozen_reason = coalesce(frozen_reason, :frozen),
                 error_code = :error_code, error_message = left(:error_message, 500),
                 external_transaction_id = coalesce(external_transaction_id, :external_id),
                 processed_at = coalesce(:processed_at, processed_at), failed_at = coalesce(:failed_at, failed_at)
@@ -253,6 +255,7 @@ def move_payout(tx: Tx, payout_id: int, move: PayoutMove) -> None:
             "look": move.look,
             "parked": move.parked,
             "frozen": move.frozen,
+            "said": SAID,
             "error_code": move.error_code,
             "error_message": move.error_message,
             "external_id": move.external_id,
@@ -264,90 +267,23 @@ def move_payout(tx: Tx, payout_id: int, move: PayoutMove) -> None:
     assert moved.rowcount == 1, f"payout {payout_id} was {move.old}"
 
 
-def stuck(tx: Tx, limit: int) -> list[Any]:
-    """Payouts that nothing happened to for too long, longest first, with their live attempt.
-
-    Those that another sweep or a sender holds are left out, and those that a stop keeps from being sent:
-    only what may have been paid is still looked up then.
-    """
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT p.id, p.merchant_id, p.state, p.emit_count, a.id AS attempt_id,
-                       a.state AS attempt_state, a.lease_until
-                FROM (SELECT id, merchant_id, state, emit_count FROM payouts p
-                      WHERE look_at <= clock_timestamp() AND frozen_reason IS NULL
-                            AND (state = 'unknown'
-                                 OR NOT EXISTS (SELECT FROM payout_stops s WHERE $in_force)
-                                 OR EXISTS (SELECT FROM payout_attempts l WHERE l.payout_id = p.id
-                                            AND l.state = 'sending' AND l.lease_until IS NOT NULL))
-                      ORDER BY look_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) p
-                LEFT JOIN payout_attempts a ON a.payout_id = p.id
-                     AND a.state NOT IN ('failed', 'abandoned', 'reversed')
-                """.replace("$in_force", IN_FORCE)
-            ),
-            {"limit": limit},
-        )
-    )
-
-
-def asked_about(tx: Tx, payout_id: int) -> list[Any]:
-    """A payout with its live attempt, as `stuck` gives them."""
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT p.id, p.merchant_id, p.state, p.emit_count, a.id AS attempt_id,
-                       a.state AS attempt_state, a.lease_until
-                FROM payouts p
-                LEFT JOIN payout_attempts a ON a.payout_id = p.id
-                     AND a.state NOT IN ('failed', 'abandoned', 'reversed')
-                WHERE p.id = :id
-                """
-            ),
-            {"id": payout_id},
-        )
-    )
-
-
-def emitted(tx: Tx, waits: Sequence[tuple[int, timedelta]]) -> None:
-    """Note that payouts were asked for again: (id, how long until the sweep looks next)."""
-    tx.execute(
+def cancel_drafts(tx: Tx, payout_ids: Sequence[int], reason: str) -> list[Any]:
+    """Cancel those of the payouts that are drafts still, and not stopped, locked in id order; returns them as
+    they were frozen, by ascending id."""
+    rows = tx.execute(
         text(
             """
-            UPDATE payouts p SET emitted_at = clock_timestamp(), emit_count = emit_count + 1,
-                   look_at = clock_timestamp() + w.wait
-            FROM unnest(CAST(:ids AS bigint[]), CAST(:waits AS interval[])) AS w (id, wait)
-            WHERE p.id = w.id
+            WITH drafts AS (
+                SELECT id FROM payouts WHERE id = ANY(:ids) AND state = 'draft' AND frozen_reason IS NULL
+                ORDER BY id FOR NO KEY UPDATE
+            )
+            UPDATE payouts p
+            SET state = 'canceled', updated_at = clock_timestamp(), emit_count = 0, next_try_at = NULL,
+                look_at = NULL, parked_reason = NULL, error_code = NULL, error_message = left(:reason, 500)
+            FROM drafts WHERE p.id = drafts.id
+            RETURNING p.id, p.merchant_id, p.user_id, p.currency, p.amount, p.members
             """
         ),
-        {"ids": [payout_id for payout_id, _ in waits], "waits": [wait for _, wait in waits]},
+        {"ids": list(payout_ids), "reason": reason},
     )
-
-
-def set_aside(tx: Tx, payout_id: int, reason: str) -> None:
-    """Let the sweep pass a payout by, if it would look at it at all, until somebody takes it up."""
-    tx.execute(
-        text(
-            """
-            UPDATE payouts SET look_at = NULL, parked_reason = :reason
-            WHERE id = :id AND look_at IS NOT NULL
-            """
-        ),
-        {"id": payout_id, "reason": reason},
-    )
-
-
-def take_up(tx: Tx, payout_id: int, reason: str, wait: timedelta) -> None:
-    """Let the sweep look again, after ``wait``, at a payout that was set aside for this reason."""
-    tx.execute(
-        text(
-            """
-            UPDATE payouts SET look_at = clock_timestamp() + CAST(:wait AS interval),
-                   parked_reason = NULL, emit_count = 0
-            WHERE id = :id AND look_at IS NULL AND parked_reason = :reason
-            """
-        ),
-        {"id": payout_id, "reason": reason, "wait": wait},
-    )
+    return sorted(rows, key=lambda row: row.id)

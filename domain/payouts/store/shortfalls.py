@@ -37,17 +37,49 @@ _OF: Final = text(
 )
 
 
-def begin(tx: Tx, merchant_id: int, method: str, currency: str, wait: timedelta) -> None:
+def recent_probes(tx: Tx, merchant_id: int, method: str, currency: str, within: timedelta) -> int:
+    """How often the balance was asked for in the shortfall that ended last, if that was so lately; else 0."""
+    return int(
+        tx.execute(
+            text(
+                """
+                SELECT coalesce((
+                    SELECT probes FROM payout_shortfalls
+                    WHERE merchant_id = :merchant_id AND method = :method AND currency = :currency
+                          AND ended_at > clock_timestamp() - CAST(:within AS interval)
+                    ORDER BY ended_at DESC LIMIT 1), 0)
+                """
+            ),
+            {
+                "merchant_id": merchant_id,
+                "method": method,
+                "currency": currency,
+                "within": within,
+            },
+        ).scalar_one()
+    )
+
+
+def begin(
+    tx: Tx, merchant_id: int, method: str, currency: str, *, probes: int, wait: timedelta
+) -> None:
     """The balance was too small: nothing more passes. One that is in force keeps its next probe."""
     tx.execute(
         text(
             """
-            INSERT INTO payout_shortfalls (merchant_id, method, currency, probe_at)
-            VALUES (:merchant_id, :method, :currency, clock_timestamp() + CAST(:wait AS interval))
+            INSERT INTO payout_shortfalls (merchant_id, method, currency, probes, probe_at)
+            VALUES (:merchant_id, :method, :currency, :probes,
+                    clock_timestamp() + CAST(:wait AS interval))
             ON CONFLICT (merchant_id, method, currency) WHERE ended_at IS NULL DO UPDATE SET available = 0
             """
         ),
-        {"merchant_id": merchant_id, "method": method, "currency": currency, "wait": wait},
+        {
+            "merchant_id": merchant_id,
+            "method": method,
+            "currency": currency,
+            "probes": probes,
+            "wait": wait,
+        },
     )
 
 
@@ -132,7 +164,8 @@ def waiting(tx: Tx, merchant_id: int, method: str, currency: str) -> Any:
                    coalesce(min(amount), 0) AS smallest,
                    (SELECT coalesce(sum(amount), 0) FROM payouts
                     WHERE merchant_id = :merchant_id AND method = :method AND currency = :currency
-                          AND state = 'sending') AS on_their_way
+                          -- With a second leg, what is transferred is sent from elsewhere.
+                          AND state = 'sending' AND external_transaction_id IS NULL) AS on_their_way
             FROM payouts
             WHERE merchant_id = :merchant_id AND method = :method AND currency = :currency AND $waits
             """.replace("$waits", _WAITS)

@@ -18,7 +18,7 @@ _OF_ROUTE: Final = text(
     """
     SELECT s.id, s.kind, s.merchant_id, s.method, s.reason, s.stopped_by FROM payout_stops s,
            (VALUES (CAST(:merchant_id AS bigint), CAST(:method AS text))) AS p (merchant_id, method)
-    WHERE $in_force ORDER BY s.id LIMIT 1
+    WHERE $in_force ORDER BY s.id LIMIT 1 FOR KEY SHARE OF s
     """.replace("$in_force", IN_FORCE)
 )
 
@@ -29,13 +29,28 @@ def in_force(tx: Tx, merchant_id: int, method: str) -> Stop | None:
     return None if row is None else _stop(row)
 
 
+def of_all(tx: Tx, kind: str) -> Stop | None:
+    """The stop of this kind, in force, that reaches every merchant and method; or None."""
+    row = tx.execute(
+        text(
+            """
+            SELECT id, kind, merchant_id, method, reason, stopped_by FROM payout_stops
+            WHERE kind = :kind AND lifted_at IS NULL AND merchant_id IS NULL AND method IS NULL
+            """
+        ),
+        {"kind": kind},
+    ).one_or_none()
+    return None if row is None else _stop(row)
+
+
 def wait_for_sends(tx: Tx) -> None:
     """Wait until every transaction that looked for stops has ended, and let none look until this ends.
 
-    A send reads the stops in the transaction that commits to it. So that none which read before a stop
-    commits after it, the stop takes the table alone: a reader holds it in share until it ends.
+    A send reads the stops in the transaction that commits to it, FOR KEY SHARE, which holds the table
+    against an EXCLUSIVE lock until that ends. So none which read before a stop commits after it, and the
+    stop waits for sends alone: not for a backup, or for a page that reads the table as well.
     """
-    tx.execute(text("LOCK TABLE payout_stops IN ACCESS EXCLUSIVE MODE"))
+    tx.execute(text("LOCK TABLE payout_stops IN EXCLUSIVE MODE"))
 
 
 def put(

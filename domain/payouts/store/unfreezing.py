@@ -59,7 +59,10 @@ def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
             """
             UPDATE payouts SET frozen_reason = NULL, updated_at = clock_timestamp(), emit_count = 0,
                    look_at = CASE WHEN :ask AND (state IN ('approved', 'sending', 'unknown')
-                                                 OR (state = 'failed' AND next_try_at IS NOT NULL))
+                                                 OR (method = 'wise' AND state IN ('in_transit', 'returned'))
+                                                 OR (bank_leg AND state IN ('in_transit', 'paid'))
+                                                 OR (state IN ('failed', 'returned')
+                                                     AND next_try_at IS NOT NULL))
                              THEN clock_timestamp() END,
                    next_try_at = CASE WHEN :ask THEN next_try_at END
             WHERE id = :id
@@ -67,6 +70,23 @@ def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
         ),
         {"id": payout_id, "ask": ask},
     )
+
+
+def hindrance(tx: Tx, payout_id: int) -> str | None:
+    """Why a stopped payout may not go on yet, whoever agrees: it would be sent, and the gateway's books show
+    a payment for it that nobody has explained, or were not read since it was stopped after a failover."""
+    found: str | None = tx.execute(
+        text("SELECT unfreeze_hindrance(:id)"), {"id": payout_id}
+    ).scalar_one()
+    return found
+
+
+def unexplained_payment(tx: Tx, payout_id: int) -> str | None:
+    """The transfer in the gateway's books that pays a payout, and that no attempt made and nobody explained."""
+    found: str | None = tx.execute(
+        text("SELECT unexplained_payment(:id)"), {"id": payout_id}
+    ).scalar_one()
+    return found
 
 
 def was_given_up(tx: Tx, payout_id: int) -> bool:

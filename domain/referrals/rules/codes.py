@@ -6,11 +6,17 @@
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """32 characters; without 0, O, 1 and I, which people mix up."""
+_LETTERS: Final = bytes(ord(ALPHABET[byte % 32]) for byte in range(256))
+_SUMS: Final = tuple(
+    bytes(factor * (byte % 32) // 32 + factor * (byte % 32) % 32 for byte in range(256))
+    for factor in (1, 2)
+)
+"""What a byte adds to the sum of the check character, by its factor: see ``check_character``."""
 PREFIX: Final = "REF-"
 RANDOM_CHARACTERS: Final = 5
 """32^5 = 33 million codes of the default form; longer where a merchant has many."""
@@ -22,6 +28,33 @@ def make_code(draws: Iterator[int] | None = None, *, length: int = RANDOM_CHARAC
         ALPHABET[next(draws) % 32] if draws else secrets.choice(ALPHABET) for _ in range(length)
     )
     return PREFIX + body + check_character(body)
+
+
+def make_codes(number: int, *, length: int, random: Callable[[int], bytes]) -> list[str]:
+    """``number`` codes of that length, drawn at once from ``random`` bytes. Two may be equal.
+
+    >>> make_codes(2, length=5, random=lambda n: bytes(range(n)))
+    ['REF-23456J', 'REF-789ABA']
+    """
+    drawn = random(number * length)
+    # 256 is a multiple of 32: the lowest five bits of a random byte are as good as any draw.
+    bodies = drawn.translate(_LETTERS).decode("ascii")
+    sums = [drawn[at::length].translate(_SUMS[(length - at) % 2]) for at in range(length)]
+    checks = (ALPHABET[-sum(column) % 32] for column in zip(*sums, strict=True))
+    return [
+        PREFIX + bodies[at : at + length] + check
+        for at, check in zip(range(0, number * length, length), checks, strict=True)
+    ]
+
+
+def canonical(code: str) -> str:
+    """A code as it was typed, in the form of ours if it is one: upper case, without blanks around it.
+
+    >>> canonical(" ref-23456j "), canonical("Summer-26")
+    ('REF-23456J', 'Summer-26')
+    """
+    stripped = code.strip()
+    return stripped.upper() if has_good_check(stripped.upper()) else stripped
 
 
 def check_character(body: str) -> str:

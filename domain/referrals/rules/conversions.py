@@ -16,11 +16,12 @@
 True
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from domain.money import format_minor
+from domain.referrals.rules.holds import HoldPolicy
 from domain.referrals.rules.rewards import OneTime, Rate, Recurring, Rule, Tiered, needs_amount
 
 MAX_HOLD_DAYS: Final = 90
@@ -67,6 +68,14 @@ class Program:
     max_rewards_per_referrer: int | None
     min_amount: int
     payout_method: str | None
+    holds: HoldPolicy = field(default_factory=HoldPolicy)
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    @property
+    def period(self) -> str | None:
+        """With what the counts of a referrer begin anew; None: never."""
+        return self.rule.period if isinstance(self.rule, Tiered) else None
 
     @property
     def needs_order(self) -> bool:
@@ -133,6 +142,14 @@ def code_refusal(program: Program, code: Code, referred: str, at: datetime) -> R
         return Refusal(reason, f"the code {code.code} is {code.status}")
     if program.status != "active":
         return Refusal("program_inactive", f"the program is {program.status}")
+    if program.starts_at is not None and at < program.starts_at:
+        return Refusal(
+            "program_inactive", f"the program starts at {program.starts_at:%Y-%m-%d %H:%M} UTC"
+        )
+    if program.ends_at is not None and at >= program.ends_at:
+        return Refusal(
+            "program_inactive", f"the program ended at {program.ends_at:%Y-%m-%d %H:%M} UTC"
+        )
     if code.expires_at is not None and at >= code.expires_at:
         return Refusal(
             "code_expired", f"the code {code.code} expired at {code.expires_at:%Y-%m-%d %H:%M} UTC"

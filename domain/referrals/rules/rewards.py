@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from domain.errors import Invalid
 from domain.money import BASIS_POINTS, MAX_AMOUNT, share_of
+from domain.referrals.rules.periods import LIFETIME, PERIODS
 
 MAX_TIERS: Final = 50
 """Tiers of one program."""
@@ -92,10 +93,14 @@ class Percentage:
 
 @dataclass(frozen=True, slots=True)
 class Tiered:
-    """A rate by the referrer's count or volume so far, thresholds inclusive and ascending."""
+    """A rate by the referrer's count or volume so far, thresholds inclusive and ascending.
+
+    ``period``: counts begin anew with each, by the conversion's own time; None: they never do.
+    """
 
     by: str
     tiers: tuple[tuple[int, Rate], ...]
+    period: str | None = None
     kind: str = "tiered"
 
 
@@ -130,6 +135,8 @@ def reward_for(rule: Rule, *, amount: int | None, history: History) -> Reward:
         return Reward(rule.rate.of(amount), because | rule.rate.described())
     reached = history.conversions + 1 if rule.by == "count" else history.volume + (amount or 0)
     because |= {"by": rule.by, "reached": reached}
+    if rule.period is not None:
+        because["period"] = rule.period
     tier, rate = 0, None
     for number, (threshold, candidate) in enumerate(rule.tiers, start=1):
         if reached >= threshold:
@@ -153,7 +160,7 @@ def parse_rule(raw: Mapping[str, Any]) -> Rule:
         "one_time": {"amount", "basis_points", "cap"},
         "percentage": {"basis_points", "cap"},
         "recurring": {"amount", "basis_points", "cap", "max_payments", "duration_days"},
-        "tiered": {"by", "tiers"},
+        "tiered": {"by", "tiers", "period"},
     }
     if not isinstance(kind, str) or kind not in allowed:
         raise Invalid("rule.kind", f"is one of {', '.join(allowed)}")
@@ -193,6 +200,9 @@ def _parse_tiered(raw: Mapping[str, Any]) -> Tiered:
     by, tiers = raw.get("by"), raw.get("tiers")
     if by not in ("count", "volume"):
         raise Invalid("rule.by", "is count or volume")
+    period = raw.get("period")
+    if period not in (None, LIFETIME, *PERIODS):
+        raise Invalid("rule.period", f"is one of {', '.join(PERIODS)}, or {LIFETIME}")
     if not isinstance(tiers, list) or not 1 <= len(tiers) <= MAX_TIERS:
         raise Invalid("rule.tiers", f"is a list of 1 to {MAX_TIERS} tiers")
     parsed: list[tuple[int, Rate]] = []
@@ -206,7 +216,7 @@ def _parse_tiered(raw: Mapping[str, Any]) -> Tiered:
         if parsed and threshold <= parsed[-1][0]:
             raise Invalid(f"{path}.from", "must be greater than the tier before it")
         parsed.append((threshold, parse_rate({k: v for k, v in tier.items() if k != "from"}, path)))
-    return Tiered(by, tuple(parsed))
+    return Tiered(by, tuple(parsed), None if period == LIFETIME else period)
 
 
 def _integer(raw: Mapping[str, Any], name: str, low: int, high: int, path: str) -> int | None:

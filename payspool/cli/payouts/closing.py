@@ -1,6 +1,5 @@
 """`payspool payouts close` and `payspool payees statement`: a month, out of the ledger."""
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,8 +8,9 @@ import typer
 
 from domain.db import snapshot
 from domain.merchants import service as merchants
-from domain.payouts.rules.months import month_of, safe_cell
+from domain.payouts.rules.months import month_of
 from domain.payouts.store import closing as store
+from domain.sheets import SheetWriter
 from payspool.cli import payees, session
 from payspool.cli.payouts.runs import app
 from payspool.cli.session import AsJson, MerchantKey
@@ -114,7 +114,7 @@ def statement(
 
 def _write(file: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     with file.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
+        writer = SheetWriter(out)
         writer.writerow(columns)
         for row in rows:
-            writer.writerow([safe_cell(row[name]) for name in columns])
+            writer.writerow([row[name] for name in columns])

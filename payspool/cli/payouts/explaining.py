@@ -28,6 +28,10 @@ def explain(merchant: MerchantKey, payout: PayoutId, as_json: AsJson = False) ->
     session.say("Attempts:")
     columns = ["n", "leg", "state", "key", "outcome", "http_status", "error_code", "external_id"]
     session.show(told.attempts, columns, as_json=False, empty="None: nothing was sent.")
+    if told.reversals:
+        session.say("Asked to be taken back:")
+        columns = ["n", "amount", "state", "reason", "asked_by", "key", "error_code", "external_id"]
+        session.show(told.reversals, columns, as_json=False, empty="")
 
 
 def _plain(told: Explained) -> dict[str, Any]:
@@ -38,4 +42,5 @@ def _plain(told: Explained) -> dict[str, Any]:
         "members": [dict(row._mapping) for row in told.members],
         "next": told.next_member,
         "attempts": [dict(row._mapping) for row in told.attempts],
+        "reversals": [dict(row._mapping) for row in told.reversals],
     }

@@ -1,13 +1,11 @@
 """`payspool payouts`: reconcile with Stripe's books, and work off what differs."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from domain.audit import service as audit
 from domain.db import transaction
-from domain.errors import Invalid
 from domain.merchants import service as merchants
 from domain.money import format_minor
 from domain.payouts.service import reconciling
@@ -15,6 +13,7 @@ from domain.payouts.store import differences as store
 from payspool.cli import session
 from payspool.cli.payouts.runs import app
 from payspool.cli.session import AsJson, MerchantKey
+from payspool.cli.times import utc
 from payspool.installing import reconciliation_schedule
 from workers.reconciling import reconcile as run_reconciliation
 
@@ -68,8 +67,8 @@ def reconcile(
         report = run_reconciliation(
             rt,
             found.id,
-            from_at=_time("--from", from_),
-            to_at=_time("--to", to),
+            from_at=utc("--from", from_),
+            to_at=utc("--to", to),
             clock_may_move=rt.sandbox,
             on_progress=lambda lines: status.update(f"Reading Stripe's books: {lines:,} lines"),
         )
@@ -131,13 +130,3 @@ def resolve_difference(
     with session.for_merchant(merchant) as (tx, found):
         reconciling.resolve_difference(tx, found.id, difference, note=note, actor=session.me())
     session.say(f"Difference {difference} is resolved.")
-
-
-def _time(option: str, given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        time = datetime.fromisoformat(given)
-    except ValueError:
-        raise Invalid(option, f"{given!r} is no day or time, as 2026-06-01") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -14,12 +14,15 @@ from domain.money import format_minor, is_currency
 from domain.payouts import service
 from domain.payouts.errors import NoSuchPayout
 from domain.payouts.rules import Skip
-from domain.payouts.service import Preview, PreviewLine, RunSpec
+from domain.payouts.service import Foreseen, Funds, PreviewLine, RunResult, RunSpec
 from domain.payouts.service.stopping import METHODS
 from domain.payouts.store import listing
+from payspool import runtime
 from payspool.cli import session
+from payspool.cli.identity import PREPARE
 from payspool.cli.session import AsJson, MerchantKey
 from payspool.installing import payout_schedule
+from workers.looking_again import look_before_run
 
 app = typer.Typer(help="Payout runs and payouts.", no_args_is_help=True)
 
@@ -41,14 +44,17 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show whom a run would pay now, whom not, and why. Writes nothing."""
-    total, lines = Preview(), []
-    with session.for_merchant(merchant) as (tx, found):
+    total, lines = Foreseen(), []
+    _, rt = session.build()
+    with transaction(rt.engine) as tx:
+        found = merchants.get(tx, merchant)
         spec = RunSpec(
             found.id, "preview", clock.business_now(tx), _minimums(minimum), _methods(method)
         )
         for line in service.preview(tx, spec):
-            total.add(line)
+            total.add(line, shown=0)
             lines.append(_previewed(line, as_json=as_json))
+        unsent = service.unsent(tx, found.id)
     session.show(
         lines,
         ["user", "amount", "currency", "decision", "carried", "detail"],
@@ -56,7 +62,10 @@ def preview(
         empty="Nobody is owed anything.",
     )
     if not as_json:
-        session.say(f"{total.created} would be paid, {total.skipped} would not.")
+        session.say(f"{total.totals.created} would be paid, {total.totals.skipped} would not.")
+        ask = runtime.balances(rt.gateways)
+        for funds in service.funds(total.needed, unsent, lambda way: ask(found.id, way)):
+            session.say(_funded(funds))
 
 
 @app.command(epilog="Example: payspool payouts run acme --minimum usd=1000")
@@ -70,6 +79,7 @@ def run(
     _, rt = session.build()
     with transaction(rt.engine) as tx:
         found = merchants.get(tx, merchant)
+        who = session.operator(tx, found, PREPARE)
         name = f"manual {clock.real_now(tx):%Y-%m-%dT%H:%M:%S.%f}"  # each is a run of its own
         spec = RunSpec(
             found.id,
@@ -77,50 +87,20 @@ def run(
             clock.business_now(tx),
             _minimums(minimum),
             _methods(method),
-            prepared_by=session.me().id,
+            prepared_by=who.id,
         )
         audit.record(
             tx,
-            session.me(),
+            who,
             "payout_run.started",
             merchant_id=found.id,
             subject_kind="payout_run",
             subject_id=spec.name,
         )
     with session.console.status("Building the run"):
+        look_before_run(rt.engine, spec.merchant_id)
         result = service.build_run(rt.engine, spec, rate=rt.pace.rate)
-    if as_json:
-        session.emit_json(
-            {"created": result.created, "skipped": result.skipped, "errors": result.errors}
-            | {
-                "run_id": result.run_id,
-                "state": result.state,
-                "reasons": result.reasons,
-                "by_currency": result.by_currency,
-            }
-        )
-        return
-    session.say(
-        f"Run {result.run_id}: {session.count(result.created, 'payout')} created,"
-        f" {session.count(result.skipped, 'payee')} skipped."
-    )
-    for currency, made in result.by_currency.items():
-        more = (
-            f", {format_minor(made['carried'], currency)} carried over" if "carried" in made else ""
-        )
-        session.say(
-            f"  {session.count(made['payouts'], 'payout')}, {format_minor(made['amount'], currency)}{more}"
-        )
-    for reason, count in result.reasons.items():
-        session.say(f"  {count} skipped: {reason}")
-    for error in result.errors:
-        session.errors.print(error, markup=False, soft_wrap=True)
-    if result.state == "pending_approval":
-        session.say(
-            f"It waits for another person: payspool payouts approve {merchant} {result.run_id}"
-        )
-        return
-    session.say(f"Follow them with `payspool payouts list {merchant}`.")
+    _tell_run(merchant, result, as_json=as_json)
 
 
 @app.command("list", epilog="Example: payspool payouts list acme --user ada")
@@ -168,7 +148,8 @@ def cancel(
 ) -> None:
     """Give a payout up that has not been paid: the next run pays its earnings.
 
-    Not for one that was paid outside of Payspool: the next run would pay it a second time.
+    Not for one that was paid outside of Payspool: the next run would pay it a second time. That is what
+    `payspool payouts mark-paid-outside` is for.
     """
     with session.for_merchant(merchant) as (tx, found):
         of_merchant(tx, found.id, payout)
@@ -279,6 +260,54 @@ def _previewed(line: PreviewLine, *, as_json: bool) -> dict[str, Any]:
     }
 
 
+def _tell_run(merchant: str, result: RunResult, *, as_json: bool) -> None:
+    if as_json:
+        session.emit_json(
+            {"created": result.created, "skipped": result.skipped, "errors": result.errors}
+            | {
+                "run_id": result.run_id,
+                "state": result.state,
+                "reasons": result.reasons,
+                "by_currency": result.by_currency,
+            }
+        )
+        return
+    session.say(
+        f"Run {result.run_id}: {session.count(result.created, 'payout')} created,"
+        f" {session.count(result.skipped, 'payee')} skipped."
+    )
+    for currency, made in result.by_currency.items():
+        more = (
+            f", {format_minor(made['carried'], currency)} carried over" if "carried" in made else ""
+        )
+        session.say(
+            f"  {session.count(made['payouts'], 'payout')}, {format_minor(made['amount'], currency)}{more}"
+        )
+    for reason, count in result.reasons.items():
+        session.say(f"  {count} skipped: {reason}")
+    for error in result.errors:
+        session.errors.print(error, markup=False, soft_wrap=True)
+    if result.state == "pending_approval":
+        session.say(
+            f"It waits for another person: payspool payouts approve {merchant} {result.run_id}"
+        )
+        return
+    session.say(f"Follow them with `payspool payouts list {merchant}`.")
+
+
+def _funded(funds: Funds) -> str:
+    def shown(minor: int) -> str:
+        return format_minor(minor, funds.currency)
+
+    needs = f"By {funds.method} it needs {shown(funds.needed)}"
+    if funds.waiting:
+        needs += f" beside {shown(funds.waiting)} that payouts wait for already"
+    if funds.available is None or funds.shortfall is None:
+        return f"{needs}; {(funds.why or '').rstrip('.')}."
+    short = f": {shown(funds.shortfall)} is missing" if funds.shortfall else ""
+    return f"{needs}; {shown(funds.available)} is available{short}."
+
+
 def _minimums(given: list[str] | None) -> dict[str, int]:
     made: dict[str, int] = {}
     for one in given or ():
@@ -291,6 +320,6 @@ def _minimums(given: list[str] | None) -> dict[str, int]:
 
 def _methods(given: list[str] | None) -> tuple[str, ...]:
     for one in given or ():
-        if one not in ("stripe", "manual"):
-            raise Invalid("--method", f"{one!r} is neither stripe nor manual")
+        if one not in METHODS:
+            raise Invalid("--method", f"{one!r} is none of {', '.join(METHODS)}")
     return tuple(dict.fromkeys(given or ("stripe",)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from domain.audit.service import Actor
 from domain.db import Tx
 from domain.dead_letters import service, store
 from domain.dead_letters.models import RAW_BYTES_MAX
-from domain.dead_letters.service import Known, Letter
+from domain.dead_letters.service import BATCH_BYTES, BATCH_LETTERS, Known, Letter
 from domain.errors import Forbidden, NotFound
 
 ADA = Actor("command", "ada")
@@ -48,7 +50,7 @@ def test_a_letter_is_kept_once_and_takes_what_is_learned_while_it_is_open(tx: Tx
     row = only(tx)
     assert (row.state, row.attempts, row.reason) == ("open", 4, "KeyError: later")
     assert kept_raw(tx) == b"\xff\x00raw"
-    service.discard(tx, row.id, ADA, "known")
+    service.discard(tx, [row.id], ADA, "known")
     service.record(tx, letter(reason="again"))
     assert (only(tx).state, only(tx).reason) == ("discarded", "KeyError: later")
 
@@ -81,11 +83,11 @@ def test_a_retry_puts_the_message_back_and_tells_under_which_id(tx: Tx) -> None:
     service.record(tx, letter())
     given: list[tuple[str, str, bytes | None]] = []
 
-    def put_back(queue: str, redis_message_id: str, raw: bytes | None) -> str:
-        given.append((queue, redis_message_id, raw))
-        return "r-2"
+    def put_back(letters: Sequence[Any]) -> list[str | None]:
+        given.extend((row.queue, row.redis_message_id, row.raw) for row in letters)
+        return ["r-2"]
 
-    assert service.retry(tx, only(tx).id, ADA, put_back, "fixed") == "r-2"
+    assert service.retry(tx, [only(tx).id], ADA, put_back, "fixed").refused == {}
     assert given == [("payouts", "r-1", b"\xff\x00raw")]
     assert (only(tx).state, only(tx).decided_by, only(tx).retried_as) == ("retried", "ada", "r-2")
     assert audited(tx) == [("ada", "dead_letter.retried", "fixed")]
@@ -94,14 +96,95 @@ def test_a_retry_puts_the_message_back_and_tells_under_which_id(tx: Tx) -> None:
 
 def test_a_letter_is_decided_once(tx: Tx) -> None:
     service.record(tx, letter())
-    assert service.discard(tx, only(tx).id, ADA, "paid by hand") == ("payouts", "r-1")
-    with pytest.raises(Forbidden, match="discarded by ada already"):
-        service.retry(tx, only(tx).id, ADA, lambda *_: "r-2")
-    with pytest.raises(NotFound):
-        service.discard(tx, only(tx).id + 1, ADA, "?")
+    one = only(tx).id
+    [row] = service.discard(tx, [one], ADA, "paid by hand").letters
+    assert (row.queue, row.redis_message_id) == ("payouts", "r-1")
+    again = service.retry(tx, [one], ADA, lambda letters: ["r-2" for _ in letters])
+    assert again.letters == []
+    assert isinstance(again.refused[one], Forbidden)
+    assert "discarded by ada already" in str(again.refused[one])
+    assert isinstance(service.discard(tx, [one + 1], ADA, "?").refused[one + 1], NotFound)
     assert audited(tx) == [("ada", "dead_letter.discarded", "paid by hand")]
+
+
+def test_a_letter_whose_message_is_lost_stops_no_other(tx: Tx) -> None:
+    for name in ("r-1", "lost", "r-3"):
+        service.record(tx, letter(redis_message_id=name))
+    kept = store.listing(tx, queue=None, state=None, limit=9)
+    ids = {row.redis_message_id: row.id for row in kept}
+    decided = service.retry(
+        tx,
+        list(ids.values()),
+        ADA,
+        lambda rows: [
+            None if row.redis_message_id == "lost" else f"new {row.redis_message_id}"
+            for row in rows
+        ],
+    )
+    assert [row.redis_message_id for row in decided.letters] == ["r-1", "r-3"]
+    assert "too large to keep" in str(decided.refused[ids["lost"]])
+    states = {
+        row.redis_message_id: (row.state, row.retried_as)
+        for row in store.listing(tx, queue=None, state=None, limit=9)
+    }
+    assert states == {
+        "r-1": ("retried", "new r-1"),
+        "lost": ("open", None),
+        "r-3": ("retried", "new r-3"),
+    }
+    assert len(audited(tx)) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "together"),
+    [
+        ([], []),
+        ([1] * BATCH_LETTERS, [BATCH_LETTERS]),
+        ([1] * (BATCH_LETTERS + 1), [BATCH_LETTERS, 1]),
+        ([BATCH_BYTES - 1, 1, 1], [2, 1]),
+        ([BATCH_BYTES + 1, 1, BATCH_BYTES * 2], [1, 1, 1]),
+    ],
+    ids=["none", "as many as may be", "one more", "as large as may be", "larger ones go alone"],
+)
+def test_letters_are_decided_on_together_up_to_a_number_and_a_size(
+    sizes: list[int], together: list[int]
+) -> None:
+    rows = [SimpleNamespace(id=at, raw_bytes=size) for at, size in enumerate(sizes)]
+    batches = list(service.batches(rows))
+    assert [len(batch) for batch in batches] == together
+    assert [one for batch in batches for one in batch] == list(range(len(sizes)))
 
 
 def test_the_runtime_role_may_not_remove_a_letter(tx: Tx) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"):
         tx.execute(text("DELETE FROM dead_letters"))
+
+
+def test_letters_are_searched_by_queue_actor_and_text_page_by_page(tx: Tx) -> None:
+    for number in range(4):
+        service.record(
+            tx,
+            letter(redis_message_id=f"r-{number}", args=f'{{"kwargs": {{"payout_id": {number}}}}}'),
+        )
+    service.record(
+        tx, letter(queue="sweeps", redis_message_id="s-1", actor="x.y", reason="KeyError: 'ada'")
+    )
+
+    def found(*, before: int | None = None, limit: int = 10, **wanted: str) -> list[str]:
+        rows = store.search(tx, store.Filter(**wanted), state="open", before=before, limit=limit)
+        return [row.redis_message_id for row in rows]
+
+    assert found(queue="sweeps") == ["s-1"]
+    assert found(actor="payouts.send") == ["r-3", "r-2", "r-1", "r-0"]
+    assert found(text='"payout_id": 2') == ["r-2"]
+    assert found(text="ada") == ["s-1"]
+    assert found(text="%") == [], "what is looked for is text, no pattern"
+    assert found(text="r-1") == ["r-1"]
+    first = store.search(tx, store.Filter(queue="payouts"), state="open", before=None, limit=3)
+    assert found(queue="payouts", before=first[-1].id) == ["r-0"]
+    letters, newest = store.count_matching(tx, store.Filter(queue="payouts"), 100)
+    assert (letters, newest) == (4, first[0].id)
+    below = store.matching(tx, store.Filter(queue="payouts"), before=newest, limit=2)
+    assert [row.id for row in below] == [first[1].id, first[2].id]
+    service.discard(tx, [first[0].id], ADA, "known")
+    assert store.count_matching(tx, store.Filter(queue="payouts"), 100)[0] == 3

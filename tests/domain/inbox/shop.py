@@ -137,9 +137,18 @@ def conversion(
     )
 
 
-def attributed(user: str = "ben", by: str = "ADA-01", *, at: datetime = JUNE, id_: str = "") -> str:
+def attributed(
+    user: str = "ben", by: str = "ADA-01", *, at: datetime = JUNE, id_: str = "", **data: Any
+) -> str:
     """Somebody came by a code."""
-    return event("conversion.attributed", id_ or f"{user}/{by}", at, code=by, referred_user_id=user)
+    return event(
+        "conversion.attributed",
+        id_ or f"{user}/{by}",
+        at,
+        code=by,
+        referred_user_id=user,
+        **data,
+    )
 
 
 def refund(
@@ -160,6 +169,25 @@ def refund(
         transaction_id=order,
         refund_id=id_,
         **part,
+    )
+
+
+def dispute(
+    order: str,
+    outcome: str = "opened",
+    *,
+    id_: str = "d1",
+    at: datetime = JUNE + DAY,
+    event_id: str | None = None,
+) -> str:
+    """An order is disputed, or the dispute is decided."""
+    return event(
+        "conversion.disputed",
+        event_id or f"{order}/{id_}/{outcome}",
+        at,
+        transaction_id=order,
+        dispute_id=id_,
+        outcome=outcome,
     )
 
 

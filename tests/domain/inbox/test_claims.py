@@ -11,7 +11,9 @@ from domain import clock
 from domain.db import transaction
 from domain.inbox import service as inbox
 from domain.inbox.rules import STANDING_REASONS, Delivery, parse, storable
+from domain.loyalty import service as loyalty
 from domain.merchants import service as merchants
+from domain.referrals import service as referrals
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
     DAY,
@@ -387,17 +389,55 @@ def test_a_decision_stands_whatever_changes_later(db: Rolled) -> None:
     assert_whole(db)
 
 
-def test_a_type_that_this_version_does_not_apply_is_kept_for_one_that_does(db: Rolled) -> None:
+def test_a_decision_on_a_hold_stands_too(db: Rolled) -> None:
+    """A till that repeats a day must not hold today what was refused then."""
+    acme = open_shop(db, ONE_TIME)
+    rewards = [
+        {"id": "cash", "description": "5 EUR", "points": 3, "cash": 500},
+        {"id": "mug", "description": "A mug", "stamps": 3},
+    ]
+    terms = {"name": "Beans", "currency": "eur", "kind": "hybrid"}
+    with transaction(db) as tx:
+        loyalty.create_program(tx, acme, "beans", **terms, rewards=rewards)
+    begun = [
+        event("loyalty.card_created", "c", card="C1", customer_id="ada"),
+        event("loyalty.points_earned", "e", card="C1", points=10),
+        event("loyalty.points_held", "h", card="C1", points=4),
+    ]
+    refused = {
+        event("loyalty.points_held", "1", card="C1", reward_id="cash"): "reward_not_held",
+        event("loyalty.points_held", "2", card="C1", reward_id="mug"): "reward_not_for_points",
+        event("loyalty.hold_captured", "3", card="C1", related_event="e"): "not_a_hold",
+        event(
+            "loyalty.hold_captured", "4", card="C1", related_event="h", points=5
+        ): "capture_exceeds_hold",
+    }
+    assert said(send(db, *begun, *refused)) == ["applied"] * 3 + [
+        f"rejected:{reason}" for reason in refused.values()
+    ]
+    free = [{"id": key, "description": "Free", "points": 1} for key in ("cash", "mug")]
+    with transaction(db) as tx:
+        loyalty.change_program(tx, acme, "beans", JUNE, rewards=free)
+    assert said(send(db, *refused)) == ["duplicate"] * len(refused)
+    assert scalar(db, "SELECT sum(held) FROM point_lots") == 4
+
+
+def test_a_type_that_this_version_does_not_apply_is_kept_for_one_that_does(
+    db: Rolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_shop(db, PERCENTAGE)
     dispute = event(
         "conversion.disputed", "d1", transaction_id="o1", dispute_id="d1", outcome="opened"
     )
+    monkeypatch.setattr(referrals, "TYPES", referrals.TYPES - {"conversion.disputed"})
     assert said(send_one_by_one(db, conversion("o1"), dispute, dispute)) == [
         "applied",
         "rejected:not_supported_yet",
         "rejected:not_supported_yet",
     ]
-    assert standing(db)["d1"] == "rejected:not_supported_yet"
+    monkeypatch.undo()
+    assert said(send(db, dispute)) == ["applied"]
+    assert standing(db)["d1"] == "applied"
 
 
 def test_events_are_counted_by_what_became_of_them(db: Rolled) -> None:

@@ -324,3 +324,48 @@ def test_the_sweep_beside_busy_workers_settles_nothing_twice(engine: Engine) -> 
     assert set(standing(engine).values()) == {"applied"}
     assert balance(engine) == 40 * 750
     assert_whole(engine)
+
+
+@SEEDS
+def test_uses_caps_and_tiers_are_exact_among_eight_workers_in_any_interleaving(
+    engine: Engine, seed: int
+) -> None:
+    """Ada's tiers count each month anew, her code has a limit, and her rewards a cap: all at once."""
+    dice = random.Random(seed)
+    uses, cap = dice.randrange(20, 40), dice.randrange(30, 50)
+    monthly = {**TIERED, "period": "month"}
+    acme = open_shop(engine, monthly, max_uses=uses, max_rewards_per_referrer=cap)
+    with transaction(engine) as tx:
+        code(tx, acme, "ADA-02")
+    texts = [
+        conversion(
+            f"o{i}", f"u{i}", by=dice.choice(["ADA-01", "ADA-02"]), at=JUNE - 31 * (i % 2) * DAY
+        )
+        for i in range(96)
+    ]
+    texts += dice.sample(texts, 24)
+    dice.shuffle(texts)
+    together([in_pieces(engine, texts[w::8], 1 + w % 4) for w in range(8)])
+    limited = scalar(engine, "SELECT uses FROM codes WHERE code = 'ADA-01'")
+    assert limited <= uses
+    counted = "SELECT count(*) FROM trackings t JOIN codes c ON c.id = code_id"
+    assert scalar(engine, f"{counted} WHERE code = 'ADA-01'") == limited
+    assert scalar(engine, counted) == cap
+    reached: dict[int, int] = {}
+    for month, nth, earned in rows(
+        engine,
+        "SELECT extract(month FROM converted_at)::int, (explanation->'reached')::int, amount_earned"
+        " FROM trackings ORDER BY seq",
+    ):
+        reached[month] = reached.get(month, 0) + 1
+        assert (nth, earned) == (reached[month], 400 if nth < 4 else 1_000)
+    reasons = dict(
+        rows(
+            engine, "SELECT reason, count(*) FROM inbox_events WHERE reason IS NOT NULL GROUP BY 1"
+        )
+    )
+    assert sum(reasons.values()) == 96 - cap
+    assert set(reasons) <= {"code_exhausted", "reward_cap_reached"}
+    if "code_exhausted" in reasons:
+        assert limited == uses
+    assert_whole(engine)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from domain.db import Tx
-from domain.ledger import service as ledger
+from domain.earnings import service as earnings
 from domain.loyalty import service
 from domain.loyalty.rules import Program
 from domain.loyalty.service import Applied, Outcome
@@ -37,6 +37,7 @@ class Event:
     inbox_id: int = 0
     source: str = "test"
     event_id: str = ""
+    card_by: datetime | None = None
 
     def __post_init__(self) -> None:
         self.event_id = self.event_id or str(next(_event_ids))
@@ -109,7 +110,7 @@ class Shop:
         """The same, with what it wakes."""
         claim(tx, events)
         applied = service.apply(tx, events, now)
-        ledger.post(tx, applied.transfers)
+        earnings.record(tx, applied.earnings, beside=applied.transfers)
         return applied
 
 

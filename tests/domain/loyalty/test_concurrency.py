@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from domain.db import transaction
 from domain.loyalty import service
 from domain.loyalty.rules import Refusal
+from tests.domain.waiting import until_one_waits_for
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -75,6 +76,29 @@ def test_batches_over_the_same_cards_in_any_order_do_not_deadlock(
         balances = tx.execute(text("SELECT DISTINCT points_balance, last_seq FROM cards")).all()
     assert [tuple(row) for row in balances] == [(1_020, 42)]
     balanced(engine)
+
+
+def test_cards_are_locked_in_the_order_of_their_ids(engine: Engine, open_shop: Any) -> None:
+    with transaction(engine) as tx:
+        shop = open_shop(tx)
+        shop.apply(tx, [shop.enrol(f"C{i}") for i in range(40)])
+        ids = list(tx.execute(text("SELECT id FROM cards ORDER BY id")).scalars())
+
+    def earn() -> None:
+        with transaction(engine) as tx:
+            order = random.Random(1).sample(range(40), 40)
+            shop.apply(tx, [shop.earn(f"C{i}", 3) for i in order])
+
+    free = text("SELECT id FROM cards ORDER BY id FOR NO KEY UPDATE SKIP LOCKED")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as holder:
+            holder.execute(text("SELECT FROM cards WHERE id = :id FOR UPDATE"), {"id": ids[20]})
+            earning = pool.submit(earn)
+            until_one_waits_for(engine, holder)
+            with transaction(engine) as tx:
+                left = list(tx.execute(free).scalars())
+        earning.result(PATIENCE)
+    assert left == ids[21:]
 
 
 def test_one_of_several_concurrent_enrolments_of_a_customer_wins(
@@ -164,15 +188,21 @@ def test_the_sweep_beside_redemptions_books_each_point_once(engine: Engine, open
         spent = 0
         for card in random.Random(worker).sample(cards, len(cards)):
             with transaction(engine) as tx:
-                # Timely but late: honoured if the sweep has not been there, refused if it has.
+                # Timely but late: where the sweep has been there, it gives back what that took.
                 (outcome,) = shop.apply(tx, [shop.redeem(card, 3, timely)], fire_at)
             spent += 0 if isinstance(outcome, Refusal) else 3
         return spent
 
     expired, *spent = together(3, work)
     expired += _sweep_until_done(engine, shop, fire_at)
-    assert expired + sum(spent) == 600
     with transaction(engine) as tx:
+        restored = tx.execute(
+            text(
+                "SELECT coalesce(sum(points_delta), 0) FROM loyalty_transactions WHERE type = 'points_adjustment'"
+            )
+        ).scalar_one()
+        assert expired - restored + sum(spent) == 600
+        assert 180 <= sum(spent) <= 360
         assert tx.execute(text("SELECT sum(points_balance) FROM cards")).scalar() == 0
     balanced(engine)
 

@@ -58,7 +58,7 @@ def test_any_event_of_the_card_books_it_even_a_refused_one(tx: Tx, shop: Any, hi
     assert history(tx, shop)[-1][2:] == ("points_expired", -100, 0, DEADLINE)
 
 
-def test_a_timely_redemption_that_arrives_late_is_honoured_until_the_expiry_is_booked(
+def test_a_timely_redemption_that_arrives_late_is_honoured_whether_the_sweep_was_there_or_not(
     tx: Tx, shop: Any
 ) -> None:
     shop.apply(tx, [shop.enrol("C1"), shop.earn("C1", 100), shop.enrol("C2"), shop.earn("C2", 100)])
@@ -66,8 +66,8 @@ def test_a_timely_redemption_that_arrives_late_is_honoured_until_the_expiry_is_b
     (done,) = shop.apply(tx, [shop.redeem("C1", 10, timely)], later)
     assert done.balance == 90
     sweep(tx, shop, later)
-    (refused,) = shop.apply(tx, [shop.redeem("C2", 10, timely)], later)
-    assert refused.reason == "insufficient_points", "its expiry was booked: it counts as of now"
+    (done,) = shop.apply(tx, [shop.redeem("C2", 10, timely)], later)
+    assert done.balance == 90
     assert service.check_invariants(tx) == []
 
 
@@ -233,6 +233,76 @@ def test_a_deadline_that_one_late_event_sets_and_the_next_one_passes_is_booked_b
         ("points_earned", 10, 10),
         ("points_expired", -10, 0),
         ("points_earned", 20, 20),
+    ]
+    assert service.check_invariants(tx) == []
+
+
+def test_the_sweep_writes_each_card_and_lot_once(tx: Tx, open_shop: Any) -> None:
+    shop = open_shop(
+        tx, inactivity_days=365, backdating_days=30, expiration=[{"kind": "rolling", "days": 2}]
+    )
+    shop.apply(
+        tx,
+        [
+            one
+            for i in range(3)
+            for one in (
+                shop.enrol(f"C{i}"),
+                shop.earn(f"C{i}", 10, NOON - 2 * DAY),
+                shop.earn(f"C{i}", 5, NOON - DAY),
+                shop.earn(f"C{i}", 1),
+            )
+        ],
+    )
+    before = written(tx)
+    assert sweep(tx, shop, NOON + 2 * DAY) == [ExpiryResult(3, 45, 0, 0)]
+    after = written(tx)
+    assert {table: after[table] - before[table] for table in after} == {"cards": 3, "point_lots": 6}
+    assert service.check_invariants(tx) == []
+
+
+def written(tx: Tx) -> dict[str, int]:
+    """Rows that the transaction has updated so far."""
+    found = tx.execute(
+        text(
+            "SELECT relname, n_tup_upd FROM pg_stat_xact_user_tables WHERE relname IN ('cards', 'point_lots')"
+        )
+    )
+    return {row.relname: row.n_tup_upd for row in found}
+
+
+def test_two_programs_in_one_range_are_posted_each_to_its_own_accounts(tx: Tx, shop: Any) -> None:
+    service.create_program(
+        tx, shop.merchant_id, "tea", name="Tea", currency="eur", inactivity_days=30
+    )
+    shop.apply(
+        tx,
+        [
+            *(shop.enrol(f"{key}{i}", program=key) for i in range(2) for key in ("beans", "tea")),
+            *(shop.earn(f"beans{i}", 10) for i in range(2)),
+            *(shop.earn(f"tea{i}", 7) for i in range(2)),
+        ],
+    )
+    assert sweep(tx, shop, DEADLINE) == [ExpiryResult(4, 34, 0, 0)]
+    posted = tx.execute(
+        text(
+            """
+            SELECT l.currency, d.kind, c.kind, l.amount, l.group_id = l.id, t.card_id = k.id, t.transaction_at = l.occurred_at
+            FROM ledger_transfers l
+            JOIN ledger_accounts d ON d.id = l.debit_account_id JOIN ledger_accounts c ON c.id = l.credit_account_id
+            JOIN loyalty_transactions t ON t.id = l.source_id AND l.source_kind = 'loyalty_transaction'
+            JOIN cards k ON 'points:' || rtrim(k.number, '0123456789') = l.currency AND k.id = t.card_id
+            WHERE l.kind = 'points_expired' AND l.merchant_id = :merchant ORDER BY l.id
+            """
+        ),
+        {"merchant": shop.merchant_id},
+    ).all()
+    accounts = ("points_liability", "points_breakage")
+    assert sorted(tuple(row) for row in posted) == [
+        ("points:beans", *accounts, 10, True, True, True),
+        ("points:beans", *accounts, 10, True, True, True),
+        ("points:tea", *accounts, 7, True, True, True),
+        ("points:tea", *accounts, 7, True, True, True),
     ]
     assert service.check_invariants(tx) == []
 

@@ -243,6 +243,14 @@ def test_the_invariants_find_a_ledger_that_owes_something_else(tx: Tx, card: Any
 
 def test_numbers_and_customers_are_of_one_card(tx: Tx, card: Any) -> None:
     card.apply(tx, [card.enrol("C2")])
-    for change in ("number = 'C1'", "customer_id = 'of-C1'"):
+    second = "INSERT INTO cards (merchant_id, program_id, number, customer_id, last_activity_at)"
+    for number, customer in (("C1", "other"), ("C3", "of-C1")):
+        values = (
+            f" SELECT merchant_id, program_id, '{number}', '{customer}', now() FROM cards LIMIT 1"
+        )
         with pytest.raises(IntegrityError, match="uq_cards"), tx.begin_nested():
-            tx.execute(text(f"UPDATE cards SET {change} WHERE number = 'C2'"))
+            tx.execute(text(second + values))
+    with pytest.raises(IntegrityError, match="uq_cards"), tx.begin_nested():
+        tx.execute(text("UPDATE cards SET number = 'C1' WHERE number = 'C2'"))
+    with pytest.raises(IntegrityError, match="its customer stays"), tx.begin_nested():
+        tx.execute(text("UPDATE cards SET customer_id = 'other' WHERE number = 'C2'"))

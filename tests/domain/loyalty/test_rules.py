@@ -53,11 +53,20 @@ def card(**state: object) -> Card:
             "",
             ".corrections",
             ".earning",
+            ".expiring",
+            ".holds",
+            ".importing",
+            ".merging",
             ".numbers",
+            ".offers",
             ".policies",
             ".refunds",
+            ".reporting",
+            ".restoring",
             ".stamps",
+            ".standing",
             ".terms",
+            ".tiers",
             ".times",
         )
     ],
@@ -82,6 +91,17 @@ def test_a_purchase_earns_in_proportion_and_rounds_down(
 ) -> None:
     terms = program(earn_points=earn_points, earn_per_amount=per)
     assert rules.points_for_purchase(terms, amount, "eur") == points
+
+
+def test_a_row_is_shown_with_the_sign_of_what_it_moved() -> None:
+    mine = card()
+    earned = rules.credit(mine, "points_earned", 40, happened_at=NOON, at=NOON, explanation={})
+    spent = rules.redeem(mine, 15, happened_at=NOON, at=NOON, explanation={})
+    number = mine.number
+    assert [repr(earned), repr(spent)] == [
+        f"<points_earned 1 of card {number}: +40 points, 40 after>",
+        f"<points_redeemed 2 of card {number}: -15 points, 25 after>",
+    ]
 
 
 @pytest.mark.parametrize(

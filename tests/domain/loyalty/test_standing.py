@@ -40,6 +40,8 @@ def test_points_are_spendable_pending_or_gone_and_nothing_is_counted_twice(
     assert seen.spendable == spendable(of_card, at)
     assert seen.balance == seen.spendable + seen.pending
     assert seen.next_expiry is None or seen.next_expiry > at
+    assert sum(points for _, points in seen.by_deadline) == seen.balance, "deadlines sum to it"
+    assert seen.next_expiry == next((due for due, _ in seen.by_deadline if due), None)
     if seen.next_expiry is not None:
         assert standing_of(booked, of_card, deadline, seen.next_expiry).balance < booked
 

@@ -10,7 +10,9 @@ from domain.db import transaction
 from domain.errors import Invalid
 from domain.payouts import service
 from domain.payouts.errors import NotAbandonable, NotRetryable
+from domain.payouts.service import Resolution
 from tests.domain.payouts.house import (
+    PAPER,
     SILENCE,
     SUCCESS,
     age,
@@ -115,3 +117,27 @@ def test_an_abandoned_attempt_that_proves_to_have_paid_freezes_its_payout(
     assert scalar(engine, "SELECT frozen_reason FROM payouts") is not None
     with pytest.raises(NotRetryable), transaction(engine) as tx:
         service.retry(tx, payout_id)
+
+
+def test_a_clock_that_is_behind_after_a_failover_neither_sends_it_nor_gives_it_up(
+    engine: Engine, owner: Engine
+) -> None:
+    payout_id = one_payout(engine)
+    attempt = begin(engine, payout_id)
+    record(engine, attempt, SILENCE)
+    age(owner, attempt.attempt_id, -0.1)
+    with transaction(engine) as tx:
+        resolution = service.begin_resolution(tx, attempt.attempt_id, PAPER.account)
+    assert isinstance(resolution, Resolution)
+    assert (resolution.may_replay, resolution.final) == (False, False)
+    with transaction(engine) as tx:
+        service.record_found(tx, resolution.attempt, [], final=resolution.final)
+    assert scalar(engine, "SELECT parked_reason IS NULL AND look_at > now() FROM payouts")
+    with pytest.raises(NotAbandonable, match="still remembers"):
+        propose(engine, payout_id, ANN)
+    # The clock has caught up.
+    age(owner, attempt.attempt_id, 0.2)
+    with transaction(engine) as tx:
+        again = service.begin_resolution(tx, attempt.attempt_id, PAPER.account)
+    assert isinstance(again, Resolution)
+    assert again.may_replay

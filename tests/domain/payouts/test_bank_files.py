@@ -216,3 +216,18 @@ def test_bank_data_is_never_stored_in_clear_and_outlives_its_key(engine: Engine)
 def test_wrong_bank_data_is_refused_by_the_name_of_its_field(raw: str, field: str) -> None:
     with pytest.raises(Invalid, match=field):
         parse_recipient(raw)
+
+
+def test_bank_data_that_did_not_change_keeps_its_reference_while_a_key_is_rolled(
+    engine: Engine,
+) -> None:
+    acme, run_id, _ = manual_run(engine)
+    account = scalar(engine, "SELECT account FROM payees")
+    rolled = SecretBox([new_key(), KEY])
+    with transaction(engine) as tx:
+        given = parse_recipient(bank())
+        again = service.set_recipient(tx, acme, "ada", given, at=JUNE, box=rolled, actor=ANN)
+    assert again == account
+    with transaction(engine) as tx:
+        made = service.export(tx, acme, run_id, box=rolled, actor=ANN)
+    assert (made.excluded, made.totals["usd"]["payouts"]) == ([], 1)

@@ -272,3 +272,42 @@ def test_an_older_word_about_a_payee_changes_nothing(tx: Tx) -> None:
         ("ada", "acct_new", None),
         ("bob", None, None),
     ]
+
+
+def test_a_second_run_is_asked_for_after_what_the_first_one_asked_for(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        for user in ("ada", "bob", "cyd"):
+            payee(tx, acme, user, f"acct_{user}")
+            earn(tx, acme, 500, user)
+    service.build_run(engine, RunSpec(acme, "first", JUNE), rate=0.1)
+    with transaction(engine) as tx:
+        earn(tx, acme, 500, "ada")
+        earn(tx, acme, 500, "bob")
+    first = house.scalar(engine, "SELECT min(id) FROM payouts WHERE user_id = 'ada'")
+    house.begin(engine, first)
+    service.build_run(engine, RunSpec(acme, "second", JUNE), rate=0.1)
+    delays = house.rows(
+        engine,
+        "SELECT round(extract(epoch FROM run_at - created_at))::int FROM outbox ORDER BY id",
+    )
+    # Two of the first three wait still: the next ones come after them, not beside them.
+    assert delays == [(0,), (10,), (20,), (20,), (30,)]
+
+
+def test_a_run_whose_builder_is_gone_is_asked_for_and_finished(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        payee(tx, acme)
+        earn(tx, acme, 500)
+        run_id = service.open_run(tx, RunSpec(acme, "run", JUNE))
+    asked = "SELECT args FROM outbox WHERE actor = 'payouts.finish_run'"
+    service.tend_runs(engine)
+    assert house.rows(engine, asked) == [], "its builder may be alive"
+    house.execute(engine, "UPDATE payout_runs SET look_at = clock_timestamp()")
+    service.tend_runs(engine)
+    service.tend_runs(engine)
+    assert house.rows(engine, asked) == [({"run_id": run_id},)]
+    assert service.finish_run(engine, run_id).created == 1
+    assert service.finish_run(engine, run_id).state == "sending"
+    assert_whole(engine)

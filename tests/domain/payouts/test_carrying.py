@@ -10,7 +10,9 @@ from domain.db import transaction
 from domain.earnings import service as earnings
 from domain.payouts import service
 from domain.payouts.rules import Pay, Skip
+from domain.payouts.rules.months import month_of
 from domain.payouts.service import RunSpec
+from domain.payouts.store import closing
 from tests.domain.payouts import house
 from tests.domain.payouts.house import JUNE, assert_whole, earn, merchant, payee
 
@@ -201,4 +203,32 @@ def test_runs_whose_payouts_exceed_a_bigint_together_are_summed(engine: Engine) 
     with transaction(engine) as tx:
         [total] = service.summary(tx, acme)
     assert total.amount == 1_200 * LARGEST
+    assert_whole(engine)
+
+
+def test_what_was_carried_over_is_neither_earned_nor_taken_back_in_the_months_close(
+    engine: Engine,
+) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        payee(tx, acme)
+        earn(tx, acme, 5_124, currency="kwd")
+    house.run(engine, acme)
+    with transaction(engine) as tx:
+        [row] = closing.close(tx, acme, *month_of("2026-06", "UTC"))
+    assert (row.opening, row.earned, row.reversed, row.paid) == (0, 5_124, 0, 5_120)
+    assert row.closing == 4
+
+
+@pytest.mark.parametrize("currency", ["isk", "ugx"])
+def test_a_bank_is_never_asked_for_hundredths_that_its_currency_does_not_have(
+    engine: Engine, currency: str
+) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        payee(tx, acme, account="rcp_1", method="manual")
+        earn(tx, acme, 599, currency=currency)
+    made = house.run(engine, acme, methods=("manual",))
+    assert made.by_currency == {currency: {"payouts": 1, "amount": 500, "carried": 99}}
+    assert owed(engine) == 99
     assert_whole(engine)

@@ -17,7 +17,7 @@ from domain.db import transaction, trial
 from domain.errors import Invalid
 from domain.ledger import service as ledger
 from domain.ledger.rules import Transfer, payable, payouts_reserved, rewards_expense
-from domain.payouts.rules.months import month_of, safe_cell
+from domain.payouts.rules.months import month_of
 from domain.payouts.store import closing
 from domain.secrets import new_key
 from payspool.cli import app
@@ -124,11 +124,6 @@ def test_the_commands_show_it_and_write_files_that_run_nothing(
     assert "'=cmd,usd" in (tmp_path / "close.csv").read_text()
     empty = run(app, ["payouts", "close", "acme", "2020-01"])
     assert "payouts preview acme" in empty.output
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_no_cell_is_a_formula(start: str) -> None:
-    assert safe_cell(f"{start}1") == f"'{start}1"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from domain.audit.service import Actor
 from domain.db import transaction
@@ -151,6 +151,17 @@ def test_a_send_that_comes_while_a_stop_is_written_waits_for_it_and_leaves(engin
             until_one_waits_for(engine, tx)
         assert begun.result(PATIENCE) == Leave("stopped")
     assert house.rows(engine, "SELECT id FROM payout_attempts") == []
+
+
+def test_a_stop_does_not_wait_for_a_backup(engine: Engine) -> None:
+    payout_id = one_payout(engine)
+    with engine.connect() as backup:
+        # As pg_dump holds every table from its beginning to its end.
+        backup.execute(text("LOCK TABLE payout_stops IN ACCESS SHARE MODE"))
+        with transaction(engine) as tx:
+            tx.execute(text("SET LOCAL lock_timeout = '2s'"))
+            stopping.stop(tx, actor=ANN, reason="wrong amounts")
+    assert try_to_begin(engine, payout_id) == Leave("stopped")
 
 
 def test_a_stop_names_its_reason_once_and_is_lifted_by_its_own_reach(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event, text
 from domain.db import Tx, transaction
 from domain.payouts import service
 from domain.payouts.rules import Leave
+from domain.payouts.rules.outside import SAID
 from domain.payouts.service import Attempt
 from tests.domain.payouts import house
 from tests.domain.payouts.house import PAPER, SILENCE, SUCCESS, assert_whole, execute, one_payout
@@ -67,6 +68,10 @@ SITUATIONS = {
     "money is short": (SHORT.format("'usd'", 999), "balance_insufficient"),
     "money is short, but not for it": (SHORT.format("'usd'", 1_000), None),
     "other money is short": (SHORT.format("'eur'", 0), None),
+    "it is said to be paid outside": (
+        f"UPDATE payouts SET parked_reason = '{SAID}'",
+        "said_paid_outside",
+    ),
     "it is canceled": ("UPDATE payouts SET state = 'canceled'", "canceled"),
 }
 
@@ -109,6 +114,58 @@ def test_a_send_waits_for_a_block_that_is_being_written_and_sends_nothing(
         assert begun.result(PATIENCE) == Leave("blocked")
     assert house.rows(engine, "SELECT id FROM payout_attempts") == []
     assert house.rows(engine, "SELECT state FROM payouts") == [("canceled",)]
+    assert_whole(engine)
+
+
+HOLD = "UPDATE earnings SET held_at = now(), hold_reason = 'velocity'"
+
+
+@pytest.mark.parametrize("road", [straight, careful])
+def test_a_hold_that_is_set_while_a_send_waits_for_its_payee_is_seen(
+    engine: Engine, road: Road
+) -> None:
+    payout_id = one_payout(engine, (700, 300))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            tx.execute(text("SELECT FROM payees FOR UPDATE"))
+            begun = pool.submit(begin_on, road, engine, payout_id)
+            until_one_waits_for(engine, tx)
+            execute(engine, HOLD)
+        assert begun.result(PATIENCE) == Leave("on_hold")
+    # The careful road says so at once, or with the next message, that it asks for.
+    begin_on(road, engine, payout_id)
+    assert house.rows(engine, "SELECT id FROM payout_attempts") == []
+    assert house.rows(engine, "SELECT state FROM payouts") == [("canceled",)]
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize("road", [straight, careful])
+def test_a_send_waits_for_a_hold_that_is_being_set_and_sends_nothing(
+    engine: Engine, road: Road
+) -> None:
+    payout_id = one_payout(engine, (700, 300))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            tx.execute(text(HOLD))
+            begun = pool.submit(begin_on, road, engine, payout_id)
+            until_one_waits_for(engine, tx)
+        assert begun.result(PATIENCE) == Leave("on_hold")
+    begin_on(road, engine, payout_id)
+    assert house.rows(engine, "SELECT id FROM payout_attempts") == []
+    assert house.rows(engine, "SELECT state FROM payouts") == [("canceled",)]
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize("road", [straight, careful])
+def test_a_hold_is_set_only_after_the_sends_that_did_not_see_it(engine: Engine, road: Road) -> None:
+    payout_id = one_payout(engine, (700, 300))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            assert isinstance(road(tx, payout_id), Attempt)
+            held = pool.submit(execute, engine, HOLD)
+            until_one_waits_for(engine, tx)
+        held.result(PATIENCE)
+    assert house.rows(engine, "SELECT state FROM payouts") == [("sending",)]
     assert_whole(engine)
 
 

@@ -1,14 +1,14 @@
 """People make and change programs and codes; what cannot be meant is refused by name."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from domain.db import Tx, transaction
-from domain.errors import AlreadyExists, Invalid, NotFound
+from domain.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from domain.referrals import admin
 from domain.referrals.admin import NewCode, Terms
 from domain.referrals.rules.codes import has_good_check
@@ -61,6 +61,15 @@ def test_a_program_keeps_its_currency_for_its_tiers_are_amounts(tx: Tx, acme: in
     assert (row.version, row.currency) == (2, "usd")
 
 
+def test_terms_that_somebody_else_changed_are_not_written_over(tx: Tx, acme: int) -> None:
+    terms = Terms(rule={"kind": "percentage", "basis_points": 100}, currency="eur")
+    admin.create_program(tx, acme, "seen", "Seen", terms, actor=TESTER)
+    assert admin.change_program(tx, acme, "seen", terms, actor=TESTER, seen=1) == 2
+    with pytest.raises(Forbidden, match="is at version 2 now, and you looked at 1"):
+        admin.change_program(tx, acme, "seen", terms, actor=TESTER, seen=1)
+    assert admin.change_program(tx, acme, "seen", terms, actor=TESTER) == 3
+
+
 def test_a_programs_key_is_taken_once_within_its_merchant(tx: Tx, acme: int) -> None:
     with pytest.raises(AlreadyExists):
         program(tx, acme, PERCENTAGE)
@@ -81,6 +90,10 @@ def test_what_is_not_there_is_said_to_be_missing(tx: Tx, acme: int) -> None:
     ("terms", "field"),
     [
         ({"rule": {"kind": "gift"}}, "rule.kind"),
+        ({"rule": []}, "rule"),
+        ({"rule": None}, "rule"),
+        ({"referee_rule": ["amount"]}, "referee_rule"),
+        ({"referee_rule": []}, "referee_rule"),
         ({"referee_rule": {"amount": 0}}, "referee_rule.amount"),
         ({"currency": "USD"}, "currency"),
         ({"currency": "dollars"}, "currency"),
@@ -106,10 +119,26 @@ def test_terms_that_cannot_be_meant_are_refused_by_their_field(
         admin.change_program(tx, acme, "refer", made, actor=TESTER)
 
 
-@pytest.mark.parametrize("key", ["", "k" * 101])
-def test_a_programs_key_has_1_to_100_characters(tx: Tx, acme: int, key: str) -> None:
-    with pytest.raises(Invalid, match="key"):
-        program(tx, acme, PERCENTAGE, key)
+@pytest.mark.parametrize(
+    ("key", "name", "field"),
+    [
+        ("", "Other", "key"),
+        ("k" * 101, "Other", "key"),
+        (" other", "Other", "key"),
+        ("other\n", "Other", "key"),
+        ("ot\0her", "Other", "key"),
+        ("other", "", "name"),
+        ("other", " ", "name"),
+        ("other", "n" * 256, "name"),
+        ("other", "Ot\nher", "name"),
+    ],
+)
+def test_a_program_has_a_key_and_a_name_that_people_and_events_can_say(
+    tx: Tx, acme: int, key: str, name: str, field: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        admin.create_program(tx, acme, key, name, Terms(PERCENTAGE, "usd"), actor=TESTER)
+    assert refused.value.field == field
 
 
 def test_a_status_is_one_of_three(tx: Tx, acme: int) -> None:
@@ -133,6 +162,13 @@ def test_codes_are_made_for_their_owners_in_order(tx: Tx, acme: int) -> None:
     [
         (NewCode("ada", "SHORT"), "code"),
         (NewCode("ada", "L" * 21), "code"),
+        (NewCode("ada", " BLANK-1"), "code"),
+        (NewCode("ada", "LINE\nBREAK"), "code"),
+        (NewCode("ada", "NUL\0CODE"), "code"),
+        (NewCode("ada", email_hash="no hash"), "email_hash"),
+        (NewCode(" ada"), "user_id"),
+        (NewCode("a\0da"), "user_id"),
+        (NewCode("ada", expires_at=datetime(1, 1, 1, tzinfo=UTC)), "expires_at"),
         (NewCode(""), "user_id"),
         (NewCode("u" * 101), "user_id"),
         (NewCode("ada", max_uses=0), "max_uses"),

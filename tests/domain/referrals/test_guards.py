@@ -177,9 +177,10 @@ def test_a_tracking_stays_what_it_was_computed_as(by_role: Tx, change: str) -> N
     refused(by_role, f"UPDATE trackings SET {change}", "only refunded and reversed amounts")
 
 
-def test_a_full_refund_stays_full(by_role: Tx) -> None:
-    by_role.execute(text("UPDATE trackings SET fully_refunded = true"))
-    refused(by_role, "UPDATE trackings SET fully_refunded = false", "only upwards")
+@pytest.mark.parametrize("said", ["fully_refunded", "dispute_lost", "rejected"])
+def test_what_took_all_of_a_conversion_stays_said(by_role: Tx, said: str) -> None:
+    by_role.execute(text(f"UPDATE trackings SET {said} = true"))
+    refused(by_role, f"UPDATE trackings SET {said} = false", "only upwards")
 
 
 @pytest.mark.parametrize(

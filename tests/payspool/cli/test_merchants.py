@@ -137,3 +137,44 @@ def test_a_payee_is_checked_at_the_gateway(
     refused = command("payees", "check", "acme", "ada")
     assert isinstance(refused.exception, Forbidden)
     assert account in str(refused.exception)
+
+
+def test_the_second_leg_is_chosen_and_kept_with_who_chose_it(
+    command: Command, engine: Engine, platform: Platform, local_stripe: LocalStripe
+) -> None:
+    assert command("merchants", "add", "acme").exit_code == 0
+    command("merchants", "stripe-key", "acme", input=f"{platform.key}\n")
+    assert command("merchants", "stripe-bank-leg", "acme", "maybe").exit_code != 0
+    said = command("merchants", "stripe-bank-leg", "acme", "on")
+    assert said.exit_code == 0, said.output
+    assert "manual" in said.output
+    assert "already" in command("merchants", "stripe-bank-leg", "acme", "on").output
+    # A new key changes nothing about it.
+    command("merchants", "stripe-key", "acme", input=f"{platform.key}\n")
+    [listed] = json.loads(command("merchants", "list", "--json").stdout)
+    assert listed["stripe_bank_leg"] is True
+    assert rows(
+        engine, "SELECT before, after FROM audit_entries WHERE action = 'merchant.bank_leg_set'"
+    ) == [({"bank_leg": False}, {"bank_leg": True})]
+
+
+def test_a_payee_is_checked_for_the_second_leg_and_what_to_do_is_said(
+    command: Command, engine: Engine, platform: Platform, local_stripe: LocalStripe
+) -> None:
+    assert command("merchants", "add", "acme").exit_code == 0
+    command("merchants", "stripe-key", "acme", input=f"{platform.key}\n")
+    account = platform.account()
+    command("payees", "set", "acme", "ada", "--account", account)
+    assert command("payees", "check", "acme", "ada").exit_code == 0
+    command("merchants", "stripe-bank-leg", "acme", "on")
+    refused = command("payees", "check", "acme", "ada")
+    assert refused.exit_code == 1
+    assert "set the account's payout schedule to manual" in str(refused.exception)
+    platform.call(
+        "POST",
+        f"/v1/accounts/{account}",
+        **{"settings[payouts][schedule][interval]": "manual"},
+    )
+    said = command("payees", "check", "acme", "ada")
+    assert said.exit_code == 0, said.output
+    assert "bank in USD" in said.output

@@ -13,9 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, make_url, text
 
+from domain.audit.service import Actor
 from domain.db import connect, transaction
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
+from domain.payouts import service
 from domain.schedules import service as schedules
 from domain.schedules.rules import Cron, Every
 from domain.schedules.service import Schedule
@@ -66,6 +68,9 @@ def test_an_empty_installation_shows_zeros_and_not_nothing(collector: StateColle
         assert seen["payspool_payouts_unsettled", (state,)] == 0
     assert ("payspool_payouts_unsettled", ("paid",)) not in seen
     assert seen["payspool_payout_attempts_open", ("unknown",)] == 0
+    assert seen["payspool_payout_differences_open", ("paid_twice",)] == 0
+    assert seen["payspool_payout_stops", ("failover",)] == 0
+    assert seen["payspool_reversal_requests_open", ("unknown",)] == 0
     assert seen["payspool_inbox_events", ("dead",)] == 0
     assert seen["payspool_outbox_pending_rows", ()] == 0
     assert 0 < seen["payspool_valkey_memory_used_ratio", ()] < 1
@@ -74,6 +79,8 @@ def test_an_empty_installation_shows_zeros_and_not_nothing(collector: StateColle
         (part,)
         for part in (
             *("inbox", "dead_letters", "outbox", "payouts", "attempts", "sweeps", "invariants"),
+            *("differences", "stops"),
+            *("reversals", "webhooks"),
         )
     }
     # Nobody checked yet: no figure is better than a false one.
@@ -225,6 +232,34 @@ def test_an_unknown_attempt_is_told_with_its_age(
     assert seen["payspool_payouts_unsettled", ("unknown",)] == 1
 
 
+def test_a_reversal_without_an_outcome_is_told_with_its_age(
+    engine: Engine, redis_url: str, namespace: str
+) -> None:
+    def look() -> Samples:
+        return scrape(StateCollector(engine, redis_url, namespace, QUEUES))
+
+    payout_id = house.one_payout(engine)
+    house.record(engine, house.begin(engine, payout_id), house.SUCCESS)
+    oldest = "payspool_reversal_requests_unknown_oldest_seconds"
+    assert look()[oldest, ()] == 0
+    with transaction(engine) as tx:
+        merchant_id = service.route(tx, payout_id).merchant_id
+        ada = Actor("person", "ada")
+        service.request_reversal(tx, merchant_id, payout_id, amount=None, reason="so", actor=ada)
+    assert look()["payspool_reversal_requests_open", ("created",)] == 1
+    with transaction(engine) as tx:
+        for state in ("sending", "unknown"):
+            tx.exec_driver_sql(
+                "UPDATE reversal_requests SET state = %(state)s, params = '{}', params_hash = '',"
+                " api_version = 'v', sent_at = coalesce(sent_at, now())",
+                {"state": state},
+            )
+    seen = look()
+    assert seen["payspool_reversal_requests_open", ("unknown",)] == 1
+    assert seen["payspool_reversal_requests_open", ("created",)] == 0
+    assert 0 < seen[oldest, ()] < 60
+
+
 class Unlogged:
     """Who paused is told elsewhere; here only that somebody did."""
 
@@ -244,3 +279,33 @@ def test_a_paused_queue_and_a_dead_letter_are_told(
     assert paused == {"events": 0, "payouts": 1, "sweeps": 0}
     assert seen["payspool_dead_letters_open", ("sweeps",)] == 1
     assert seen["payspool_dead_letters_open", ("events",)] == 0
+
+
+def test_stops_and_open_differences_are_told_by_kind(
+    engine: Engine, collector: StateCollector
+) -> None:
+    with transaction(engine) as tx:
+        tx.execute(
+            text(
+                """
+                WITH m AS (INSERT INTO merchants (key, name, mode) VALUES ('acme', 'A', 'test') RETURNING id),
+                     r AS (INSERT INTO reconciliations (merchant_id, method, platform_account, from_at, to_at,
+                                                        settled_before, continues)
+                           SELECT id, 'stripe', 'acct_1', now() - interval '1 day', now(), now(), true FROM m
+                           RETURNING id, merchant_id),
+                     s AS (INSERT INTO payout_stops (kind, reason, stopped_by)
+                           VALUES ('failover', 'older', 'the watermark'), ('kill_switch', 'wrong', 'ann'))
+                INSERT INTO payout_differences (merchant_id, method, platform_account, kind, subject, currency,
+                    day, first_seen, last_seen, last_run_id, state, resolved_by, resolved_at, resolved_note)
+                SELECT merchant_id, 'stripe', 'acct_1', 'fee', d.subject, 'usd', now(), now(), now(), id,
+                       d.state, d.by, d.at, d.note
+                FROM r, (VALUES ('attempt 1', 'open', NULL, CAST(NULL AS timestamptz), NULL),
+                                ('attempt 2', 'resolved', 'ann', now(), 'known')) d (subject, state, by, at, note)
+                """
+            )
+        )
+    seen = scrape(collector)
+    assert seen["payspool_payout_stops", ("failover",)] == 1
+    assert seen["payspool_payout_stops", ("breaker",)] == 0
+    assert seen["payspool_payout_differences_open", ("fee",)] == 1
+    assert seen["payspool_payout_differences_open", ("missing_here",)] == 0

@@ -6,13 +6,21 @@ import doctest
 import importlib
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 from dramatiq import Message, MessageProxy
 from prometheus_client import CollectorRegistry
 
 from domain.inbox.rules import Outcome
-from domain.payouts.gateway import Deadline
+from domain.payouts.gateway import (
+    Deadline,
+    EventsPage,
+    ReturnsPage,
+    TakesBack,
+    TellsEvents,
+    TellsReturns,
+)
 from domain.payouts.rules import GatewayOutcome
 from payspool.metrics.gateways import MeasuredGateway, outcome_label
 from payspool.metrics.histogram import Histogram
@@ -100,6 +108,67 @@ def test_gateway_calls_are_timed_by_outcome_and_answered_as_they_were() -> None:
     seen = samples(metrics.registry)
     for call, result in (("send", "timeout"), ("find", "unknown")):
         assert seen["payspool_gateway_call_seconds_count", (call, "stripe", result)] == 1
+
+
+class Reversing:
+    """Reversals of which no answer came."""
+
+    def reverse(self, params: object, **_: object) -> GatewayOutcome:
+        return GatewayOutcome("timeout")
+
+    def find(self, params: object) -> tuple[()]:
+        return ()
+
+
+class Telling:
+    """Events of a gateway that is away."""
+
+    def page(self, **_: object) -> EventsPage:
+        return EventsPage("silent")
+
+
+class Listing:
+    def page(self, **_: object) -> ReturnsPage:
+        return ReturnsPage("told")
+
+
+class TakesAndTells(TimedOut):
+    """A gateway that can be asked for reversals, events and what came back too."""
+
+    reversals, events, returns = Reversing(), Telling(), Listing()
+
+
+def test_what_a_gateway_can_do_besides_is_measured_and_what_it_cannot_is_not_claimed() -> None:
+    metrics = WorkMetrics("worker")
+    able = MeasuredGateway(TakesAndTells(), metrics)  # type: ignore[arg-type]
+    assert isinstance(able, TakesBack)
+    assert isinstance(able, TellsEvents)
+    assert isinstance(able, TellsReturns)
+    outcome = able.reversals.reverse({}, key="k", api_version="v1", deadline=Deadline.begin())
+    assert outcome == GatewayOutcome("timeout")
+    assert able.reversals.find({}) == ()
+    since = datetime(2026, 6, 1, tzinfo=UTC)
+    assert able.events.page(types=(), account=None, since=since, after=None).answer == "silent"
+    assert able.returns.page(made_from=since.date(), passed=0).answer == "told"
+    seen = samples(metrics.registry)
+    for call, result in (
+        ("returns", "answered"),
+        ("reverse", "timeout"),
+        ("find_reversal", "answered"),
+        ("events", "unknown"),
+    ):
+        assert seen["payspool_gateway_call_seconds_count", (call, "stripe", result)] == 1
+    unable = MeasuredGateway(TimedOut(), metrics)  # type: ignore[arg-type]
+    assert not isinstance(unable, TakesBack)
+    assert not isinstance(unable, TellsEvents)
+    assert not isinstance(unable, TellsReturns)
+
+
+def test_missed_webhooks_are_counted_from_the_beginning() -> None:
+    metrics = WorkMetrics("worker")
+    assert samples(metrics.registry)["payspool_webhooks_missed_total", ()] == 0
+    metrics.webhooks_missed(3)
+    assert samples(metrics.registry)["payspool_webhooks_missed_total", ()] == 3
 
 
 def test_every_kind_of_answer_has_one_of_a_few_labels() -> None:

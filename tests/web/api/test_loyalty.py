@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
 from domain import clock
 from domain.access import service as access
@@ -51,6 +52,128 @@ def test_a_customer_enrols_earns_and_redeems_and_each_time_hears_the_balance(til
     assert datetime.fromisoformat(row["at"]) == NOW
     assert till.points()["balance"] == 39
     assert till.books_agree()
+
+
+def test_a_redemption_in_two_phases_is_answered_at_once_and_repeated_alike(till: Till) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)  # a hold ends, however long other tests took
+    till.enrol()
+    till.send(f"/{CARD}/earn", {"points": 100}, id="sale-2", time=now)
+    asked = {"points": 60, "reward_id": "mug"}
+    held = till.send(f"/{CARD}/hold", asked, id="hold-1", time=now)
+    assert held.status_code == 200
+    ends = (now + timedelta(minutes=15)).isoformat().replace("+00:00", "Z")
+    assert held.json()["hold"] == {
+        "points": 60,
+        "expires_at": ends,
+        "reward_id": "mug",
+        "reward_description": None,
+    }
+    assert {"spendable": 50, "held": 60}.items() <= till.points().items()
+    refused = till.send(f"/{CARD}/redeem", {"points": 51}, id="mug-2", time=now)
+    assert refused.json()["error"]["code"] == "insufficient_points"
+    captured = till.send(
+        f"/{CARD}/capture", {"related_event": "hold-1", "points": 50}, id="take-1", time=now
+    )
+    [row] = captured.json()["transactions"]
+    assert (row["type"], row["points"], row["balance"]) == ("points_redeemed", -50, 60)
+    again = till.send(f"/{CARD}/hold", asked, id="hold-1", time=now)
+    assert (again.headers["Idempotent-Replayed"], again.json()) == ("true", held.json())
+    late = till.send(f"/{CARD}/release", {"related_event": "hold-1"}, id="let-1", time=now)
+    assert (late.status_code, late.json()["error"]["code"]) == (422, "hold_captured")
+    till.send(f"/{CARD}/hold", {"points": 60}, id="hold-2", time=now)
+    released = till.send(f"/{CARD}/release", {"related_event": "hold-2"}, id="let-2", time=now)
+    assert released.json()["hold"]["points"] == 60
+    assert till.points()["spendable"] == 60
+    assert (
+        till.send(f"/{CARD}/release", {"related_event": "h"}, id="let-3", time=now).status_code
+        == 202
+    )
+    early = till.send(f"/{CARD}/capture", {"related_event": "hold-3"}, id="take-3", time=now)
+    assert (early.status_code, till.points()["balance"]) == (202, 60)
+    till.send(f"/{CARD}/hold", {"points": 25}, id="hold-3", time=now)
+    assert (till.points()["balance"], till.points()["held"]) == (35, 0), "it followed its hold"
+    assert till.books_agree()
+
+
+def test_the_history_is_read_in_pages_with_why_each_row_is_as_it_is(till: Till) -> None:
+    till.enrol()
+    till.send(f"/{CARD}/earn", {"purchase_amount": 1_290, "store_id": "s1"}, id="sale-3")
+    first = till.history(limit=2)
+    assert [(r["seq"], r["type"], r["points"], r["store_id"]) for r in first["transactions"]] == [
+        (3, "points_earned", 12, "s1"),
+        (2, "welcome_bonus", 10, None),
+    ]
+    assert first["transactions"][0]["explanation"]["purchase_amount"] == 1_290
+    last = till.history(before=first["next"])
+    assert ([r["type"] for r in last["transactions"]], last["next"]) == (["card_created"], None)
+    points = till.points()
+    assert points["by_deadline"] == [{"at": points["next_expiry"], "points": 22}]
+    assert [r["seq"] for r in till.history(store="s1")["transactions"]] == [3]
+    assert [r["seq"] for r in till.history(type="card_created")["transactions"]] == [1]
+    assert till.history(**{"from": "2200-01-01"})["transactions"] == []
+    assert till.history(order_reference="none")["transactions"] == []
+    assert till.history(type="earned")["error"]["field"] == "type"
+    assert till.history("none", store="s1")["error"]["code"] == "card_not_found"
+
+
+def test_a_row_lists_those_that_correct_it(till: Till) -> None:
+    till.enrol()
+    till.send(f"/{CARD}/earn", {"points": 20}, id="sale-4")
+    for points in (5, 15):
+        void = {"related_event": "sale-4", "points": points}
+        assert till.send(f"/{CARD}/void", void, id=f"void-{points}").status_code == 200
+    late, early, earned = till.history()["transactions"][:3]
+    assert earned["corrected_by"] == [early["id"], late["id"]]
+    assert (early["related"], late["related"]) == (earned["id"], earned["id"])
+
+
+def test_a_report_is_divided_by_what_is_asked_for(till: Till) -> None:
+    till.enrol()
+    till.send(f"/{CARD}/earn", {"purchase_amount": 1_290, "store_id": "s1"}, id="sale-3")
+    days = {"from": "2020-01-01", "to": "2029-12-31"}
+    told = till.report(**days, by=["store", "type"], type="points_earned").json()
+    (row,) = told["rows"]
+    assert (row["store"], row["type"], row["points_issued"]) == ("s1", "points_earned", 12)
+    assert "period" not in row
+    assert told["programs"][0]["outstanding"] == 22
+    (row,) = till.report(**days).json()["rows"]
+    assert (row["transactions"], row["points_net"], "store" in row) == (3, 22, False)
+    wrong = [
+        (days | {"per": "year"}, 422, "per"),
+        (days | {"by": "colour"}, 422, "by"),
+        (days | {"zone": "Mars"}, 422, "zone"),
+        (days | {"program": "none"}, 404, "program"),
+        ({"from": "2020-01-01"}, 422, "to"),
+    ]
+    for query, status, field in wrong:
+        answer = till.report(**query)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
+
+
+def test_a_report_of_more_rows_than_the_api_waits_for_says_so_and_the_till_goes_on(
+    till: Till, admin_url: str
+) -> None:
+    till.enrol()
+    for n in range(10):
+        at = NOW - timedelta(days=n)
+        till.send(f"/{CARD}/earn", {"points": 5}, id=f"sale-{n}", time=at)
+    url = make_url(admin_url).set(database=till.api.engine.url.database)
+    with create_engine(url, poolclass=NullPool).begin() as owner:
+        # Each row that is read takes its time, as many do.
+        owner.execute(text("ALTER TABLE loyalty_transactions ENABLE ROW LEVEL SECURITY"))
+        slow = "pg_sleep(0.4) IS NOT NULL"
+        owner.execute(
+            text(f"CREATE POLICY slow ON loyalty_transactions USING ({slow}) WITH CHECK (true)")
+        )
+    today = f"{NOW:%Y-%m-%d}"
+    few = till.report(**{"from": today, "to": today}, type="points_earned")
+    assert (few.status_code, few.json()["rows"][0]["points_issued"]) == (200, 5)
+    month = {"from": f"{NOW - timedelta(days=20):%Y-%m-%d}", "to": today}
+    many = till.report(**month, type="points_earned")
+    assert (many.status_code, many.json()["error"]["code"]) == (422, "report_too_large")
+    assert many.json()["error"]["field"] == "to"
+    assert "Retry-After" not in many.headers, "the same again takes as long"
+    assert till.points()["balance"] == 60
 
 
 def test_a_repeated_request_counts_once_and_hears_the_same(till: Till) -> None:
@@ -285,13 +408,63 @@ def test_points_that_expired_are_not_shown_though_no_sweep_has_booked_it(till: T
     assert till.points() == before
     with transaction(till.api.engine) as tx:
         clock.simulate(tx, deadline, sandbox=True)
-    gone = {"balance": 0, "spendable": 0, "pending": 0, "held": 0, "debt": 0, "next_expiry": None}
+    gone: dict[str, Any] = {
+        "balance": 0,
+        "spendable": 0,
+        "pending": 0,
+        "held": 0,
+        "debt": 0,
+        "next_expiry": None,
+    }
+    gone["by_deadline"] = []
     assert till.points() == gone
     assert till.api.rows("SELECT points_balance FROM cards") == [(10,)], "no sweep ran"
     late = till.send(f"/{CARD}/redeem", {"points": 10}, id="mug-1", time=deadline)
     assert late.json()["error"]["code"] == "insufficient_points"
     assert till.points() == gone
     assert till.api.rows("SELECT points_balance FROM cards") == [(0,)]
+
+
+def test_notices_of_what_expires_soon_are_told_once(till: Till) -> None:
+    till.enrol()
+    deadline = datetime.fromisoformat(till.points()["next_expiry"])
+    with transaction(till.api.engine) as tx:
+        merchant = till.api.merchant.id
+        assert loyalty.announce_expiring(tx, merchant, deadline - timedelta(days=1))[0] == 1
+    first = till.notices()
+    [notice] = first["notices"]
+    assert (notice["card"], notice["points"]) == (CARD, 10)
+    assert datetime.fromisoformat(notice["expires_at"]) == deadline
+    assert till.notices(after=first["next"]) == {"notices": [], "next": first["next"]}
+
+
+def test_a_card_has_its_tier_and_each_change_is_told_once(till: Till) -> None:
+    gold = [{"key": "gold", "from": 100, "basis_points": 20_000}]
+    with transaction(till.api.engine) as tx:
+        program = till.api.rows("SELECT key FROM loyalty_programs")[0][0]
+        merchant = till.api.merchant.id
+        loyalty.change_program(tx, merchant, program, clock.business_now(tx), tiers=gold)
+    till.enrol()
+    assert till.card().json()["tier"] is None
+    till.send(f"/{CARD}/earn", {"points": 100}, id="e-1")
+    tier = till.card().json()["tier"]
+    assert (tier["key"], tier["points"]) == ("gold", 100)
+    first = till.tier_changes(card=CARD)
+    [change] = first["changes"]
+    assert (change["card"], change["from_tier"], change["to_tier"], change["reason"]) == (
+        CARD,
+        None,
+        "gold",
+        "earned",
+    )
+    assert change["transaction_id"] == till.history()["transactions"][0]["id"]
+    assert till.tier_changes(after=first["next"]) == {"changes": [], "next": first["next"]}
+    until = datetime.fromisoformat(tier["until"])
+    with transaction(till.api.engine) as tx:
+        assert len(loyalty.settle_tiers(tx, merchant, until).changes) == 1
+    assert till.card().json()["tier"] == {"key": None, "points": 0, "until": None}
+    [fell] = till.tier_changes(after=first["next"])["changes"]
+    assert (fell["reason"], fell["to_tier"]) == ("period", None)
 
 
 def test_pending_points_are_in_the_balance_and_cannot_be_spent_yet(till: Till) -> None:

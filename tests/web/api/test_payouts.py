@@ -178,7 +178,12 @@ def test_another_merchants_runs_and_payouts_are_not_there(own_api: Api, desk: st
     ):
         answer = own_api.http.get(path, headers={"Authorization": f"Bearer {desk}"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, code)
-    for path in ("/v1/payouts/1/retry", "/v1/payouts/1/cancel", "/v1/payouts/77/retry"):
+    for path in (
+        "/v1/payouts/1/retry",
+        "/v1/payouts/1/cancel",
+        "/v1/payouts/1/reverse",
+        "/v1/payouts/77/retry",
+    ):
         answer = post(own_api, desk, path, {"reason": "not mine"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "payout_not_found")
     assert ask(own_api, desk, "/v1/payouts")["payouts"] == []
@@ -209,3 +214,66 @@ def test_a_paid_payout_names_its_transaction(own_api: Api, desk: str) -> None:
         "tr_1",
     )
     assert any("calls it tr_1" in one for one in found["why"])
+
+
+def paid(api: Api) -> None:
+    """Payout 1 of 10.00, paid."""
+    owe(api, "u-1", 1000)
+    build(api, eur=500)
+    send(api, 1, PAID)
+
+
+def test_a_paid_payout_is_taken_back_in_parts_and_a_repeated_call_takes_none(
+    own_api: Api, desk: str
+) -> None:
+    paid(own_api)
+    body = {"reason": "paid by mistake", "amount": 300, "reversed_amount": 0}
+    asked = post(own_api, desk, "/v1/payouts/1/reverse", body)
+    assert (asked.status_code, asked.json()["status"]) == (200, "paid"), asked.text
+    assert "acme/desk asked for 3.00 EUR" in " ".join(asked.json()["why"])
+    again = post(own_api, desk, "/v1/payouts/1/reverse", body)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "reversal_in_progress")
+    [shown] = ask(own_api, desk, "/v1/payouts/1")["reversals"]
+    assert (shown["n"], shown["amount"], shown["state"], shown["asked_by"]) == (
+        1,
+        300,
+        "created",
+        "acme/desk",
+    )
+    with transaction(own_api.engine) as tx:
+        audited = tx.exec_driver_sql(
+            "SELECT actor_kind, actor_id, reason FROM audit_entries WHERE action = 'payout.reversal_requested'"
+        ).all()
+        assert [tuple(row) for row in audited] == [("api_key", "acme/desk", "paid by mistake")]
+        tx.exec_driver_sql("UPDATE reversal_requests SET state = 'failed'")
+        tx.exec_driver_sql("UPDATE payouts SET reversed_amount = 300")
+    again = post(own_api, desk, "/v1/payouts/1/reverse", body)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "not_reversible")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "reason"),
+        ({"reason": " "}, "reason"),
+        ({"reason": "so", "amount": 0, "reversed_amount": 0}, "amount"),
+        ({"reason": "so", "amount": 1.5, "reversed_amount": 0}, "amount"),
+        ({"reason": "so", "amount": 300}, None),
+        ({"reason": "so", "currency": "eur"}, "currency"),
+    ],
+)
+def test_a_reversal_needs_a_reason_and_with_an_amount_what_came_back(
+    own_api: Api, desk: str, body: Any, field: str | None
+) -> None:
+    paid(own_api)
+    answer = post(own_api, desk, "/v1/payouts/1/reverse", body)
+    assert (answer.status_code, answer.json()["error"].get("field")) == (422, field), answer.text
+
+
+def test_what_was_not_paid_or_is_another_merchants_is_not_taken_back(
+    own_api: Api, desk: str
+) -> None:
+    three_payouts(own_api)
+    for payout, status, code in ((1, 409, "not_reversible"), (77, 404, "payout_not_found")):
+        answer = post(own_api, desk, f"/v1/payouts/{payout}/reverse", {"reason": "so"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -271,6 +273,36 @@ def test_a_payee_is_ready_when_the_account_may_receive_and_pay_out(
     assert not unknown.ready
     platform.plan({"fault": "error_500_not_done", "method": "GET", "path": "/v1/accounts/*"})
     assert gateway.check_payee(account) is None
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Stripe, to a restricted key that may not read accounts or payouts."""
+
+    def do_GET(self) -> None:
+        said = "The provided key 'rk_test_***' does not have the required permissions for this endpoint."
+        body = json.dumps({"error": {"type": "invalid_request_error", "message": said}}).encode()
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_our_key_may_not_ask_says_nothing_about_the_account() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        gateway = stripe_gateway("sk_test_x", url, mode="test", account="acct_1")
+        asked = (
+            gateway.check_payee("acct_2"),
+            gateway.bank.account("acct_2"),
+            gateway.bank.payout("acct_2", "po_1"),
+        )
+        close_gateways()
+        server.shutdown()
+    assert asked == (None, None, None)
 
 
 def test_a_key_and_address_share_one_client_and_a_wrong_key_makes_none(platform: Platform) -> None:

@@ -15,7 +15,7 @@ from domain.secrets import SecretBox
 from tests.workers.payouts.office import Office
 from workers import notices, payouts
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 ACTOR = Actor("command", "tests")
 
 
@@ -38,6 +38,16 @@ class Desk(Office):
                 "connect": "true" if connect else "false",
             },
         )
+        self.give_account()
+        with transaction(self.engine) as tx:
+            acme = merchants.get(tx, "acme")
+            merchants.set_webhook_secret(
+                tx, acme, made["secret"], box=self.box, actor=ACTOR, connect=connect
+            )
+
+    def give_account(self) -> None:
+        """Let the merchant have its Stripe account, if it has none yet."""
+        assert self.box is not None
         with transaction(self.engine) as tx:
             acme = merchants.get(tx, "acme")
             if merchants.gateway_account(tx, acme.id, "stripe", box=self.box) is None:
@@ -51,9 +61,6 @@ class Desk(Office):
                     actor=ACTOR,
                     platform_account=self.platform.account_id,
                 )
-            merchants.set_webhook_secret(
-                tx, acme, made["secret"], box=self.box, actor=ACTOR, connect=connect
-            )
 
     def spoil(self, **rule: Any) -> None:
         """Plan a fault of the webhooks that follow."""
@@ -70,7 +77,7 @@ class Desk(Office):
         while self.rows(count)[0][0] < times:
             assert time.monotonic() < end, (
                 f"no {type_}: {self.rows('SELECT type, state FROM gateway_events')}"
-                f" {self.platform.stripe.admin('GET', 'webhooks')}"
+                f" {self.platform.stripe.admin('GET', 'deliveries')}"
             )
             time.sleep(0.02)
 

@@ -71,6 +71,27 @@ def test_an_account_that_is_restricted_is_blocked_until_stripe_says_it_is_ready(
     assert desk.payee() == (None, None)
 
 
+def test_an_account_that_is_ready_again_is_paid_what_it_was_refused(desk: Desk) -> None:
+    desk.platform.fund(5_000)
+    desk.owe(1_000)
+    [payout] = desk.build()
+    desk.platform.set_state(desk.account(), "restricted")
+    desk.do("payouts.send", {"payout_id": payout})
+    desk.messages()
+    [(state, code, look)] = desk.rows("SELECT state, error_code, look_at FROM payouts")
+    assert (state, look) == ("failed", None), "nothing asks for it by itself"
+    assert "transfer" in code or "account" in code
+    desk.listen(connect=True)
+    desk.platform.set_state(desk.account(), "active")
+    desk.told("account.updated")
+    desk.work_off()
+    assert desk.rows("SELECT look_at <= clock_timestamp() FROM payouts") == [(True,)]
+    desk.sweep()
+    assert desk.states() == {payout: "paid"}
+    assert desk.rows("SELECT max(n) FROM payout_attempts") == [(2,)]
+    desk.assert_paid_once()
+
+
 def test_a_gateway_lifts_no_block_of_an_operator(desk: Desk) -> None:
     desk.owe(1_000)
     desk.listen(connect=True)

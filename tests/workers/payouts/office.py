@@ -15,9 +15,10 @@ from domain.earnings.rules import NewEarning
 from domain.payouts import service
 from domain.payouts.gateway import Gateway
 from domain.payouts.rules import Leave
-from domain.payouts.service import PayeeUpdate, Recorded, check_invariants
+from domain.payouts.service import PayeeUpdate, Recorded, TakenBack, check_invariants
+from queues.marks import Marks
 from tests.workers.gateways.local_stripe import Platform
-from workers import payouts, probing
+from workers import payouts, probing, reversing
 from workers.health import GatewayHealth
 from workers.pacing import UNLIMITED, Pace
 
@@ -36,6 +37,7 @@ class Office:
     read_seconds: float = 5.0
     health: GatewayHealth = field(default_factory=GatewayHealth)
     pace: Pace = UNLIMITED
+    marks: Marks | None = None
 
     def gateways(self, merchant_id: int, method: str) -> Gateway:
         assert (merchant_id, method) == (self.merchant_id, "stripe")
@@ -95,6 +97,9 @@ class Office:
         with transaction(self.engine) as tx:
             taken = tx.execute(text("DELETE FROM outbox RETURNING actor, args")).all()
             tx.execute(text("UPDATE payouts SET next_try_at = now() WHERE next_try_at > now()"))
+            tx.execute(
+                text("UPDATE reversal_requests SET next_try_at = now() WHERE next_try_at > now()")
+            )
         return [(actor, args) for actor, args in taken]
 
     def probe(self) -> None:
@@ -108,8 +113,10 @@ class Office:
         self.execute("UPDATE payout_shortfalls SET probe_at = now() WHERE ended_at IS NULL")
         return probing.probe(self)["funded"]
 
-    def do(self, actor: str, args: dict[str, int]) -> Recorded | Leave:
+    def do(self, actor: str, args: dict[str, int]) -> Recorded | TakenBack | Leave:
         """Run one message."""
+        if actor == "payouts.reverse":
+            return reversing.reverse(self, **args)
         if actor == "payouts.send":
             return payouts.send(self, **args)
         assert actor == "payouts.resolve"
@@ -130,9 +137,10 @@ class Office:
 
     def give_up_leases(self) -> None:
         """As if every lease had run out."""
-        self.execute(
-            "UPDATE payout_attempts SET lease_until = now() - interval '1 s' WHERE lease_until > now()"
-        )
+        for table in ("payout_attempts", "reversal_requests"):
+            self.execute(
+                f"UPDATE {table} SET lease_until = now() - interval '1 s' WHERE lease_until > now()"
+            )
 
     def execute(self, statement: str) -> None:
         with transaction(self.engine) as tx:
@@ -166,6 +174,23 @@ class Office:
             elif payout.state != "unknown":
                 assert theirs == [], f"payout {payout.id} is {payout.state}, yet was paid"
         assert by_payout == {}, "nobody else was paid"
+
+    def assert_paid_once_and_what_came_back(self) -> None:
+        """Each payout has one transfer; what came back of that is what came back of the payout, and when
+        it is all of it, the payout is reversed."""
+        with transaction(self.engine) as tx:
+            ours = {
+                str(row.id): row for row in tx.execute(text("SELECT * FROM payouts ORDER BY id"))
+            }
+            assert check_invariants(tx) == []
+        theirs = {transfer.metadata["payout"]: transfer for transfer in self.platform.transfers()}
+        assert len(theirs) == len(self.platform.transfers()), "no payout was paid twice"
+        assert theirs.keys() == ours.keys()
+        for payout_id, transfer in theirs.items():
+            payout = ours[payout_id]
+            assert (payout.external_transaction_id, payout.amount) == (transfer.id, transfer.amount)
+            assert payout.reversed_amount == transfer.amount - transfer.net, payout_id
+            assert payout.state == ("paid" if transfer.net else "reversed"), payout_id
 
 
 def age_everything(owner: Engine, hours: int) -> None:

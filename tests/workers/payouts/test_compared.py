@@ -8,7 +8,7 @@ from domain.payouts import service
 from domain.payouts.errors import NotCancelable, NotRetryable
 from domain.payouts.rules import Leave
 from tests.workers.gateways.local_stripe import Platform
-from tests.workers.payouts.office import Office
+from tests.workers.payouts.office import Office, age_everything
 from workers import payouts
 
 
@@ -48,5 +48,28 @@ def test_a_lost_answer_gives_nothing_back_and_no_later_run_pays_it_again(office:
         service.retry(tx, payout_id)
     assert office.build("next") == []
     office.work_off()
+    assert office.states() == {payout_id: "paid"}
+    office.assert_paid_once()
+
+
+def test_a_claim_outlives_the_queues_and_any_time_after_an_answer_that_was_lost(
+    office: Office, owner: Engine
+) -> None:
+    office.owe(1_000)
+    [payout_id] = office.build()
+    office.platform.plan({"fault": "drop_after", "times": 1})
+    payouts.send(office, payout_id)
+    assert office.states() == {payout_id: "unknown"}
+    # What was to ask again was in the queues, and they were emptied. Eight days later the gateway has
+    # forgotten the key, too.
+    office.messages()
+    office.platform.stripe.admin("POST", "clock", advance_seconds=8 * 24 * 3600)
+    age_everything(owner, hours=8 * 24)
+    assert isinstance(payouts.send(office, payout_id), Leave)
+    assert office.build("next") == []
+    office.execute("UPDATE payouts SET look_at = now() WHERE look_at > now()")
+    assert payouts.sweep(office) == 1
+    office.work_off()
+    assert office.platform.posted() == 1
     assert office.states() == {payout_id: "paid"}
     office.assert_paid_once()

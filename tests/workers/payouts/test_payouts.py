@@ -13,9 +13,9 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy import Engine, event, text
 
-from domain.db import connect, transaction
+from domain.db import transaction
 from domain.payouts.rules import Leave, Verdict
 from domain.payouts.service import Recorded
 from tests.workers.gateways.local_stripe import Platform
@@ -27,14 +27,6 @@ from workers import payouts
 def office(engine: Engine, platform: Platform) -> Office:
     platform.fund(10_000_000)
     return Office(engine, platform)
-
-
-@pytest.fixture
-def owner(engine: Engine) -> Iterator[Engine]:
-    url = make_url(engine.url).set(username="payspool_owner")
-    made = connect(url.render_as_string(hide_password=False))
-    yield made
-    made.dispose()
 
 
 def test_a_run_is_built_sent_paid_and_settled(office: Office) -> None:

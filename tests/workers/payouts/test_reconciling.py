@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
 from domain.audit.service import Actor
-from domain.db import connect, transaction
+from domain.db import transaction
 from domain.payouts.books import BooksPage, GatewayTransaction
 from domain.payouts.errors import NoSuchDifference
 from domain.payouts.service import reconciling
@@ -25,14 +24,6 @@ from workers.reconciling import reconcile
 def office(engine: Engine, platform: Platform) -> Office:
     platform.fund(1_000_000)
     return Office(engine, platform)
-
-
-@pytest.fixture
-def owner(engine: Engine) -> Iterator[Engine]:
-    url = make_url(engine.url).set(username="payspool_owner")
-    made = connect(url.render_as_string(hide_password=False))
-    yield made
-    made.dispose()
 
 
 def look(office: Office) -> dict[str, Any]:
@@ -49,6 +40,16 @@ def found(office: Office, state: str = "open") -> list[tuple[Any, ...]]:
             {"state": state},
         )
         return [tuple(row) for row in rows]
+
+
+def test_what_was_not_read_of_a_clock_that_may_move_is_not_called_missing(office: Office) -> None:
+    pay(office, 1_000)
+    office.platform.stripe.admin("POST", "clock", advance_seconds=10 * 86_400)
+    later = datetime.now(UTC) + timedelta(days=1)
+    pay(office, 2_000)
+    told = reconcile(office, office.merchant_id, to_at=later, clock_may_move=True)
+    assert (told["open"], found(office)) == ({}, [])
+    assert look(office)["open"] == {}
 
 
 def pay(office: Office, *amounts: int) -> list[int]:
@@ -288,3 +289,50 @@ def test_a_hundred_thousand_lines_take_no_more_memory_than_a_page(office: Office
 class _Forgets(list[Any]):
     def append(self, _item: Any) -> None:
         pass
+
+
+class FeeOffice(Office):
+    """Its gateway takes a fee of each transfer, as some contracts have it; its books are the sandbox's."""
+
+    fee: int = 7
+
+    def gateways(self, merchant_id: int, method: str) -> Any:
+        gateway, fee = super().gateways(merchant_id, method), self.fee
+
+        class WithFee:
+            account = gateway.account
+
+            def books(self, **asked: Any) -> BooksPage:
+                page = gateway.books(**asked)  # type: ignore[attr-defined]
+                lines = (
+                    line._replace(fee=fee, net=line.net - fee) if line.type == "transfer" else line
+                    for line in page.lines
+                )
+                return BooksPage(tuple(lines), page.more)
+
+        return WithFee()
+
+
+def test_a_fee_of_a_transfer_is_a_difference_until_it_is_gone(office: Office) -> None:
+    [payout] = pay(office, 1_000)
+    with_fee = FeeOffice(office.engine, office.platform, office.merchant_id)
+    assert look(with_fee)["open"] == {"fee": 1}
+    assert found(office) == [("fee", payout, "0", "7")]
+    assert look(office)["open"] == {}, "it was taken back"
+
+
+def test_a_day_whose_ledger_does_not_say_what_was_paid_is_a_difference(
+    office: Office, owner: Engine
+) -> None:
+    pay(office, 1_000)
+    pay(office, 2_000)
+    with transaction(owner) as tx:
+        tx.execute(text("ALTER TABLE ledger_transfers DISABLE TRIGGER USER"))
+        tx.execute(
+            text(
+                "UPDATE ledger_transfers SET amount = amount - 1 WHERE kind = 'payout_paid' AND amount = 2000"
+            )
+        )
+        tx.execute(text("ALTER TABLE ledger_transfers ENABLE TRIGGER USER"))
+    assert look(office)["open"] == {"day_sum": 1}
+    assert found(office) == [("day_sum", None, "2999", "3000")]

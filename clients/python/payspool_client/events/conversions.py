@@ -11,6 +11,7 @@ from payspool_client.events.fields import (
     Amount,
     Code,
     Currency,
+    EmailHash,
     EventData,
     PositiveAmount,
     TransactionId,
@@ -28,6 +29,7 @@ class ConversionAttributed(EventData):
 
     code: Code
     referred_user_id: UserId
+    referred_email_hash: EmailHash | None = None
 
 
 class ConversionRecorded(EventData):
@@ -40,6 +42,7 @@ class ConversionRecorded(EventData):
     transaction_id: TransactionId | None = None
     amount: Amount | None = None
     currency: Currency | None = None
+    referred_email_hash: EmailHash | None = None
 
 
 class ConversionRefunded(EventData):

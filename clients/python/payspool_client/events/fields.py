@@ -100,6 +100,10 @@ SignedCount = Annotated[
     AfterValidator(_not_zero),
 ]
 
+EMAIL_HASH: Final = r"^[0-9a-f]{64}$"
+#: What `email_hash` makes of an address. Whoever sends it must have the person's leave to.
+EmailHash = Annotated[str, StringConstraints(pattern=EMAIL_HASH)]
+
 #: CloudEvents names an event by source and id.
 SOURCE_MAX: Final = 255
 EVENT_ID_MAX: Final = 255

@@ -115,6 +115,40 @@ class PointsRedeemed(BalanceEvent):
         return self
 
 
+class PointsHeld(BalanceEvent):
+    """Points are reserved for a redemption that is captured or released later: that many, or what the
+    reward costs."""
+
+    type: ClassVar[str] = "loyalty.points_held"
+    model_config = ConfigDict(json_schema_extra=one_of_them("points", "reward_id"))
+
+    points: Count | None = None
+
+    @model_validator(mode="after")
+    def _points_or_reward(self) -> PointsHeld:
+        if self.points is None and self.reward_id is None:
+            raise missing("points", "or reward_id is needed")
+        return self
+
+
+class HoldCaptured(BalanceEvent):
+    """What was held is redeemed: all of it, or `points`, which releases the rest."""
+
+    type: ClassVar[str] = "loyalty.hold_captured"
+
+    related_event: EventReference
+    points: Count | None = None
+
+
+class HoldReleased(CardEvent):
+    """What was held can be spent again."""
+
+    type: ClassVar[str] = "loyalty.hold_released"
+
+    customer_id: UserId | None = None
+    related_event: EventReference
+
+
 class PointsVoided(BalanceEvent):
     """Takes back an earn or a redemption, in part (points) or all that is left of it."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic_core import ErrorDetails
 
-from payspool_client.events.fields import NO_BLANK_AT_THE_ENDS, NO_CURRENCY
+from payspool_client.events.fields import EMAIL_HASH, NO_BLANK_AT_THE_ENDS, NO_CURRENCY
 
 #: Codes that our own validators raise; their message is the sentence.
 _OURS: Final = frozenset({"missing_field", "ambiguous_refund", "zero", "invalid_currency"})
@@ -43,6 +43,8 @@ def sentence_of(error: ErrorDetails) -> tuple[str, str]:
             return "too_short", f"must have at least {limits['min_length']} characters"
         case "string_pattern_mismatch" if limits["pattern"] == NO_BLANK_AT_THE_ENDS:
             return "blank", "must not begin or end with a blank"
+        case "string_pattern_mismatch" if limits["pattern"] == EMAIL_HASH:
+            return "invalid_value", "must be 64 lower-case hexadecimal digits, as email_hash gives"
         case "string_pattern_mismatch":
             return "invalid_currency", NO_CURRENCY
         case "literal_error":

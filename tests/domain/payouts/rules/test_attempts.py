@@ -13,11 +13,13 @@ from domain.payouts.rules import (
     LiveAttempt,
     Step,
     attempt_key,
+    is_forgotten,
     may_replay,
     next_step,
     params_hash,
 )
 from domain.payouts.rules.attempts import (
+    CLOCKS_APART,
     MAX_HEALING_TRIES,
     healing_wait,
     re_emit_wait,
@@ -53,6 +55,25 @@ def test_a_key_is_made_of_what_it_is_for() -> None:
 )
 def test_a_key_is_sent_again_for_23_hours_only(age: timedelta, allowed: bool) -> None:
     assert may_replay(NOW - age, NOW) is allowed
+
+
+@pytest.mark.parametrize(
+    ("age", "forgotten"),
+    [
+        (timedelta(0), False),
+        (REPLAY_WINDOW - SECOND, False),
+        (REPLAY_WINDOW, True),
+        # The clock of the server before this one ran ahead: neither sent nor given up until this one is there.
+        (-SECOND, False),
+        (-CLOCKS_APART, False),
+        (-CLOCKS_APART - SECOND, True),
+    ],
+)
+def test_a_key_is_given_up_when_it_is_old_not_when_clocks_disagree(
+    age: timedelta, forgotten: bool
+) -> None:
+    assert is_forgotten(NOW - age, NOW) is forgotten
+    assert not (is_forgotten(NOW - age, NOW) and may_replay(NOW - age, NOW))
 
 
 def test_a_replay_that_begins_in_time_ends_before_stripe_may_forget_the_key() -> None:

@@ -92,6 +92,26 @@ CASES = [
         "12.90 USD came back",
         "an operator confirms",
     ),
+    (
+        {"state": "in_transit", "attempt": replace(SENT, state="succeeded")},
+        "from where it goes to the bank",
+        "payouts retry acme 7",
+    ),
+    (
+        {"state": "in_transit", "attempt": replace(SENT, state="succeeded", leg="bank")},
+        "on its way",
+        BY_HAND,
+    ),
+    (
+        {"state": "in_transit", "attempt": replace(SENT, state="sending", leg="bank")},
+        "bank attempt 1",
+        BY_HAND,
+    ),
+    (
+        {"state": "returned", "attempt": replace(SENT, state="failed", leg="bank")} | POOR,
+        "the bank was not paid (Insufficient funds., balance_insufficient)",
+        "payouts retry acme 7",
+    ),
     ({"state": "returned"}, "the bank returned the money", "never a second transfer"),
 ]
 

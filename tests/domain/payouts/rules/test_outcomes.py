@@ -25,6 +25,17 @@ TABLE = [
     (answer(402, "balance_insufficient"), FAILED, UNKNOWN),
     (answer(403, "account_invalid"), FAILED, UNKNOWN),
     (answer(404, "resource_missing"), FAILED, UNKNOWN),
+    (answer(422, "transfer_refused"), FAILED, UNKNOWN),
+    (answer(409, error_type="idempotency_error"), FREEZE, FREEZE),
+    # A gateway that pays in several calls, after the first of them made something.
+    (answer(429, began=True), UNKNOWN, UNKNOWN),
+    (answer(401, began=True), UNKNOWN, UNKNOWN),
+    (answer(422, "transfer_refused", began=True), UNKNOWN, UNKNOWN),
+    (GatewayOutcome("not_sent", began=True), UNKNOWN, UNKNOWN),
+    (answer(201, "balance_insufficient", began=True, refused=True), FAILED, FAILED),
+    (answer(200, "transfer_canceled", began=True, refused=True), FAILED, FAILED),
+    (answer(200, "something_new", began=True, refused=True), UNKNOWN, UNKNOWN),
+    (answer(200, external_id="1", began=True, arrived=False), SUCCEEDED, SUCCEEDED),
     (answer(404, "resource_missing", replayed=True), FAILED, FAILED),
     (answer(429), AGAIN, UNKNOWN),
     (answer(429, "rate_limit"), AGAIN, UNKNOWN),
@@ -51,7 +62,7 @@ TABLE = [
     (answer(400, "parameter_missing", replayed=True), UNKNOWN, UNKNOWN),
     (answer(402, "card_declined"), UNKNOWN, UNKNOWN),
     (answer(403, "something_new"), UNKNOWN, UNKNOWN),
-    (answer(422, "balance_insufficient"), UNKNOWN, UNKNOWN),
+    (answer(422, "something_new"), UNKNOWN, UNKNOWN),
     (answer(302), UNKNOWN, UNKNOWN),
     (GatewayOutcome("response"), UNKNOWN, UNKNOWN),
 ]
@@ -75,6 +86,8 @@ OUTCOMES = st.builds(
     | st.sampled_from([*sorted(BUSINESS_CODES), "lock_timeout"]),
     external_id=st.none() | st.just("tr_1"),
     replayed=st.booleans(),
+    began=st.booleans(),
+    refused=st.booleans(),
 )
 
 
@@ -89,9 +102,10 @@ def test_every_outcome_has_a_verdict_and_only_a_named_one_settles_anything(
         assert outcome.http_status // 100 == 2
     if verdict is FAILED:
         assert outcome.code in BUSINESS_CODES
-        assert outcome.replayed or not replaying
+        assert outcome.replayed or outcome.refused or not (replaying or outcome.began)
     if verdict in (AGAIN, BREAKER):
-        assert not replaying, "an unknown attempt is never sent as if nothing had been sent"
+        unknown = replaying or outcome.began
+        assert not unknown, "an unknown attempt is never sent as if nothing had been sent"
     if outcome.kind in ("timeout", "reset", "unreadable"):
         assert verdict is UNKNOWN
 

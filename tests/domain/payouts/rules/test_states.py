@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.payouts.models import payout_attempts, payout_runs, payouts
+from domain.payouts.models import payout_attempts, payout_runs, payouts, reversal_requests
 from domain.payouts.rules import ATTEMPT, PAYOUT, RUN, Table, can, mermaid
+from domain.payouts.rules.reversing import REVERSAL
 
-TABLES = [PAYOUT, ATTEMPT, RUN]
+TABLES = [PAYOUT, ATTEMPT, RUN, REVERSAL]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -20,7 +21,13 @@ def test_every_state_can_be_reached_and_none_leads_back_to_the_beginning(table: 
 
 
 @pytest.mark.parametrize(
-    ("table", "stored"), [(PAYOUT, payouts), (ATTEMPT, payout_attempts), (RUN, payout_runs)]
+    ("table", "stored"),
+    [
+        (PAYOUT, payouts),
+        (ATTEMPT, payout_attempts),
+        (RUN, payout_runs),
+        (REVERSAL, reversal_requests),
+    ],
 )
 def test_the_states_are_those_that_the_database_allows(table: Table, stored: object) -> None:
     checks = [c for c in stored.constraints if str(c.name).endswith("_state")]  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from domain.db import transaction
 from domain.errors import Forbidden, Invalid, NotFound
-from domain.referrals import service as referrals
+from domain.referrals.service import converting
 from tests.domain.inbox.shop import (
     PERCENTAGE,
     balance,
@@ -83,14 +83,14 @@ def test_a_bug_stops_its_event_only_and_ends_with_status_one(
 ) -> None:
     send(engine, *(conversion(f"o{i}", f"u{i}", 660 + i, by="NEW-01") for i in range(10)))
     add_code(engine, acme, "NEW-01")
-    healthy = referrals.reward_for
+    healthy = converting.reward_for
 
     def buggy(rule: Any, *, amount: int, history: Any) -> Any:
         if amount == 666:
             raise ValueError("odd")
         return healthy(rule, amount=amount, history=history)
 
-    monkeypatch.setattr(referrals, "reward_for", buggy)
+    monkeypatch.setattr(converting, "reward_for", buggy)
     done = payspool("events", "retry", "--merchant", "acme", "--because", "the code was made late")
     assert done.exit_code == 1
     assert "Retried 9 events: 9 applied." in done.stdout

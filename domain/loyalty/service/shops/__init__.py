@@ -1,0 +1,61 @@
+"""Use cases of a shop with tablets: its stores, the PINs of its staff, and the devices that act there."""
+
+from domain.loyalty.service.shops.devices import (
+    Device,
+    add_device,
+    change_device,
+    device_of,
+    devices,
+    forget_acts,
+    is_device_token,
+    offer_pairing,
+    pair,
+    rename_device,
+    revoke_device,
+)
+from domain.loyalty.service.shops.pins import (
+    add_pin,
+    alter_pin,
+    change_pin,
+    disable_pin,
+    pins,
+    prove_pin,
+    rename_pin,
+    unlock_pin,
+)
+from domain.loyalty.service.shops.stores import (
+    add_store,
+    change_store,
+    rename_store,
+    reopen_store,
+    retire_store,
+    stores,
+)
+
+__all__ = [
+    "Device",
+    "add_device",
+    "add_pin",
+    "add_store",
+    "alter_pin",
+    "change_device",
+    "change_pin",
+    "change_store",
+    "device_of",
+    "devices",
+    "disable_pin",
+    "forget_acts",
+    "is_device_token",
+    "offer_pairing",
+    "pair",
+    "pins",
+    "prove_pin",
+    "rename_device",
+    "rename_pin",
+    "rename_store",
+    "reopen_store",
+    "retire_store",
+    "revoke_device",
+    "stores",
+    "unlock_pin",
+]

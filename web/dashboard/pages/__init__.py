@@ -1,0 +1,61 @@
+"""The pages, a module each; a page loads what it shows from the domain's stores, and draws it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from web.dashboard.pages import (
+    audit,
+    bank,
+    charts,
+    dead,
+    dead_letter,
+    event,
+    events,
+    holds,
+    ledger,
+    loyalty,
+    loyalty_programs,
+    overview,
+    payees,
+    payout,
+    payouts,
+    programs,
+    queues,
+    referrals,
+    run,
+    runs,
+    schedules,
+    search,
+    stops,
+    users,
+    webhooks,
+)
+from web.dashboard.shell import Pages
+
+PAGES: Final[tuple[Callable[[Pages], None], ...]] = (
+    overview.install,
+    charts.install,
+    queues.install,
+    dead.install,
+    dead_letter.install,
+    schedules.install,
+    audit.install,
+    stops.install,
+    users.install,
+    search.install,
+    events.install,
+    event.install,
+    runs.install,
+    run.install,
+    payouts.install,
+    payout.install,
+    payees.install,
+    bank.install,
+    referrals.install,
+    programs.install,
+    holds.install,
+    loyalty.install,
+    loyalty_programs.install,
+    ledger.install,
+    webhooks.install,
+)
