@@ -247,7 +247,7 @@ trackings = Table(
         postgresql_where=text("seq IS NOT NULL"),
     ),
     Index("ix_trackings_referrer", "merchant_id", "referrer_user_id", "id"),
-    Index("ix_trackings_referred", "merchant_id", "referred_user_id"),
+    Index("ix_trackings_referred", "merchant_id", "referred_user_id", "id"),
     Index("ix_trackings_converted_at", "merchant_id", "converted_at"),
 )
 
