@@ -40,11 +40,15 @@ def test_counts_are_forgotten_when_no_conversion_comes_that_late(db: Any) -> Non
         holds.set_policy(tx, acme, None, HoldPolicy(code_per_hour=1, referrer_per_day=5), actor=MIA)
     send(db, conversion("old", at=JUNE), conversion("new", at=JUNE + COUNTS_KEPT))
     now = JUNE + COUNTS_KEPT
+    over = (JUNE + DAY).replace(hour=0, minute=0, second=0, microsecond=0) + COUNTS_KEPT
     with transaction(db) as tx:
-        assert referrals.forget_counts(tx, now) == 1, "the day; its hour has just not gone"
-        assert referrals.forget_counts(tx, now + timedelta(seconds=1)) == 1
-        assert referrals.forget_counts(tx, now) == 0
-    assert rows(db, "SELECT span FROM velocity_counts ORDER BY 1") == [("day",), ("hour",)]
+        assert referrals.forget_counts(tx, over - timedelta(microseconds=1)) == 0
+        assert referrals.forget_counts(tx, over) == 2, "the code's and the referrer's"
+        assert referrals.forget_counts(tx, over) == 0
+    assert rows(db, "SELECT per, conversions FROM velocity_counts ORDER BY 1") == [
+        ("code", 1),
+        ("referrer", 1),
+    ]
     send(db, conversion("new2", "cyd", at=now))
     assert rows(db, "SELECT ref FROM tracking_holds") == [("code/hour",)], (
         "what is kept still counts"
