@@ -149,6 +149,51 @@ def test_what_came_back_and_is_owed_again_less_what_another_payout_took_is_neith
     assert_whole(db)
 
 
+@pytest.mark.parametrize("disputed", [False, True])
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_another_payout_took_back_is_owed_again_when_the_first_one_is_given_back(
+    db: Rolled, sent: bool, disputed: bool
+) -> None:
+    acme, first = half_claimed(db, "ada", sent=sent)
+    reject(db, acme)
+    send(db, conversion("o2", "cyd", 20_000))
+    run(db, acme, "second")
+    [(second, amount)] = rows(db, "SELECT id, amount FROM payouts WHERE id <> :n", n=first)
+    assert amount == 1_000, "2,000 less what was paid, or would have been, for fraud"
+    if disputed:
+        send(db, dispute("o1"))
+    if sent:
+        come_back(db, acme, first)
+    else:
+        assert isinstance(begin(db, first), Leave)
+    if disputed:
+        assert run(db, acme, "disputed").created == 0
+        send(db, dispute("o1", "won"))
+    run(db, acme, "third")
+    assert rows(db, "SELECT amount FROM payouts WHERE id NOT IN (:a, :b)", a=first, b=second) == [
+        (1_000,)
+    ]
+    assert balance(db) == 0
+    assert_whole(db)
+
+
+def test_a_payout_that_was_not_sent_is_canceled_though_another_one_has_a_refund_of_it(
+    db: Rolled,
+) -> None:
+    acme, first = half_claimed(db, "ada", sent=False)
+    send_one_by_one(db, refund("o1", 4_000), conversion("o2", "cyd", 20_000))
+    run(db, acme, "second")
+    reject(db, acme)
+    assert isinstance(begin(db, first), Leave)
+    run(db, acme, "third")
+    assert rows(db, "SELECT amount FROM payouts WHERE state <> 'canceled' ORDER BY id") == [
+        (1_600,),
+        (400,),
+    ], "2,000 in all, and nothing of what was rejected"
+    assert balance(db) == 0
+    assert_whole(db)
+
+
 def earned(db: Any) -> list[int]:
     return [amount for (amount,) in rows(db, "SELECT amount_earned FROM trackings ORDER BY id")]
 
