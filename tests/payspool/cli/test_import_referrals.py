@@ -255,3 +255,8 @@ def test_another_header_is_refused_by_name(
     assert "order: the columns are" in str(
         command("import", "conversions", "acme", str(file)).exception
     )
+
+
+def test_a_file_of_nothing_but_bad_lines_is_refused_line_by_line(take: Any, engine: Engine) -> None:
+    open_shop(engine, PERCENTAGE)
+    assert take("conversions", PAST, PAID.replace("1290", "12.9")) == ([0, 0, 1], {2: "invalid"})
