@@ -113,8 +113,8 @@ _COUNT_REFERRED = """
                    AS first_rewarded_at
         FROM trackings t
         WHERE t.merchant_id = r.merchant_id AND t.referred_user_id = r.referred_user_id
-          AND t.program_id = r.program_id AND t.amount_earned > 0
-          AND NOT t.rejected
+          AND t.program_id = r.program_id AND NOT t.rejected
+          AND (t.amount_earned > 0 OR t.referee_amount_earned > 0)
     ) c
     WHERE a.id = r.id AND r.id = ANY(:ids)
 """

@@ -131,7 +131,7 @@ def _keep(state: BatchState, one: Imported) -> None:
     # The lines of a file stand in any order.
     if attribution.code_id == code.id and one.time < attribution.attributed_at:
         attribution.attributed_at, attribution.moved = one.time, True
-    if past.amount_earned and program.counts_referred:
+    if (past.amount_earned or past.referee_amount_earned) and program.counts_referred:
         attribution.rewarded += 1
         attribution.first_rewarded_at = min(attribution.first_rewarded_at or one.time, one.time)
         attribution.counted = True
