@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from domain import clock
 from domain.db import Tx, transaction
 from domain.errors import Invalid, NotFound
 from domain.referrals import admin, bulk, validating
+from domain.referrals.admin import Terms
 from domain.referrals.rules.codes import ALPHABET, canonical, has_good_check, make_codes
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
@@ -84,7 +86,7 @@ def test_codes_that_are_taken_or_drawn_twice_are_drawn_again(
 
 @pytest.mark.parametrize(
     ("owners", "why"),
-    [(["ada", ""], "user_id"), (["x"] * 7, "at most"), (["bea"] * 3, "more than 2")],
+    [(["ada", ""], "user_id"), (list("uvwxyz"), "at most"), (["bea"] * 3, "more than 2")],
 )
 def test_what_is_wrong_with_one_makes_none(
     db: Rolled, monkeypatch: pytest.MonkeyPatch, owners: list[str], why: str
@@ -97,6 +99,33 @@ def test_what_is_wrong_with_one_makes_none(
     assert scalar(db, "SELECT count(*) FROM codes") == 1
     with pytest.raises(NotFound), transaction(db) as tx:
         bulk.create(tx, acme, "nope", ["ada"], actor=TESTER)
+
+
+def test_who_has_too_many_codes_from_before_the_limit_is_in_nobodys_way(db: Rolled) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
+        code(tx, acme, "ADA-02")
+        admin.change_program(
+            tx, acme, "refer", Terms(PERCENTAGE, "usd", codes_per_user=1), actor=TESTER
+        )
+    with transaction(db) as tx:
+        assert bulk.create(tx, acme, "refer", ["ben", "cyd"], actor=TESTER) == 2
+        assert len(bulk.create_batch(tx, acme, "b", "refer", ["dan"], actor=TESTER).codes) == 1
+    for owners in (["ada"], ["eve", "eve"]):
+        with (
+            pytest.raises(Invalid, match=f"{owners[0]} would have more than 1"),
+            db.scratch() as tx,
+        ):
+            bulk.create(tx, acme, "refer", owners, actor=TESTER)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01", "9999-12-31 23:00", "2030-01-01"])
+def test_a_batch_that_ends_at_no_known_moment_is_refused_by_its_field(db: Rolled, at: str) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    with pytest.raises(Invalid, match="expires_at: needs an offset"), db.scratch() as tx:
+        bulk.create_batch(
+            tx, acme, "b", "refer", ["ben"], actor=TESTER, expires_at=datetime.fromisoformat(at)
+        )
 
 
 def test_many_who_make_codes_at_once_never_make_one_twice(engine: Engine) -> None:
