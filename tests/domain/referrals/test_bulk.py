@@ -26,7 +26,9 @@ from tests.domain.inbox.shop import (
     conversion,
     merchant,
     open_shop,
+    refund,
     rows,
+    said,
     scalar,
     send,
     together,
@@ -173,6 +175,33 @@ def test_a_code_is_good_or_is_not_and_why(db: Rolled) -> None:
         zeta = merchant(tx, "zeta")
     assert look(db, acme, "ADA-01").refusal.reason == "program_inactive"
     assert look(db, zeta, "ADA-01").refusal.reason == "code_not_found"
+
+
+def test_a_code_of_ones_own_is_found_as_it_is_spelled_though_it_looks_like_one_of_ours(
+    db: Rolled,
+) -> None:
+    acme = open_shop(db, ONE_TIME)
+    with transaction(db) as tx:
+        code(tx, acme, "ref-23456j")
+    assert said(send(db, conversion("o1", by="ref-23456j"))) == ["applied"]
+    found = look(db, acme, " ref-23456j ")
+    assert (found.refusal, found.code) == (None, "ref-23456j")
+    with transaction(db) as tx:
+        code(tx, acme, "REF-23456J", "bea")
+    assert look(db, acme, "ref-23456j").user_id == "ada"
+    assert look(db, acme, "REF-23456J").user_id == "bea"
+
+
+def test_a_code_whose_owner_is_rewarded_no_more_is_no_good_until_a_refund(db: Rolled) -> None:
+    terms = {"referee_rule": {"amount": 200}, "max_rewards_per_referrer": 1}
+    acme = open_shop(db, PERCENTAGE, **terms)
+    assert look(db, acme, "ADA-01").refusal is None
+    send(db, conversion("o1"))
+    assert look(db, acme, "ADA-01").refusal.reason == "reward_cap_reached"
+    assert said(send(db, conversion("o2", "cyd"))) == ["rejected:reward_cap_reached"]
+    send(db, refund("o1"))
+    assert look(db, acme, "ADA-01").refusal is None
+    assert said(send(db, conversion("o3", "dan"))) == ["applied"]
 
 
 def test_without_a_time_a_code_is_looked_at_in_business_time(db: Rolled) -> None:
