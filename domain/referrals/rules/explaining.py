@@ -135,6 +135,8 @@ def _earning(one: Any) -> str:
         where = "held"
     else:
         where = f"payable from {_at(one.available_at)}"
+    if one.source_kind == "paid_before":
+        where = f"for what was paid before Payspool, {where}"
     return f"Earning {one.id}, {one.kind.replace('_', ' ')} of {one.user_id}: {amount}, {where}."
 
 
