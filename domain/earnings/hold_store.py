@@ -34,6 +34,31 @@ def set_holds(tx: Tx, holds: Sequence[EarningHold]) -> None:
     )
 
 
+def owe_again(tx: Tx, payout_ids: Sequence[int]) -> None:
+    """Let go of rejected credits that are about to leave payouts, where another payout took them back meanwhile:
+    held for good, they would be lost to the payee. An open dispute holds them on, as the database demands.
+    """
+    tx.execute(
+        text(
+            """
+            UPDATE earnings e SET held_at = k.held_at, hold_reason = k.kind
+            FROM (
+                SELECT c.id, h.held_at, h.kind FROM earnings c
+                LEFT JOIN LATERAL (
+                    SELECT held_at, kind FROM tracking_holds
+                    WHERE tracking_id = c.source_id AND outcome IS NULL ORDER BY held_at, id LIMIT 1
+                ) h ON c.source_kind = 'tracking'
+                WHERE c.payout_id = ANY(:payout_ids) AND c.hold_reason = :rejected
+                      AND EXISTS (SELECT FROM earnings d
+                                  WHERE d.reverses_id = c.id AND d.payout_id <> ALL(:payout_ids))
+            ) k
+            WHERE e.id = k.id
+            """
+        ),
+        {"payout_ids": list(payout_ids), "rejected": REJECTION},
+    )
+
+
 def reversals_of(tx: Tx, earning_ids: Sequence[int]) -> list[Any]:
     """The debits that take earnings back, which are not void: id, reverses_id, payout_id, amount."""
     return list(

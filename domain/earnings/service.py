@@ -47,8 +47,7 @@ def record(
 class InUse:
     """A credit that is not void, because a payout has it or has taken some of it back.
 
-    ``left`` is what no debit took of it, in minor units. ``alone``: it and its debits are in one payout, or
-    in none, so that nothing is lost if all of them are held.
+    ``left`` is what no debit took of it, in minor units.
     """
 
     earning_id: int
@@ -58,7 +57,6 @@ class InUse:
     available_at: datetime
     method: str | None
     payout_id: int | None
-    alone: bool
 
 
 def void(tx: Tx, source_kind: str, source_id: int, at: datetime) -> list[InUse]:
@@ -87,7 +85,6 @@ def void(tx: Tx, source_kind: str, source_id: int, at: datetime) -> list[InUse]:
                 credit.available_at,
                 credit.method,
                 credit.payout_id,
-                all(debit.payout_id in (None, credit.payout_id) for debit in mine),
             )
         )
     _void(tx, [row.id for row in unused], at)
@@ -222,13 +219,15 @@ def claim(
 def release(tx: Tx, payout_id: int) -> int:
     """Let the earnings of a canceled payout be claimed again; returns how many.
 
-    The payable account is locked by the caller. The database refuses it for any other payout.
+    What was rejected in it stays held, unless another payout took it back meanwhile. The payable account is locked
+    by the caller. The database refuses it for any other payout.
     """
-    return store.release(tx, [payout_id])
+    return release_all(tx, [payout_id])
 
 
 def release_all(tx: Tx, payout_ids: Sequence[int]) -> int:
     """As `release`, of many payouts in one statement; returns how many earnings."""
+    hold_store.owe_again(tx, payout_ids)
     return store.release(tx, payout_ids)
 
 

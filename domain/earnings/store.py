@@ -311,7 +311,7 @@ def claim(
 
 
 def release(tx: Tx, payout_ids: Sequence[int]) -> int:
-    """Take all earnings out of payouts that are canceled; returns how many."""
+    """Take all earnings out of payouts that are canceled, or came back; returns how many."""
     return tx.execute(
         text("UPDATE earnings SET payout_id = NULL WHERE payout_id = ANY(:payout_ids)"),
         {"payout_ids": list(payout_ids)},

@@ -259,6 +259,8 @@ _MADE = {
                p.state AS payout_state, p.external_transaction_id
         FROM (SELECT 'tracking' AS kind, id FROM trackings WHERE inbox_id = :id
               UNION ALL
+              SELECT 'paid_before', id FROM trackings WHERE inbox_id = :id
+              UNION ALL
               SELECT 'tracking_reversal', id FROM tracking_reversals WHERE inbox_id = :id
               UNION ALL
               SELECT 'loyalty_transaction', id FROM loyalty_transactions WHERE inbox_id = :id) s

@@ -315,10 +315,13 @@ def check_code(new: NewCode) -> None:
             "code", f"{new.code!r} must have {CODE_LENGTH[0]} to {CODE_LENGTH[1]} characters"
         )
     if not 1 <= len(new.user_id) <= 100:
-        raise Invalid("user_id", "has 1 to 100 characters")
+        raise Invalid("user_id", f"{new.user_id[:100]!r} must have 1 to 100 characters")
     if re.search(BLANK_AT_AN_END, new.user_id) or "\0" in new.user_id:
         # No event can name such a user: what the code earns would be paid to nobody.
-        raise Invalid("user_id", "neither begins nor ends with a blank, and has no NUL")
+        # Of a million owners it is to be found.
+        raise Invalid(
+            "user_id", f"{new.user_id!r} must neither begin nor end with a blank, nor have a NUL"
+        )
     if new.max_uses is not None and not 1 <= new.max_uses <= MAX_USES:
         raise Invalid("max_uses", f"is from 1 to {MAX_USES}")
     if new.code is not None and (

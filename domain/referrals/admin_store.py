@@ -125,21 +125,21 @@ def lock_codes_of(tx: Tx, program_id: int) -> None:
     advisory_lock(tx, [correlation_key(program_id, "codes")])
 
 
-def owner_of_too_many(tx: Tx, program: Any, users: Sequence[str] | None) -> str | None:
-    """One of ``users`` (None: of anybody) who has more codes of a program than they may, or None."""
+def owner_of_too_many(tx: Tx, program: Any, users: Sequence[str]) -> str | None:
+    """One of ``users`` who has more codes of a program than they may, or None."""
     found: str | None = tx.execute(
         text(
             """
             SELECT user_id FROM codes
             WHERE merchant_id = :merchant_id AND program_id = :program_id
-                  AND (CAST(:users AS text[]) IS NULL OR user_id = ANY(:users))
+                  AND user_id = ANY(:users)
             GROUP BY user_id HAVING count(*) > :most LIMIT 1
             """
         ),
         {
             "merchant_id": program.merchant_id,
             "program_id": program.id,
-            "users": None if users is None else list(users),
+            "users": list(users),
             "most": program.codes_per_user,
         },
     ).scalar()

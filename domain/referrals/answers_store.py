@@ -162,10 +162,14 @@ def earnings(tx: Tx, tracking_id: int) -> list[Any]:
         tx.execute(
             text(
                 """
-                SELECT e.id, e.user_id, e.kind, e.amount, e.currency, e.available_at, e.held_at,
-                       e.hold_reason, e.voided_at, e.payout_id, p.state AS payout_state
-                FROM earnings e LEFT JOIN payouts p ON p.id = e.payout_id
-                WHERE (e.source_kind = 'tracking' AND e.source_id = :id)
+                SELECT e.id, e.user_id, e.kind, e.source_kind, e.amount, e.currency, e.available_at,
+                       e.held_at, e.hold_reason, e.voided_at, e.payout_id, p.state AS payout_state,
+                       -- A debit waits with what it takes back, unless that is in a payout.
+                       r.held_at IS NOT NULL AND r.payout_id IS NULL AS held_with_its_credit
+                FROM earnings e
+                LEFT JOIN payouts p ON p.id = e.payout_id
+                LEFT JOIN earnings r ON r.id = e.reverses_id
+                WHERE (e.source_kind IN ('tracking', 'paid_before') AND e.source_id = :id)
                    OR (e.source_kind = 'tracking_reversal'
                        AND e.source_id IN (SELECT id FROM tracking_reversals WHERE tracking_id = :id))
                 ORDER BY e.id

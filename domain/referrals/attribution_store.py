@@ -106,11 +106,15 @@ _COUNT_REFERRED = """
     FROM attributions r
     JOIN programs p ON p.id = r.program_id
     CROSS JOIN LATERAL (
-        SELECT count(*) AS rewarded, (array_agg(t.converted_at ORDER BY t.id))[1] AS first_rewarded_at
+        -- The first that was accepted; of what was imported, in whatever order, the earliest.
+        SELECT count(*) AS rewarded,
+               least((array_agg(t.converted_at ORDER BY t.id))[1],
+                     min(t.converted_at) FILTER (WHERE t.explanation ->> 'rule' = 'imported'))
+                   AS first_rewarded_at
         FROM trackings t
         WHERE t.merchant_id = r.merchant_id AND t.referred_user_id = r.referred_user_id
-          AND t.program_id = r.program_id AND t.amount_earned > 0
-          AND NOT t.rejected
+          AND t.program_id = r.program_id AND NOT t.rejected
+          AND (t.amount_earned > 0 OR t.referee_amount_earned > 0)
     ) c
     WHERE a.id = r.id AND r.id = ANY(:ids)
 """

@@ -28,6 +28,13 @@ SOURCE: Final = "tracking"
 
 def load(tx: Tx, events: Sequence[Incoming]) -> BatchState:
     """Load and lock all that ``events`` touch."""
+    state = load_but_attributions(tx, events)
+    load_attributions(tx, state, events)
+    return state
+
+
+def load_but_attributions(tx: Tx, events: Sequence[Incoming]) -> BatchState:
+    """Load and lock what comes before attributions in the lock order."""
     state = BatchState()
     _load_codes(tx, state, events)
     _load_trackings(tx, state, events)
@@ -38,7 +45,6 @@ def load(tx: Tx, events: Sequence[Incoming]) -> BatchState:
     _lock_referrers(tx, state, events)
     if any(program.period for program in state.programs.values()):
         _load_periods(tx, state, events)
-    _load_attributions(tx, state, events)
     return state
 
 
@@ -240,9 +246,12 @@ def _may_count_for(state: BatchState, event: Incoming) -> list[Code]:
     return [state.codes_by_id[code_id] for code_id in candidates]
 
 
-def _load_attributions(tx: Tx, state: BatchState, events: Sequence[Incoming]) -> None:
+def load_attributions(
+    tx: Tx, state: BatchState, events: Sequence[Incoming], *, accepted: bool = False
+) -> None:
     """Add what the events attribute (the first of a user and program stays), then load the rest.
 
+    ``accepted``: they are known to count, whatever their codes are good for now.
     Rows are added before others are locked: who waits for somebody's new row holds no old one that the
     other may want.
     """
@@ -253,7 +262,7 @@ def _load_attributions(tx: Tx, state: BatchState, events: Sequence[Incoming]) ->
             continue
         key = (event.merchant_id, code.program_id, event.data.referred_user_id)
         program = state.programs[code.program_id]
-        if code_refusal(program, code, key[2], event.time) is None:
+        if accepted or code_refusal(program, code, key[2], event.time) is None:
             wanted.setdefault(key, (code, event))
     known = {
         (user[0], state.codes_by_id[code_id].program_id, user[1])

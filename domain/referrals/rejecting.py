@@ -36,14 +36,15 @@ def reject_tracking(tx: Tx, tracking_id: int, hold_id: int) -> list[int]:
     said = (row.merchant_id, row.id, row.inbox_id, REJECTION, str(hold_id), *taken, now)
     [reversal_id] = store.insert_reversals(tx, [said])
     answers_store.add_days(tx, [(row.program_id, now.date(), 0, 0, 0, 0, 1, *taken)])
-    # Where another payout took a part of it before, what remains is the payee's, when no dispute holds it.
+    # A payout that has it and was not sent yet is canceled for it; see ``earnings.release`` for what follows.
+    # Where only debits of it are in payouts, it is owed against them, when no dispute holds it.
     still = hold_store.open_reasons(tx, [row.id]).get(row.id, (None, None))
     in_use = earnings.void(tx, SOURCE, tracking_id, now)
     earnings.record(
         tx,
         [_clawback(row, one, reversal_id, now) for one in in_use if one.left],
         holds=[
-            EarningHold(one.earning_id, *((now, REJECTION) if one.alone else still))
+            EarningHold(one.earning_id, *(still if one.payout_id is None else (now, REJECTION)))
             for one in in_use
         ],
     )

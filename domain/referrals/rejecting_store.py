@@ -50,6 +50,7 @@ def uncount(tx: Tx, row: Any) -> None:
         "rewards": int(row.is_reward),
         "at": row.converted_at,
     }
+    _lock_counts(tx, values)
     locked = tx.execute(
         text(
             """
@@ -76,6 +77,34 @@ def uncount(tx: Tx, row: Any) -> None:
             {name: values[name] for name in ("conversions", "volume", "version", "at")}
             | {"state_id": locked},
         )
+
+
+def _lock_counts(tx: Tx, values: dict[str, Any]) -> None:
+    """Keep batches from counting the trackings of a referrer, for the first time too, before this one is marked.
+
+    An UPDATE alone would pass over a row that was not counted for the present version, and over one that is
+    just being made.
+    """
+    key = {name: values[name] for name in ("merchant_id", "program_id", "user_id")}
+    tx.execute(
+        text(
+            """
+            INSERT INTO referrer_states (merchant_id, program_id, user_id)
+            VALUES (:merchant_id, :program_id, :user_id) ON CONFLICT DO NOTHING
+            """
+        ),
+        key,
+    )
+    tx.execute(
+        text(
+            """
+            SELECT FROM referrer_states
+            WHERE (merchant_id, program_id, user_id) = (:merchant_id, :program_id, :user_id)
+            FOR NO KEY UPDATE
+            """
+        ),
+        key,
+    )
 
 
 def forget_rewards(tx: Tx, row: Any) -> None:

@@ -118,15 +118,19 @@ _PROGRAMS = text(f"SELECT p.id, {_TERMS} FROM programs p {_WITH_TERMS} WHERE p.i
 
 
 def code_with_program(tx: Tx, merchant_id: int, code: str) -> Any:
-    """A code with its program's present terms, and business time; None without it. Nothing is locked."""
+    """A code with its program's present terms, its owner's rewards if they are kept, and business time; None
+    without it. Nothing is locked."""
     return tx.execute(_CODE_WITH_PROGRAM, {"merchant_id": merchant_id, "code": code}).one_or_none()
 
 
 _CODE_WITH_PROGRAM = text(
     f"""
     SELECT c.id, c.code, c.program_id, c.user_id, c.status, c.max_uses, c.uses, c.expires_at, {_TERMS},
-           {BUSINESS_NOW} AS business_now
+           {BUSINESS_NOW} AS business_now, coalesce(s.rewards, 0) AS rewards
     FROM codes c JOIN programs p ON p.id = c.program_id {_WITH_TERMS}
+    LEFT JOIN referrer_states s
+        ON (s.merchant_id, s.program_id, s.user_id) = (c.merchant_id, c.program_id, c.user_id)
+           AND s.counted_version = p.version AND v.max_rewards_per_referrer IS NOT NULL
     WHERE c.merchant_id = :merchant_id AND c.code = :code
     """  # noqa: S608 - no value is spliced in
 )

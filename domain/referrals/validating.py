@@ -8,7 +8,7 @@ from domain.db import Tx
 from domain.referrals import store
 from domain.referrals.loading import code_from, program_of
 from domain.referrals.rules.codes import canonical, not_there
-from domain.referrals.rules.conversions import Refusal, code_refusal
+from domain.referrals.rules.conversions import Refusal, Standing, cap_refusal, code_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,23 @@ def validate(
     """Whether ``code`` could be used at business time ``now`` (None: as it is), by ``referred_user_id`` if
     that is known.
 
-    Codes of our own form are taken in lower case and with blanks around them. It decides nothing: what a
-    conversion gives is decided when it comes.
+    Blanks around it are left out; a code of our own form is taken in lower case too, unless another is spelled
+    so. It decides nothing: what a conversion gives is decided when it comes.
     """
-    named = canonical(code)
+    named = code.strip()
     row = store.code_with_program(tx, merchant_id, named)
+    if row is None and canonical(named) != named:
+        named = canonical(named)
+        row = store.code_with_program(tx, merchant_id, named)
     if row is None:
         return Validation(named, Refusal("code_not_found", not_there(named)))
     found = code_from(row)
+    program, at = program_of(row, id=row.program_id), now or row.business_now
     # Nobody's name is empty: without a referred user, only the code is looked at.
-    refusal = code_refusal(
-        program_of(row, id=row.program_id), found, referred_user_id or "", now or row.business_now
+    refusal = code_refusal(program, found, referred_user_id or "", at) or cap_refusal(
+        program, found, Standing(at, referrer_rewards=row.rewards)
     )
     left = None if found.max_uses is None else found.max_uses - found.uses
-    if refusal is None and left == 0:
-        refusal = Refusal("code_exhausted", f"the code {named} was used {found.max_uses} times")
     return Validation(
         named,
         refusal,

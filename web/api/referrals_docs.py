@@ -132,7 +132,7 @@ _NO_HOLD: Final = error(
     "hold",
 )
 _NOT_NOW: Final = error(
-    "`not_allowed`: it is decided already, is a dispute, or is in a payout.",
+    "`not_allowed`: it is decided already, or is a dispute.",
     "not_allowed",
     "Hold 1 was released by ada already.",
 )

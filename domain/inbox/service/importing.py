@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
 from domain import clock
 from domain.db import Tx, advisory_lock
 from domain.earnings import service as earnings
+from domain.earnings.rules import EarningHold, NewEarning
 from domain.inbox import store
 from domain.inbox.rules import Outcome, lock_key
 from domain.inbox.service.applying import Stored, apply_stored
@@ -18,6 +20,7 @@ from domain.referrals.rules.conversions import Refusal
 from domain.referrals.rules.importing import PastConversion
 from domain.referrals.service import Imported
 from domain.referrals.state import transaction_correlation
+from payspool_client.events import TIME_AHEAD_MAX
 from payspool_client.events.canonical import content_hash
 
 SOURCE: Final = "payspool-import"
@@ -26,46 +29,90 @@ _TYPE: Final = "conversion.recorded"
 
 
 def import_conversions(
-    tx: Tx, merchant_id: int, merchant_key: str, past: Sequence[PastConversion]
+    tx: Tx,
+    merchant_id: int,
+    merchant_key: str,
+    past: Sequence[PastConversion],
+    *,
+    dry_run: bool = False,
 ) -> list[Outcome]:
     """Keep conversions of the past; one outcome for each: applied, duplicate, conflict or rejected.
 
-    What is rejected leaves nothing behind: corrected, it can be imported again. Refunds and disputes that
-    waited for one of them follow it.
+    What is rejected leaves nothing behind: corrected, it can be imported again, or stand further down. Refunds
+    and disputes that waited for one of them follow it. ``dry_run``: the transaction is never committed, and may
+    have any number of lines; it takes no lock for each of them.
     """
+    if not past:
+        return []
     now = clock.business_now(tx)
-    outcomes: list[Outcome | None] = [None] * len(past)
-    first: dict[str, int] = {}
     hashes = [_hash(merchant_key, one) for one in past]
-    for position, one in enumerate(past):
-        leader = first.setdefault(one.transaction_id, position)
-        if leader != position:
-            outcomes[position] = _again(hashes[leader] == hashes[position])
-    correlations = {(merchant_id, transaction_correlation(name)) for name in first}
-    # Before looking: an import of the same file beside this one is through then.
-    advisory_lock(tx, (lock_key(*key) for key in correlations))
-    for row in store.existing(tx, [(merchant_id, SOURCE, name) for name in sorted(first)]):
-        at = first[row.event_id]
-        outcomes[at] = _again(bytes(row.content_hash) == hashes[at])
-    fresh = [at for at in range(len(past)) if outcomes[at] is None]
-
-    def claim(transactions: Sequence[str]) -> dict[str, int]:
-        rows = [_row(merchant_id, past[first[t]], hashes[first[t]]) for t in sorted(transactions)]
-        return {row.event_id: row.id for row in store.claim(tx, rows, now)} if rows else {}
-
-    applied = referrals.apply_past(tx, [Imported(merchant_id, past[at]) for at in fresh], claim)
-    for at, outcome in zip(fresh, applied.outcomes, strict=True):
-        if isinstance(outcome, Refusal):
-            outcomes[at] = Outcome("rejected", _TYPE, None, outcome.reason, outcome.detail)
-        else:
-            outcomes[at] = Outcome("applied", _TYPE)
-    earnings.record(tx, applied.earnings, holds=applied.holds)
+    names = {one.transaction_id for one in past}
+    correlations = {(merchant_id, transaction_correlation(name)) for name in names}
+    if not dry_run:
+        # Before looking: an import of the same file beside this one is through then.
+        advisory_lock(tx, (lock_key(*key) for key in correlations))
+    there = {
+        row.event_id: bytes(row.content_hash)
+        for row in store.existing(tx, [(merchant_id, SOURCE, name) for name in sorted(names)])
+    }
+    refused: dict[tuple[str, bytes], Outcome] = {}
+    outcomes: list[Outcome | None] = [None] * len(past)
+    owed: list[NewEarning] = []
+    holds: list[EarningHold] = []
+    while True:
+        # Of the lines of one transaction the first; if that is refused, the next that says something else.
+        fresh: dict[str, int] = {}
+        for at, one in enumerate(past):
+            if outcomes[at] is None:
+                outcomes[at] = _known(one, hashes[at], there, refused, now)
+            if outcomes[at] is None:
+                fresh.setdefault(one.transaction_id, at)
+        if not fresh:
+            break
+        rows = {name: _row(merchant_id, past[at], hashes[at]) for name, at in fresh.items()}
+        applied = referrals.apply_past(
+            tx, [Imported(merchant_id, past[at]) for at in fresh.values()], _Claim(tx, rows, now)
+        )
+        for (name, at), outcome in zip(fresh.items(), applied.outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                refused[name, hashes[at]] = _rejected(outcome.reason, outcome.detail)
+            else:
+                there[name] = hashes[at]
+                outcomes[at] = Outcome("applied", _TYPE)
+        owed += applied.earnings
+        holds += applied.holds
+    earnings.record(tx, owed, holds=holds)
     apply_stored(tx, correlations, Stored())
     return [one for one in outcomes if one is not None]
 
 
-def _again(same: bool) -> Outcome:
-    if same:
+class _Claim:
+    """Names accepted conversions for ever, by their rows: see ``referrals.apply_past``."""
+
+    def __init__(self, tx: Tx, rows: Mapping[str, tuple[Any, ...]], now: datetime) -> None:
+        self._tx, self._rows, self._now = tx, rows, now
+
+    def __call__(self, transactions: Sequence[str]) -> dict[str, int]:
+        rows = [self._rows[name] for name in sorted(transactions)]
+        claimed = store.claim(self._tx, rows, self._now) if rows else []
+        return {row.event_id: row.id for row in claimed}
+
+
+def _known(
+    one: PastConversion,
+    digest: bytes,
+    there: Mapping[str, bytes],
+    refused: Mapping[tuple[str, bytes], Outcome],
+    now: datetime,
+) -> Outcome | None:
+    """What became of a line, if that can be said without trying it."""
+    if one.converted_at - now > TIME_AHEAD_MAX:
+        return _rejected("time_in_future", "converted_at is ahead of our clock: it is no past")
+    before = refused.get((one.transaction_id, digest))
+    stands = there.get(one.transaction_id)
+    if before is not None or stands is None:
+        return before
+    if stands == digest:
         return Outcome("duplicate", _TYPE, None, None, "it was imported before")
     return Outcome(
         "conflict",
@@ -74,6 +121,10 @@ def _again(same: bool) -> Outcome:
         "conflict",
         "this transaction was imported before with other content, which stands",
     )
+
+
+def _rejected(reason: str, detail: str) -> Outcome:
+    return Outcome("rejected", _TYPE, None, reason, detail)
 
 
 def _row(merchant_id: int, one: PastConversion, digest: bytes) -> tuple[Any, ...]:

@@ -131,7 +131,7 @@ def refusal_of(
         code_refusal(program, code, conversion.referred_user_id, conversion.converted_at)
         or _transaction_refusal(program, conversion, standing)
         or _window_refusal(program, conversion, standing)
-        or _cap_refusal(program, code, standing)
+        or cap_refusal(program, code, standing)
     )
 
 
@@ -210,7 +210,8 @@ def _window_refusal(program: Program, conversion: Conversion, standing: Standing
     return None
 
 
-def _cap_refusal(program: Program, code: Code, standing: Standing) -> Refusal | None:
+def cap_refusal(program: Program, code: Code, standing: Standing) -> Refusal | None:
+    """Why a code, or its owner, is rewarded no more, or None."""
     if code.max_uses is not None and code.uses >= code.max_uses:
         return Refusal("code_exhausted", f"the code {code.code} was used {code.max_uses} times")
     cap = program.max_rewards_per_referrer

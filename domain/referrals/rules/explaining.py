@@ -131,10 +131,12 @@ def _earning(one: Any) -> str:
         where = "void"
     elif one.payout_id is not None:
         where = f"in payout {one.payout_id}, which is {one.payout_state}"
-    elif one.held_at is not None:
+    elif one.held_at is not None or one.held_with_its_credit:
         where = "held"
     else:
         where = f"payable from {_at(one.available_at)}"
+    if one.source_kind == "paid_before":
+        where = f"for what was paid before Payspool, {where}"
     return f"Earning {one.id}, {one.kind.replace('_', ' ')} of {one.user_id}: {amount}, {where}."
 
 

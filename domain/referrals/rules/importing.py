@@ -45,6 +45,8 @@ CONVERSION_COLUMNS: Final = (
     "paid_reference",
 )
 """The columns of each file; those that are not required may be left out, and so may their values."""
+YEAR_MIN: Final = 1970
+"""The first year of ``converted_at``, as of events: one before it is a slip."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -99,11 +101,14 @@ def read_code(row: Row) -> dict[str, Any]:
 
 def read_conversion(row: Row) -> PastConversion:
     """A conversion of the past. Raises Invalid, naming the column."""
+    converted_at = time(text(row, "converted_at", 40), "converted_at")
+    if converted_at.year < YEAR_MIN:
+        raise Invalid("converted_at", f"is a time since {YEAR_MIN}")
     return PastConversion(
         text(row, "transaction_id", 255),
         text(row, "code", 20),
         text(row, "referred_user_id", 100),
-        time(text(row, "converted_at", 40), "converted_at"),
+        converted_at,
         optional(row, "amount", whole),
         text(row, "currency", 3).lower(),
         whole(text(row, "amount_earned", 16), "amount_earned"),

@@ -84,7 +84,8 @@ def convert(state: BatchState, event: Incoming) -> Outcome:
         state.trackings[transaction] = tracking
     if code.max_uses is not None:
         state.code_uses[code.id] = used + 1
-    if attribution is not None and tracking.amount_earned and program.counts_referred:
+    gave = tracking.amount_earned or tracking.referee_amount_earned
+    if attribution is not None and gave and program.counts_referred:
         attribution.rewarded += 1
         attribution.first_rewarded_at = attribution.first_rewarded_at or event.time
         attribution.counted = True

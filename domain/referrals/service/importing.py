@@ -69,8 +69,13 @@ def apply_past(tx: Tx, conversions: Sequence[Imported], claim: Claim) -> Applied
     """
     if not conversions:
         return Applied([], [], [])
-    state = loading.load(tx, conversions)
-    outcomes: list[Outcome] = [_keep(state, one) for one in conversions]
+    state = loading.load_but_attributions(tx, conversions)
+    outcomes: list[Outcome] = [_accept(state, one) for one in conversions]
+    # What is refused attributes nobody: its code may be the mistake.
+    kept = [one for one, outcome in zip(conversions, outcomes, strict=True) if outcome is None]
+    loading.load_attributions(tx, state, kept, accepted=True)
+    for one in kept:
+        _keep(state, one)
     named = claim([t.transaction_id or "" for t in state.new_trackings])
     for tracking in state.new_trackings:
         tracking.inbox_id = named[tracking.transaction_id or ""]
@@ -98,18 +103,20 @@ def apply_past(tx: Tx, conversions: Sequence[Imported], claim: Claim) -> Applied
     return Applied(outcomes, state.earnings, state.holds)
 
 
-def _keep(state: BatchState, one: Imported) -> Outcome:
-    past = one.past
-    code = state.codes.get((one.merchant_id, past.code))
+def _accept(state: BatchState, one: Imported) -> Outcome:
+    code = state.codes.get((one.merchant_id, one.past.code))
     if code is None:
-        return Refusal("code_not_found", not_there(past.code))
+        return Refusal("code_not_found", not_there(one.past.code))
+    refusal = _refusal(state, one, code, state.programs[code.program_id])
+    if refusal is None and code.max_uses is not None:
+        state.code_uses[code.id] = state.code_uses.get(code.id, 0) + 1
+    return refusal
+
+
+def _keep(state: BatchState, one: Imported) -> None:
+    past = one.past
+    code = state.codes[one.merchant_id, past.code]
     program = state.programs[code.program_id]
-    refusal = _refusal(state, one, code, program)
-    if refusal:
-        return refusal
-    used = state.code_uses.get(code.id, 0)
-    if code.max_uses is not None:
-        state.code_uses[code.id] = used + 1
     referrer = state.referrers.get((one.merchant_id, program.id, code.user_id))
     period = state.period_of(program, referrer, one.time)
     if referrer:
@@ -120,10 +127,13 @@ def _keep(state: BatchState, one: Imported) -> Outcome:
             counts.conversions += 1
             counts.volume += past.amount or 0
             counts.changed = True
-    attribution = state.attributions.get((one.merchant_id, program.id, past.referred_user_id))
-    if attribution and past.amount_earned and program.counts_referred:
+    attribution = state.attributions[one.merchant_id, program.id, past.referred_user_id]
+    # The lines of a file stand in any order.
+    if attribution.code_id == code.id and one.time < attribution.attributed_at:
+        attribution.attributed_at, attribution.moved = one.time, True
+    if (past.amount_earned or past.referee_amount_earned) and program.counts_referred:
         attribution.rewarded += 1
-        attribution.first_rewarded_at = attribution.first_rewarded_at or one.time
+        attribution.first_rewarded_at = min(attribution.first_rewarded_at or one.time, one.time)
         attribution.counted = True
     tracking = TrackingState(
         id=0,
@@ -153,7 +163,6 @@ def _keep(state: BatchState, one: Imported) -> Outcome:
         tracking.referee_reward = EarningRef(0, past.referred_user_id, due, program.payout_method)
     state.new_trackings.append(tracking)
     state.trackings[one.merchant_id, past.transaction_id] = tracking
-    return None
 
 
 def _refusal(state: BatchState, one: Imported, code: Code, program: Program) -> Refusal | None:

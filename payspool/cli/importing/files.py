@@ -110,9 +110,15 @@ class Lines:
         try:
             return next(self._reader, None)
         except csv.Error as error:
-            raise Invalid(
-                f"line {self._reader.line_num}", f"{error}; nothing from there on was read"
-            ) from None
+            raise Broken(self._reader.line_num, str(error)) from None
+
+
+class Broken(Invalid):
+    """A line from which on a file cannot be read."""
+
+    def __init__(self, number: int, fault: str) -> None:
+        self.fault = fault
+        super().__init__(f"line {number}", f"{fault}; nothing from there on was read")
 
 
 class RejectsFile:
@@ -167,15 +173,11 @@ def _texts(raw: BinaryIO) -> Iterator[str]:
     while line := raw.readline(LINE_BYTES + 1):
         number += 1
         if len(line) > LINE_BYTES:
-            raise Invalid(
-                f"line {number}", f"is over {LINE_BYTES:,} bytes; nothing from there on was read"
-            )
+            raise Broken(number, f"is over {LINE_BYTES:,} bytes")
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            raise Invalid(
-                f"line {number}", "is not UTF-8; nothing from there on was read"
-            ) from None
+            raise Broken(number, "is not UTF-8") from None
 
 
 def _with(first: str, rest: Iterator[str]) -> Iterator[str]:

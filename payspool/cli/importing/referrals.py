@@ -52,7 +52,11 @@ def conversions(
     as_json: AsJson = False,
 ) -> None:
     """Import conversions with what they earned then. Those with a paid_reference are not paid again."""
-    run(merchant, file, _CONVERSIONS, _take_conversions, dry_run, rejects, as_json)
+
+    def take(tx: Tx, found: Merchant, lines: Sequence[Line]) -> None:
+        _take_conversions(tx, found, lines, dry_run=dry_run)
+
+    run(merchant, file, _CONVERSIONS, take, dry_run, rejects, as_json)
 
 
 def _take_programs(tx: Tx, merchant: Merchant, lines: Sequence[Line]) -> None:
@@ -135,9 +139,11 @@ def _made(tx: Tx, merchant: Merchant, program: str, wanted: Sequence[tuple[Line,
     return True
 
 
-def _take_conversions(tx: Tx, merchant: Merchant, lines: Sequence[Line]) -> None:
+def _take_conversions(tx: Tx, merchant: Merchant, lines: Sequence[Line], *, dry_run: bool) -> None:
     said = [(line, past) for line in lines if (past := read(line, rules.read_conversion))]
-    outcomes = inbox.import_conversions(tx, merchant.id, merchant.key, [past for _, past in said])
+    outcomes = inbox.import_conversions(
+        tx, merchant.id, merchant.key, [past for _, past in said], dry_run=dry_run
+    )
     for (line, _), outcome in zip(said, outcomes, strict=True):
         if outcome.status in ("applied", "duplicate"):
             line.status = "new" if outcome.status == "applied" else "known"

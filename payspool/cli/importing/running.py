@@ -1,7 +1,7 @@
 """What every import does: a transaction a chunk, a dry run of which nothing stays, what was refused and why."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from domain.errors import Invalid
 from domain.merchants import service as merchants
 from domain.merchants.service import Merchant
 from payspool.cli import session
-from payspool.cli.importing.files import Line, Lines, RejectsFile, Shape
+from payspool.cli.importing.files import Broken, Line, Lines, RejectsFile, Shape
 
 app = typer.Typer(
     help="Import from another system. Repeating a file is safe.", no_args_is_help=True
@@ -51,7 +51,7 @@ def run(
             lines_of = Lines(raw, shape)
             kept = open_.enter_context(RejectsFile(file, rejects, lines_of.header))
             task = shown.add_task(file.name, total=file.stat().st_size)
-            for lines in lines_of.chunks():
+            for lines in _until_broken(lines_of, dry_run):
                 if one is not None:
                     added = take(one, merchants.get(one, merchant), lines)
                 else:
@@ -66,6 +66,22 @@ def run(
                         kept.add(line)
                 shown.update(task, completed=raw.tell())
     _tell(counts, totals, kept.path, dry_run, as_json)
+
+
+def _until_broken(lines_of: Lines, dry_run: bool) -> Iterator[list[Line]]:
+    # The lines before the broken one that had not made a transaction yet are not in either: who went on after it
+    # would lose them.
+    done = 0
+    try:
+        for lines in lines_of.chunks():
+            yield lines
+            done = 0 if dry_run else lines[-1].number
+    except Broken as error:
+        which = f"lines up to {done:,} are" if done else "nothing is"
+        raise Invalid(
+            error.field,
+            f"{error.fault}; {which} imported. Mend it, and import the whole file again",
+        ) from None
 
 
 def _tell(

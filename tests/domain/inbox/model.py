@@ -166,7 +166,7 @@ class World:
         since = self.attributed[code.program, event.user]
         start = min(since[1], event.day) if since[0] == name else event.day
         in_program = [c for c in self.counted if c.program == code.program]
-        of_user = [c for c in in_program if c.event.user == event.user and c.earned]
+        of_user = [c for c in in_program if c.event.user == event.user and (c.earned or c.referee)]
         of_owner = [c for c in in_program if c.owner == code.owner and not c.full]
         if event.order and any(c.event.order == event.order for c in self.counted):
             return "duplicate_transaction"

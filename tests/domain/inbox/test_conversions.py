@@ -1,14 +1,19 @@
 """What a conversion leaves behind: rewards on both sides, holds, and nothing in another merchant's books."""
 
+from typing import Any
+
 import pytest
 
 from domain.db import transaction
+from domain.referrals import admin
+from domain.referrals.admin import Terms
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
     DAY,
     JUNE,
     ONE_TIME,
     PERCENTAGE,
+    TESTER,
     TIERED,
     assert_whole,
     balance,
@@ -157,3 +162,21 @@ def test_a_mistyped_code_of_our_own_making_is_told_so(db: Rolled) -> None:
     send(db, conversion("o1", by="REF-23456K"), conversion("o2", "cyd", by="SUMMER-26"))
     details = [d for (d,) in rows(db, "SELECT detail FROM inbox_events ORDER BY id")]
     assert ["typing error" in detail for detail in details] == [True, False]
+
+
+@pytest.mark.parametrize("rule", [{"kind": "one_time"}, {"kind": "recurring", "max_payments": 1}])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "by later terms"])
+def test_what_rewards_the_referred_user_alone_is_their_first_conversion(
+    db: Rolled, rule: dict[str, Any], later: bool
+) -> None:
+    share = {"basis_points": 1_000}
+    first = PERCENTAGE if later else rule | share
+    acme = open_shop(db, first, referee_rule={"amount": 500})
+    assert said(send(db, conversion("o1", amount=4))) == ["applied"]
+    if later:
+        with transaction(db) as tx:
+            terms = Terms(rule | share, "usd", {"amount": 500})
+            admin.change_program(tx, acme, "refer", terms, actor=TESTER)
+    refused = "rejected:already_rewarded"
+    assert said(send(db, conversion("o2", amount=4), conversion("o3"))) == [refused] * 2
+    assert (balance(db), balance(db, "ben")) == (0, 500), "not 500 for each purchase of 0.04"

@@ -191,6 +191,16 @@ def test_every_amount_is_explained_by_rule_tier_version_and_events(engine: Engin
         answers.tracking_of(tx, acme, "never")
 
 
+def test_what_was_taken_back_of_a_held_reward_is_told_as_held_with_it(db: Rolled) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    send(db, conversion("o1"), refund("o1", 2_500), dispute("o1"))
+    told = why(db, acme, "o1")
+    assert "reward of ada: 10.00 USD, held." in told
+    assert "clawback of ada: -2.50 USD, held." in told
+    send(db, dispute("o1", "won"))
+    assert "clawback of ada: -2.50 USD, payable from" in why(db, acme, "o1")
+
+
 def test_what_earned_nothing_is_explained_too(db: Rolled) -> None:
     acme = open_shop(
         db, {"kind": "tiered", "by": "volume", "tiers": [{"from": 20_000, "amount": 100}]}

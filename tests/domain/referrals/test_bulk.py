@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from domain import clock
 from domain.db import Tx, transaction
 from domain.errors import Invalid, NotFound
 from domain.referrals import admin, bulk, validating
+from domain.referrals.admin import Terms
 from domain.referrals.rules.codes import ALPHABET, canonical, has_good_check, make_codes
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
@@ -24,7 +26,9 @@ from tests.domain.inbox.shop import (
     conversion,
     merchant,
     open_shop,
+    refund,
     rows,
+    said,
     scalar,
     send,
     together,
@@ -84,7 +88,7 @@ def test_codes_that_are_taken_or_drawn_twice_are_drawn_again(
 
 @pytest.mark.parametrize(
     ("owners", "why"),
-    [(["ada", ""], "user_id"), (["x"] * 7, "at most"), (["bea"] * 3, "more than 2")],
+    [(["ada", ""], "user_id"), (list("uvwxyz"), "at most"), (["bea"] * 3, "more than 2")],
 )
 def test_what_is_wrong_with_one_makes_none(
     db: Rolled, monkeypatch: pytest.MonkeyPatch, owners: list[str], why: str
@@ -97,6 +101,33 @@ def test_what_is_wrong_with_one_makes_none(
     assert scalar(db, "SELECT count(*) FROM codes") == 1
     with pytest.raises(NotFound), transaction(db) as tx:
         bulk.create(tx, acme, "nope", ["ada"], actor=TESTER)
+
+
+def test_who_has_too_many_codes_from_before_the_limit_is_in_nobodys_way(db: Rolled) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    with transaction(db) as tx:
+        code(tx, acme, "ADA-02")
+        admin.change_program(
+            tx, acme, "refer", Terms(PERCENTAGE, "usd", codes_per_user=1), actor=TESTER
+        )
+    with transaction(db) as tx:
+        assert bulk.create(tx, acme, "refer", ["ben", "cyd"], actor=TESTER) == 2
+        assert len(bulk.create_batch(tx, acme, "b", "refer", ["dan"], actor=TESTER).codes) == 1
+    for owners in (["ada"], ["eve", "eve"]):
+        with (
+            pytest.raises(Invalid, match=f"{owners[0]} would have more than 1"),
+            db.scratch() as tx,
+        ):
+            bulk.create(tx, acme, "refer", owners, actor=TESTER)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01", "9999-12-31 23:00", "2030-01-01"])
+def test_a_batch_that_ends_at_no_known_moment_is_refused_by_its_field(db: Rolled, at: str) -> None:
+    acme = open_shop(db, PERCENTAGE)
+    with pytest.raises(Invalid, match="expires_at: needs an offset"), db.scratch() as tx:
+        bulk.create_batch(
+            tx, acme, "b", "refer", ["ben"], actor=TESTER, expires_at=datetime.fromisoformat(at)
+        )
 
 
 def test_many_who_make_codes_at_once_never_make_one_twice(engine: Engine) -> None:
@@ -144,6 +175,33 @@ def test_a_code_is_good_or_is_not_and_why(db: Rolled) -> None:
         zeta = merchant(tx, "zeta")
     assert look(db, acme, "ADA-01").refusal.reason == "program_inactive"
     assert look(db, zeta, "ADA-01").refusal.reason == "code_not_found"
+
+
+def test_a_code_of_ones_own_is_found_as_it_is_spelled_though_it_looks_like_one_of_ours(
+    db: Rolled,
+) -> None:
+    acme = open_shop(db, ONE_TIME)
+    with transaction(db) as tx:
+        code(tx, acme, "ref-23456j")
+    assert said(send(db, conversion("o1", by="ref-23456j"))) == ["applied"]
+    found = look(db, acme, " ref-23456j ")
+    assert (found.refusal, found.code) == (None, "ref-23456j")
+    with transaction(db) as tx:
+        code(tx, acme, "REF-23456J", "bea")
+    assert look(db, acme, "ref-23456j").user_id == "ada"
+    assert look(db, acme, "REF-23456J").user_id == "bea"
+
+
+def test_a_code_whose_owner_is_rewarded_no_more_is_no_good_until_a_refund(db: Rolled) -> None:
+    terms = {"referee_rule": {"amount": 200}, "max_rewards_per_referrer": 1}
+    acme = open_shop(db, PERCENTAGE, **terms)
+    assert look(db, acme, "ADA-01").refusal is None
+    send(db, conversion("o1"))
+    assert look(db, acme, "ADA-01").refusal.reason == "reward_cap_reached"
+    assert said(send(db, conversion("o2", "cyd"))) == ["rejected:reward_cap_reached"]
+    send(db, refund("o1"))
+    assert look(db, acme, "ADA-01").refusal is None
+    assert said(send(db, conversion("o3", "dan"))) == ["applied"]
 
 
 def test_without_a_time_a_code_is_looked_at_in_business_time(db: Rolled) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -118,14 +119,8 @@ def test_a_payout_that_was_not_sent_is_canceled_and_nothing_of_it_is_claimed_aga
     assert_whole(db)
 
 
-def test_what_came_back_and_is_owed_again_less_what_another_payout_took_is_neither_lost_nor_paid(
-    db: Rolled,
-) -> None:
-    acme, number = half_claimed(db, "ben", sent=True)
-    send_one_by_one(db, refund("o1", 4_000, id_="r1"), conversion("o2", "cyd", 20_000, by="BEN-01"))
-    run(db, acme, "second")
-    [(second,)] = rows(db, "SELECT id FROM payouts WHERE amount = 1600")
-    send_payout(db, second)
+def come_back(db: Any, acme: int, number: int) -> None:
+    """All of a payout comes back, and a person lets it be owed again."""
     with transaction(db) as tx:
         [(key, transfer)] = rows(
             db,
@@ -135,11 +130,67 @@ def test_what_came_back_and_is_owed_again_less_what_another_payout_took_is_neith
         seen = SeenTransfer(transfer, key, ((f"{transfer}/0", 1_000),))
         assert payouts.book_reversals(tx, acme, seen) is payouts.Booked.BOOKED
         payouts.release(tx, number, reason="said so", actor=MIA)
+
+
+def test_what_came_back_and_is_owed_again_less_what_another_payout_took_is_neither_lost_nor_paid(
+    db: Rolled,
+) -> None:
+    acme, number = half_claimed(db, "ben", sent=True)
+    send_one_by_one(db, refund("o1", 4_000, id_="r1"), conversion("o2", "cyd", 20_000, by="BEN-01"))
+    run(db, acme, "second")
+    [(second,)] = rows(db, "SELECT id FROM payouts WHERE amount = 1600")
+    send_payout(db, second)
+    come_back(db, acme, number)
     assert balance(db, "ben") == 1_000
     reject(db, acme)
     assert balance(db, "ben") == 400, "it was taken of another payout, and the first one came back"
     run(db, acme, "third")
     assert rows(db, "SELECT amount FROM payouts ORDER BY id DESC LIMIT 1") == [(400,)]
+    assert_whole(db)
+
+
+@pytest.mark.parametrize("disputed", [False, True])
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_another_payout_took_back_is_owed_again_when_the_first_one_is_given_back(
+    db: Rolled, sent: bool, disputed: bool
+) -> None:
+    acme, first = half_claimed(db, "ada", sent=sent)
+    reject(db, acme)
+    send(db, conversion("o2", "cyd", 20_000))
+    run(db, acme, "second")
+    [(second, amount)] = rows(db, "SELECT id, amount FROM payouts WHERE id <> :n", n=first)
+    assert amount == 1_000, "2,000 less what was paid, or would have been, for fraud"
+    if disputed:
+        send(db, dispute("o1"))
+    if sent:
+        come_back(db, acme, first)
+    else:
+        assert isinstance(begin(db, first), Leave)
+    if disputed:
+        assert run(db, acme, "disputed").created == 0
+        send(db, dispute("o1", "won"))
+    run(db, acme, "third")
+    assert rows(db, "SELECT amount FROM payouts WHERE id NOT IN (:a, :b)", a=first, b=second) == [
+        (1_000,)
+    ]
+    assert balance(db) == 0
+    assert_whole(db)
+
+
+def test_a_payout_that_was_not_sent_is_canceled_though_another_one_has_a_refund_of_it(
+    db: Rolled,
+) -> None:
+    acme, first = half_claimed(db, "ada", sent=False)
+    send_one_by_one(db, refund("o1", 4_000), conversion("o2", "cyd", 20_000))
+    run(db, acme, "second")
+    reject(db, acme)
+    assert isinstance(begin(db, first), Leave)
+    run(db, acme, "third")
+    assert rows(db, "SELECT amount FROM payouts WHERE state <> 'canceled' ORDER BY id") == [
+        (1_600,),
+        (400,),
+    ], "2,000 in all, and nothing of what was rejected"
+    assert balance(db) == 0
     assert_whole(db)
 
 
@@ -216,6 +267,21 @@ def test_it_is_told_in_the_statistics_and_in_the_explanation(db: Rolled) -> None
     assert why[-1] == "ada keeps 0.00 USD of 10.00 USD: it is reversed."
 
 
+def in_turn(engine: Engine, one: Callable[[Tx], None], other: Callable[[Tx], None]) -> None:
+    """The second of them waits for the first."""
+
+    def later() -> None:
+        with transaction(engine) as tx:
+            other(tx)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as tx:
+            one(tx)
+            waiting = pool.submit(later)
+            wait_until_blocked(engine)
+        waiting.result(PATIENCE)
+
+
 @pytest.mark.parametrize("first", ["reject", "convert"])
 def test_a_rejection_and_a_conversion_of_one_referrer_wait_for_one_another(
     engine: Engine, first: str
@@ -230,18 +296,7 @@ def test_a_rejection_and_a_conversion_of_one_referrer_wait_for_one_another(
     def convert(tx: Tx) -> None:
         assert said(send(Rolled(tx), conversion("o2", "cyd"))) == ["applied"]  # type: ignore[arg-type]
 
-    one, other = (turn_down, convert) if first == "reject" else (convert, turn_down)
-
-    def later() -> None:
-        with transaction(engine) as tx:
-            other(tx)
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction(engine) as tx:
-            one(tx)
-            waiting = pool.submit(later)
-            wait_until_blocked(engine)
-        waiting.result(PATIENCE)
+    in_turn(engine, *((turn_down, convert) if first == "reject" else (convert, turn_down)))
     assert earned(engine) == [100, 100 if first == "reject" else 300]
     assert rows(engine, "SELECT conversions, rewards FROM referrer_states") == [(1, 1)]
     assert scalar(engine, "SELECT uses FROM codes WHERE code = 'ADA-01'") == 1
@@ -260,4 +315,25 @@ def test_a_run_that_claims_while_it_is_rejected_leaves_it_or_has_it_taken_back(
             wait_until_blocked(engine)
         assert building.result(PATIENCE).created == 0
     assert (balance(engine), balance(engine, "ben")) == (0, -1_000)
+    assert_whole(engine)
+
+
+@pytest.mark.parametrize("first", ["reject", "convert"])
+def test_a_rejection_is_not_counted_by_who_counts_for_the_first_time_meanwhile(
+    engine: Engine, first: str
+) -> None:
+    acme = shop(engine, PERCENTAGE)
+    send(engine, conversion("o1", referred_email_hash=SAME))
+    with transaction(engine) as tx:
+        admin.change_program(tx, acme, "refer", Terms(BY_COUNT, "usd"), actor=MIA)
+    hold = scalar(engine, "SELECT id FROM tracking_holds")
+
+    def turn_down(tx: Tx) -> None:
+        holds.reject(tx, acme, hold, actor=MIA, reason="one person")
+
+    def convert(tx: Tx) -> None:
+        assert said(send(Rolled(tx), conversion("o2", "cyd"))) == ["applied"]  # type: ignore[arg-type]
+
+    in_turn(engine, *((turn_down, convert) if first == "reject" else (convert, turn_down)))
+    assert rows(engine, "SELECT conversions, rewards FROM referrer_states") == [(1, 1)]
     assert_whole(engine)

@@ -18,9 +18,16 @@ GUARDS: Final = (
     Guard(
         "what is rejected and in a payout is not sent",
         "domain/referrals/rejecting.py",
-        "(now, REJECTION) if one.alone else still",
+        "still if one.payout_id is None else (now, REJECTION)",
         "still",
         "tests/domain/referrals/test_rejecting.py::test_a_payout_that_was_not_sent_is_canceled_and_nothing_of_it_is_claimed_again",
+    ),
+    Guard(
+        "what another payout took back of a rejected reward is owed again when the first one is given back",
+        "domain/earnings/service.py",
+        "    hold_store.owe_again(tx, payout_ids)\n",
+        "",
+        "tests/domain/referrals/test_rejecting.py::test_what_another_payout_took_back_is_owed_again_when_the_first_one_is_given_back",
     ),
     Guard(
         "a run leaves who is paid where somebody is since a change that is still to be looked at",

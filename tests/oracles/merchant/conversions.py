@@ -313,7 +313,7 @@ class Referrals:
                 for part in (credit, *mine):
                     part.void = True
             else:
-                credit.given_up = all(d.payout in (None, credit.payout) for d in mine)
+                credit.given_up = credit.payout is not None
         k.take_back()
 
     def move(self, user: str, where: tuple[str, str]) -> None:

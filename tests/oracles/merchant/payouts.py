@@ -96,8 +96,14 @@ class Merchant(Referrals):
         self._let_go(payout)
 
     def _let_go(self, payout: Payout) -> None:
-        for part in self.members(payout):
+        members = self.members(payout)
+        for part in members:
             part.payout = None
+        for credit in members:
+            # What another payout took back is owed again.
+            taken = [d for d in (credit.of.debits if credit.of else []) if d.credit is credit]
+            if any(debit.payout is not None for debit in taken):
+                credit.given_up = False
 
     def come_back(self, payout: Payout, amount: int) -> None:
         payout.back.append(Back(amount))

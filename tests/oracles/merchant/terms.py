@@ -26,6 +26,7 @@ class Counted(Protocol):
     amount: int | None
     refunded: int
     reward: int
+    referee: int
     lost: bool
     rejected: bool
     whole: bool
@@ -146,7 +147,7 @@ def refused(
     if amount is not None and amount < terms.get("min_amount", 0):
         return "below_minimum"
     of_program = [k for k in kept if k.program == program.key and not k.rejected]
-    paid_before = [k for k in of_program if k.user == user and k.reward]
+    paid_before = [k for k in of_program if k.user == user and (k.reward or k.referee)]
     if rule["kind"] == "one_time" and paid_before:
         return "already_rewarded"
     if rule["kind"] == "recurring" and paid_before:

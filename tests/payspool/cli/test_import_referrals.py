@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from domain.payouts import service as payouts
 from domain.payouts.service import PayeeUpdate, RunSpec
 from domain.referrals import answers
 from domain.referrals.rules.importing import read_conversion
+from payspool.cli.importing import referrals
 from tests.domain.inbox.shop import (
     DAY,
     JUNE,
@@ -123,7 +125,12 @@ def test_what_was_paid_is_never_paid_again_and_what_was_not_is(take: Any, engine
     ]
     with transaction(engine) as tx:
         told = answers.explain_tracking(tx, acme, answers.tracking_of(tx, acme, "old-1"))
+        made = inbox.status(tx, acme, "payspool-import", "old-1")
     assert "paid before Payspool (bank 2025-04): nothing of it is paid again" in " ".join(told.why)
+    assert "-12.90 USD, for what was paid before Payspool, in payout" in " ".join(told.why)
+    assert [one.amount for one in told.earnings] == [1_290, -1_290]
+    assert made
+    assert [one["amount"] for one in made["made"]["earnings"]] == [1_290, -1_290]
     house.assert_whole(engine)
 
 
@@ -255,3 +262,29 @@ def test_another_header_is_refused_by_name(
     assert "order: the columns are" in str(
         command("import", "conversions", "acme", str(file)).exception
     )
+
+
+def test_a_file_of_nothing_but_bad_lines_is_refused_line_by_line(take: Any, engine: Engine) -> None:
+    open_shop(engine, PERCENTAGE)
+    assert take("conversions", PAST, PAID.replace("1290", "12.9")) == ([0, 0, 1], {2: "invalid"})
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_file_that_breaks_off_says_how_far_it_was_imported(
+    command: Command,
+    tmp_path: Path,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    dry: bool,
+) -> None:
+    open_shop(engine, PERCENTAGE)
+    shape = replace(referrals._CONVERSIONS, chunk=2)
+    monkeypatch.setattr(referrals, "_CONVERSIONS", shape)
+    file = tmp_path / "x.csv"
+    lines = [PAST, *(OWED.replace("old-2", f"o{n}") for n in range(3)), "\xff", OWED]
+    file.write_bytes("\n".join(lines).encode("latin-1"))
+    how = ["--dry-run"] if dry else []
+    told = str(command("import", "conversions", "acme", str(file), *how).exception)
+    which = "nothing is" if dry else "lines up to 3 are"
+    assert f"line 5: is not UTF-8; {which} imported. Mend it" in told
+    assert scalar(engine, "SELECT count(*) FROM trackings") == (0 if dry else 2)
