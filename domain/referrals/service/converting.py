@@ -138,7 +138,9 @@ def _track(
         seq=referrer.last_seq if referrer else None,
         explanation=reward.explanation | {"version": program.version},
         new=True,
-        referred_email_hash=data.referred_email_hash,
+        # What an earlier event of the batch said; what one before it did is looked up with the rest.
+        referred_email_hash=data.referred_email_hash
+        or state.email_hashes.get((event.merchant_id, data.referred_user_id)),
     )
     due = available_at(program, event.time)
     if reward.amount:

@@ -46,13 +46,16 @@ def _hold(
 
 
 def _same_email(tx: Tx, state: BatchState, new: Sequence[TrackingState]) -> None:
-    if not state.email_hashes:
-        return
-    looked_at = [t for t in new if t.referred_email_hash and _policy(state, t).same_email]
-    known = fraud_store.email_hashes(tx, {(t.merchant_id, t.referrer_user_id) for t in looked_at})
-    known |= state.email_hashes
+    """Compare addresses: that of the referred as this event or an earlier one said it."""
+    looked_at = [t for t in new if _policy(state, t).same_email]
+    referred = {(t.merchant_id, t.referred_user_id) for t in looked_at if not t.referred_email_hash}
+    stored = fraud_store.email_hashes(
+        tx, referred | {(t.merchant_id, t.referrer_user_id) for t in looked_at}
+    )
+    known = stored | state.email_hashes
     for t in looked_at:
-        if known.get((t.merchant_id, t.referrer_user_id)) == t.referred_email_hash:
+        hash_ = t.referred_email_hash or stored.get((t.merchant_id, t.referred_user_id))
+        if hash_ is not None and known.get((t.merchant_id, t.referrer_user_id)) == hash_:
             _hold(
                 state,
                 t,
@@ -60,10 +63,11 @@ def _same_email(tx: Tx, state: BatchState, new: Sequence[TrackingState]) -> None
                 {
                     "referrer": t.referrer_user_id,
                     "referred": t.referred_user_id,
-                    "email_hash": t.referred_email_hash,
+                    "email_hash": hash_,
                 },
             )
-    fraud_store.put_email_hashes(tx, state.email_hashes)
+    if state.email_hashes:
+        fraud_store.put_email_hashes(tx, state.email_hashes)
 
 
 def _shared_destination(

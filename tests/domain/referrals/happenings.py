@@ -105,7 +105,7 @@ class Story:
     def batch(self, rng: Random, size: int, model: Merchant, *, free: bool = True) -> list[Event]:
         """New events and copies of old ones, shuffled more often than not.
 
-        Unless ``free``, none depends on when somebody came: all name a code, and none only attributes.
+        Unless ``free``, none depends on when somebody came, or told an address: all name a code, none only attributes.
         """
         new = [self._event(rng, model, free) for _ in range(size)]
         old = self.sent if free else [e for e in self.sent if e.kind != "came" and not e.guesses]
@@ -159,7 +159,7 @@ class Story:
             rng.choice(USERS),
             rng.choice(AMOUNTS),
             rng.choice((None,) * 9 + ("usd",)),
-            rng.random() < 0.15,
+            rng.random() < 0.15 and free,
         )
 
     def _refund(self, rng: Random, model: Merchant, id_: str) -> Event:

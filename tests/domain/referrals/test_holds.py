@@ -131,6 +131,20 @@ def test_an_address_told_earlier_in_the_same_batch_is_known(db: Rolled) -> None:
     assert held(db) == [("o0", None), ("o1", "same_email")]
 
 
+@pytest.mark.parametrize("deliver", [send, send_one_by_one], ids=["one batch", "one by one"])
+def test_an_address_that_only_an_earlier_event_told_is_compared_too(
+    db: Rolled, deliver: Any
+) -> None:
+    open_shop(db, PERCENTAGE)
+    know_ada(db)
+    came = attributed("ben", "ADA-01").replace(
+        '"data": {', f'"data": {{"referred_email_hash": "{SAME}", '
+    )
+    deliver(db, conversion("o0", "cyd"), came, conversion("o1"), conversion("o2", "cyd"))
+    assert held(db) == [("o0", None), ("o1", "same_email"), ("o2", None)]
+    assert_whole(db)
+
+
 def test_the_next_conversion_beyond_a_limit_is_held_whatever_the_batches(db: Rolled) -> None:
     acme = open_shop(db, PERCENTAGE)
     watch(db, acme, code_per_hour=2, referrer_per_day=4)

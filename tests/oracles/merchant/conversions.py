@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import product
 from typing import NamedTuple
 
 from tests.oracles.merchant.terms import (
@@ -82,7 +83,7 @@ class Kept:
     reward: int
     referee: int
     seq: int | None
-    counted: frozenset[tuple[str, str]] = frozenset()
+    counted: frozenset[str] = frozenset()
     suspicions: dict[tuple[str, str], str | None] = field(default_factory=dict)
     disputes: dict[str, str | None] = field(default_factory=dict)
     refunds: dict[str, int] = field(default_factory=dict)
@@ -137,8 +138,13 @@ class Referrals:
     destinations: dict[str, tuple[str, str]]
     kept: dict[str, Kept] = field(default_factory=dict)
     came: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
+    same: set[str] = field(init=False)
+    """Users who are known by the address of all owners: those, and of whom an event said it."""
     events: dict[str, Event] = field(default_factory=dict)
     said: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.same = {code.owner for code in self.codes.values()}
 
     def deliver(self, batch: list[Event]) -> None:
         """A batch, in its order; what came before, or twice in it, is nothing."""
@@ -213,15 +219,16 @@ class Referrals:
             referee_of(program, event.amount),
             max([k.seq or 0 for k in mine], default=0) + 1 if program.in_order else None,
             frozenset(
-                (per, span)
+                per
                 for per in ("code", "referrer")
-                for span in ("hour", "day")
-                if program.policy.get(f"{per}_per_{span}") is not None
+                if any(program.policy.get(f"{per}_per_{span}") for span in ("hour", "day"))
             ),
         )
         self._credit(k, program)
+        if event.same:
+            self.same.add(event.user)
         if k.credits:
-            self._suspect(k, program, event.same)
+            self._suspect(k, program, event.user in self.same)
         self.kept[k.order] = k
         return None
 
@@ -241,10 +248,13 @@ class Referrals:
         where = self.destinations.get(k.owner)
         if program.policy.get("shared_destination") and where == self.destinations.get(k.user, ()):
             k.suspicions["shared_destination", ""] = None
-        for per, span in k.counted:
+        for per, span in product(sorted(k.counted), ("hour", "day")):
+            most = program.policy.get(f"{per}_per_{span}")
+            if most is None:
+                continue
             hours = 24 if span == "day" else 1
             place = 1 + sum(
-                (per, span) in o.counted
+                per in o.counted
                 and o.program == k.program
                 and (
                     (o.code if per == "code" else o.owner) == (k.code if per == "code" else k.owner)
@@ -252,7 +262,7 @@ class Referrals:
                 and _begins(o.at, hours) == _begins(k.at, hours)
                 for o in self.kept.values()
             )
-            if place > program.policy[f"{per}_per_{span}"]:
+            if place > most:
                 k.suspicions["velocity", f"{per}/{span}"] = None
 
     def change(self, event: Event) -> tuple[str, str | None]:
