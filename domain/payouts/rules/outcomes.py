@@ -63,6 +63,8 @@ class GatewayOutcome:
     was paid, and that nothing ever can be under this key. ``arrived`` False: it took the money, and will
     say later that it is with the payee.
 
+    ``called`` False: there was no time left for the (next) call, so that this says nothing of the gateway.
+
     Text is held as our columns can keep it, and a name that they cannot names nothing.
     """
 
@@ -79,6 +81,7 @@ class GatewayOutcome:
     began: bool = False
     refused: bool = False
     arrived: bool = True
+    called: bool = True
 
     def __post_init__(self) -> None:
         for name in ("error_type", "code", "message", "request_id"):
