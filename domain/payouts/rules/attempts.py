@@ -90,6 +90,18 @@ def is_forgotten(sent_at: datetime, now: datetime) -> bool:
     return not -CLOCKS_APART <= now - sent_at < REPLAY_WINDOW
 
 
+BEING_ASKED: Final = (
+    "a worker is asking the gateway about it at this moment, and what it asks may pay yet: try again in"
+    f" {LEASE.seconds // 60} minutes"
+)
+"""Why nobody gives up what is leased."""
+
+
+def is_leased(lease_until: datetime | None, now: datetime) -> bool:
+    """Whether a worker holds an attempt now, by PostgreSQL's real clock."""
+    return lease_until is not None and lease_until > now
+
+
 def backoff(count: int, *, first: timedelta, longest: timedelta) -> timedelta:
     """The wait after ``count`` earlier ones: doubled each time, at most ``longest``.
 

@@ -15,6 +15,7 @@ from domain.db import Tx
 from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotAbandonable
 from domain.payouts.rules import is_forgotten
+from domain.payouts.rules.attempts import BEING_ASKED, is_leased
 from domain.payouts.rules.bank_leg import BANK
 from domain.payouts.service import booking
 from domain.payouts.service.sending import LEG
@@ -88,6 +89,9 @@ def _unknown(tx: Tx, payout_id: int) -> tuple[Any, Any]:
         raise NotAbandonable(
             payout_id, "the gateway still remembers its key and is asked by itself"
         )
+    if is_leased(attempt.lease_until, attempt.real_now):
+        # What it asks may be a last replay, begun when the key was young enough: it may pay yet.
+        raise NotAbandonable(payout_id, BEING_ASKED)
     return payout, attempt
 
 

@@ -57,7 +57,7 @@ def record_outcome(tx: Tx, attempt: Attempt, outcome: GatewayOutcome) -> Recorde
     first_send = row.state == "sending" and row.lease_until == attempt.lease_until
     verdict = classify(outcome, replaying_unknown=not first_send)
     if row.state not in ("sending", "unknown"):
-        state = _contradiction(tx, payout, row, outcome, verdict)
+        state = contradiction(tx, payout, row, outcome, verdict)
     elif verdict is Verdict.SUCCEEDED and first_send and outcome.replayed:
         # Nothing was sent under this key before, yet the gateway remembers it: another installation uses
         # this account and its numbers. What it paid is not this payout.
@@ -217,7 +217,7 @@ def freeze(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, reason: str) 
     return state
 
 
-def _contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdict: Verdict) -> str:
+def contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdict: Verdict) -> str:
     """A settled attempt stays settled; one that was not to have paid, or paid something else, freezes."""
     state: str = payout.state
     if verdict is not Verdict.SUCCEEDED or outcome.external_id == row.external_id:

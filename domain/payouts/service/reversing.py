@@ -17,7 +17,7 @@ from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
 from domain.payouts.errors import NoSuchPayout, NotReversible
 from domain.payouts.rules import is_forgotten
-from domain.payouts.rules.attempts import re_emit_wait
+from domain.payouts.rules.attempts import BEING_ASKED, is_leased, re_emit_wait
 from domain.payouts.rules.reversing import (
     FIRST_LOOK,
     GIVEN_UP,
@@ -193,6 +193,8 @@ def _unknown(tx: Tx, merchant_id: int, payout_id: int) -> Any:
     if not is_forgotten(row.sent_at, row.real_now):
         why = "the gateway still remembers the key of its reversal and is asked by itself"
         raise NotReversible(payout_id, "in_progress", why)
+    if is_leased(row.lease_until, row.real_now):
+        raise NotReversible(payout_id, "in_progress", BEING_ASKED)
     return row
 
 

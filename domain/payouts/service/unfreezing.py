@@ -63,7 +63,8 @@ def agree_unfreeze(tx: Tx, payout_id: int, *, actor: Actor) -> str:
         )
     follows = _follows(tx, payout)
     store.agree(tx, proposal.id, by=actor.id[:255])
-    # Where an attempt was given up, and may have paid, nothing is sent but what a person asks for.
+    # Where an attempt was given up, and may have paid, nothing is sent but what a person asks for; what became
+    # of another one is found out all the same, or nobody ever would.
     store.go_on(tx, payout_id, ask=not store.was_given_up(tx, payout_id))
     _record(tx, actor, "payout.unfrozen", payout, proposal.evidence)
     return follows

@@ -147,3 +147,37 @@ def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
         assert service.sweep_stuck(tx) == 0
         begun = service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
     assert begun == Leave("failed"), "the retry that was asked for before is not sent either"
+
+
+def test_where_an_attempt_was_given_up_a_later_unknown_one_is_looked_for_and_not_sent(
+    engine: Engine, owner: Engine
+) -> None:
+    """Retry and cancel refuse what is unknown: if nobody asked, it would stay so for ever."""
+    payout_id = one_payout(engine)
+    first = begin(engine, payout_id)
+    record(engine, first, SILENCE)
+    age(owner, first.attempt_id, 24)
+    with transaction(engine) as tx:
+        service.propose_abandon(tx, payout_id, evidence="nothing there", actor=ANN)
+        service.agree_abandon(tx, payout_id, actor=BOB)
+        service.retry(tx, payout_id)
+    second = begin(engine, payout_id)
+    record(engine, second, SILENCE)
+    record(engine, first, SUCCESS)
+    assert "attempt 1 is abandoned" in scalar(engine, "SELECT frozen_reason FROM payouts")
+    assert "its key is not sent any more" in propose(engine, payout_id, ANN)
+    agree(engine, payout_id, BOB)
+    hours = scalar(engine, "SELECT extract(epoch FROM look_at - now()) / 3600 FROM payouts")
+    assert 22.9 < hours < 23, "when its key is forgotten, and not before"
+    # By then it is only looked for, and people decide.
+    age(owner, second.attempt_id, 24)
+    execute(engine, "UPDATE payouts SET look_at = now()")
+    with transaction(engine) as tx:
+        assert service.sweep_stuck(tx) == 1
+        looked = service.begin_resolution(tx, second.attempt_id, PAPER.account)
+    assert isinstance(looked, Resolution)
+    assert (looked.may_replay, looked.final) == (False, True)
+    with transaction(engine) as tx:
+        service.record_found(tx, looked.attempt, [], final=True)
+    assert "a person decides" in scalar(engine, "SELECT parked_reason FROM payouts")
+    assert_whole(engine)
