@@ -86,10 +86,11 @@ def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
 
 
 def hindrance(tx: Tx, payout_id: int) -> str | None:
-    """Why a stopped payout may not go on yet, whoever agrees: it would be sent, and the gateway's books show
-    a payment for it that nobody has explained, or were not read since it was stopped after a failover."""
+    """Why a stopped payout may not go on yet, whoever agrees: it would be sent, and the gateway's books or its
+    connected account show a payment for it that nobody has explained; or the books were not read since it was
+    stopped after a failover."""
     found: str | None = tx.execute(
-        text("SELECT unfreeze_hindrance(:id)"), {"id": payout_id}
+        text("SELECT coalesce(unfreeze_hindrance(:id), bank_hindrance(:id))"), {"id": payout_id}
     ).scalar_one()
     return found
 
