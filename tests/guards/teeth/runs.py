@@ -182,6 +182,20 @@ GUARDS: Final = (
         "tests/domain/payouts/test_outside.py::test_the_database_cancels_nothing_that_a_person_says_was_paid_outside",
     ),
     Guard(
+        "what a statement shows as paid and is failed here goes into no other file",
+        "domain/payouts/service/statements.py",
+        "        bank_leg.freeze(tx, row.payout_id, found)\n",
+        "",
+        "tests/payspool/test_statement_import.py::test_what_the_bank_paid_though_failed_is_not_paid_again_and_two_people_say_so",
+    ),
+    Guard(
+        "several small adjustments of one person are a large one",
+        "migrations/sql/0003/13_adjusting.sql",
+        "    IF used + abs(NEW.amount) > NEW.adjustment_limit THEN",
+        "    IF false THEN",
+        "tests/domain/payouts/test_adjusting.py::test_the_database_counts_them_whatever_the_code_decides",
+    ),
+    Guard(
         "a statement pays the exact amount alone",
         "domain/payouts/rules/statements.py",
         "    if entry.amount != amount:",
