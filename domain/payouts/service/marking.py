@@ -7,9 +7,11 @@ from domain.clock import business_now
 from domain.db import Tx
 from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotMarkable
+from domain.payouts.rules.statements import paid_earlier
 from domain.payouts.service import booking
 from domain.payouts.service.bank_files import PLATFORM
 from domain.payouts.service.sending import LEG
+from domain.payouts.store import bank_leg, statements
 from domain.payouts.store import sending as store
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
@@ -78,7 +80,10 @@ def settle_refused(
     outcome: str,
     note: Mapping[str, Any] | None = None,
 ) -> None:
-    """The bank has refused the attempt of a payout in transit, whose lock the caller holds."""
+    """The bank has refused the attempt of a payout in transit, whose lock the caller holds.
+
+    If a statement showed that the bank paid an earlier attempt, the payout is stopped: it is paid.
+    """
     now = business_now(tx)
     store.move_attempt(
         tx,
@@ -93,6 +98,9 @@ def settle_refused(
         ),
     )
     booking.fail(tx, payout, attempt_id, now)
+    earlier = statements.shown_paid(tx, payout.id)
+    if earlier is not None:
+        bank_leg.freeze(tx, payout.id, paid_earlier(earlier))
 
 
 def _said(field: str, given: str, longest: int) -> str:

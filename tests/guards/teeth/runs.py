@@ -184,9 +184,16 @@ GUARDS: Final = (
     Guard(
         "what a statement shows as paid and is failed here goes into no other file",
         "domain/payouts/service/statements.py",
-        "        bank_leg.freeze(tx, row.payout_id, found)\n",
-        "",
+        "        bank_leg.freeze(tx, row.payout_id, paid_earlier(row.n))\n",
+        "        pass\n",
         "tests/payspool/test_statement_import.py::test_what_the_bank_paid_though_failed_is_not_paid_again_and_two_people_say_so",
+    ),
+    Guard(
+        "what a statement showed as paid is remembered until another attempt has failed",
+        "domain/payouts/service/marking.py",
+        "        bank_leg.freeze(tx, payout.id, paid_earlier(earlier))\n",
+        "        pass\n",
+        "tests/payspool/test_statement_import.py::test_what_was_shown_as_paid_while_another_attempt_was_out_is_not_paid_once_more",
     ),
     Guard(
         "several small adjustments of one person are a large one",
