@@ -166,6 +166,16 @@ class Leave:
     reason: str
 
 
+def step_of_live(live: LiveAttempt, *, waits: bool, now: datetime) -> Step | Leave:
+    """What a sender does about the attempt that has paid or may have, of either leg; ``waits``: its next try
+    is not due yet."""
+    if live.state != "sending":
+        return Leave(live.state)
+    if live.lease_until is None:
+        return Leave("waiting") if waits else Step.RESUME
+    return Leave("leased") if is_leased(live.lease_until, now) else Step.EXPIRE
+
+
 def next_step(
     state: str,
     live: LiveAttempt | None,
@@ -182,11 +192,7 @@ def next_step(
         return Leave("frozen")
     waits = next_try_at is not None and next_try_at > now
     if live is not None:
-        if live.state != "sending":
-            return Leave(live.state)
-        if live.lease_until is None:
-            return Leave("waiting") if waits else Step.RESUME
-        return Leave("leased") if live.lease_until > now else Step.EXPIRE
+        return step_of_live(live, waits=waits, now=now)
     if state == "approved":
         return Step.OPEN
     if state == "failed" and next_try_at is not None:

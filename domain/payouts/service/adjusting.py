@@ -16,10 +16,10 @@ from domain.earnings.rules import NewEarning
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.money import is_currency
 from domain.payouts.rules.adjusting import alone_limit, is_alone
+from domain.payouts.rules.words import said
 from domain.payouts.store import adjustments as store
 from domain.payouts.store import listing, policies
 
-MAX_REASON: Final = 500
 MAX_AMOUNT: Final = 10**15
 
 
@@ -47,8 +47,7 @@ def adjust(
         raise Invalid("amount", f"is not 0, and at most {MAX_AMOUNT} minor units")
     if not is_currency(currency):
         raise Invalid("currency", f"{currency!r} is no currency, as usd")
-    if not 1 <= len(reason.strip()) <= MAX_REASON:
-        raise Invalid("--reason", f"say why, in 1 to {MAX_REASON} characters")
+    reason = said("--reason", reason, "say why")
     if listing.payee(tx, merchant_id, user_id) is None:
         raise NotFound("payee", user_id, "`payspool payees list` shows them.")
     # One at a time: of two adjustments at once the later one counts the earlier.
@@ -61,7 +60,7 @@ def adjust(
         user_id=user_id,
         currency=currency,
         amount=amount,
-        reason=reason.strip(),
+        reason=reason,
         limit=limit,
         by=actor.id,
     )

@@ -227,13 +227,6 @@ def contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdic
 
 
 def _move(old: str, new: str, outcome: GatewayOutcome, *, resolved: bool) -> AttemptMove:
-    note = {
-        "kind": outcome.kind,
-        "status": outcome.http_status,
-        "code": outcome.code,
-        "request_id": outcome.request_id,
-        "tries": outcome.tries,
-    }
     return AttemptMove(
         old,
         new,
@@ -244,5 +237,5 @@ def _move(old: str, new: str, outcome: GatewayOutcome, *, resolved: bool) -> Att
         error_code=outcome.code,
         error_message=outcome.message,
         replayed=outcome.replayed,
-        note={name: value for name, value in note.items() if value is not None},
+        note=outcome.note,
     )
