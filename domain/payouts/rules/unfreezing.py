@@ -1,5 +1,13 @@
 """What becomes of a payout that two people let go on: its attempt stands as it stood."""
 
+from typing import Final
+
+LOOKED_FOR: Final = (
+    "an earlier attempt was given up, and may have paid: the key of this one is not sent any more, and it is"
+    " looked for once the gateway may have forgotten it"
+)
+"""What an unknown payout waits for (`parked_reason`) that was let go on though an attempt was given up."""
+
 
 def what_follows(
     state: str, attempt: str | None, *, given_up: bool, said_outside: bool = False

@@ -6,6 +6,8 @@ from sqlalchemy import text
 
 from domain.db import Tx
 from domain.payouts.rules.attempts import REPLAY_WINDOW
+from domain.payouts.rules.outside import SAID
+from domain.payouts.rules.unfreezing import LOOKED_FOR
 
 
 def propose(
@@ -77,11 +79,20 @@ def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
                             FROM payout_attempts a WHERE a.payout_id = p.id
                                  AND (a.state = 'unknown' OR (a.state = 'sending' AND a.lease_until IS NOT NULL))
                             ORDER BY a.leg LIMIT 1) END,
+                   parked_reason = CASE WHEN NOT :ask AND state IN ('sending', 'unknown')
+                                             AND parked_reason IS DISTINCT FROM :said
+                                        THEN :looked_for ELSE parked_reason END,
                    next_try_at = CASE WHEN :ask THEN next_try_at END
             WHERE id = :id
             """
         ),
-        {"id": payout_id, "ask": ask, "forgotten": REPLAY_WINDOW},
+        {
+            "id": payout_id,
+            "ask": ask,
+            "forgotten": REPLAY_WINDOW,
+            "said": SAID,
+            "looked_for": LOOKED_FOR,
+        },
     )
 
 

@@ -169,6 +169,7 @@ def test_where_an_attempt_was_given_up_a_later_unknown_one_is_looked_for_and_not
     agree(engine, payout_id, BOB)
     hours = scalar(engine, "SELECT extract(epoch FROM look_at - now()) / 3600 FROM payouts")
     assert 22.9 < hours < 23, "when its key is forgotten, and not before"
+    assert "not sent any more" in scalar(engine, "SELECT parked_reason FROM payouts")
     # By then it is only looked for, and people decide.
     age(owner, second.attempt_id, 24)
     execute(engine, "UPDATE payouts SET look_at = now()")
