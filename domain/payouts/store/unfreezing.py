@@ -79,7 +79,7 @@ def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
                             FROM payout_attempts a WHERE a.payout_id = p.id
                                  AND (a.state = 'unknown' OR (a.state = 'sending' AND a.lease_until IS NOT NULL))
                             ORDER BY a.leg LIMIT 1) END,
-                   parked_reason = CASE WHEN NOT :ask AND state IN ('sending', 'unknown')
+                   parked_reason = CASE WHEN NOT :ask AND state = 'unknown'
                                              AND parked_reason IS DISTINCT FROM :said
                                         THEN :looked_for ELSE parked_reason END,
                    next_try_at = CASE WHEN :ask THEN next_try_at END
