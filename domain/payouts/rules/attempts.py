@@ -91,7 +91,7 @@ def is_forgotten(sent_at: datetime, now: datetime) -> bool:
 
 
 BEING_ASKED: Final = (
-    "a worker is asking the gateway about it at this moment, and what it asks may pay yet: try again in"
+    "a worker is asking the gateway about it at this moment, and what it asks may be executed yet: try again in"
     f" {LEASE.seconds // 60} minutes"
 )
 """Why nobody gives up what is leased."""

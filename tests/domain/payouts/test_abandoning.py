@@ -118,7 +118,7 @@ def test_what_a_worker_asks_about_at_this_moment_is_not_given_up(
     assert isinstance(last, Resolution)
     assert last.may_replay
     age(owner, attempt_id, 0.002)
-    with pytest.raises(NotAbandonable, match="may pay yet"):
+    with pytest.raises(NotAbandonable, match="may be executed yet"):
         propose(engine, unknown, ANN)
     gives_up = (
         "UPDATE payout_attempts SET state = 'abandoned', abandon_proposed_by = 'ann', abandon_agreed_by = 'bob',"
