@@ -12,6 +12,7 @@ from domain.payouts.errors import NotUnfreezable
 from domain.payouts.rules import GatewayOutcome, Leave
 from domain.payouts.service import Resolution, unfreezing
 from tests.domain.payouts.house import (
+    CLOSED,
     PAPER,
     SILENCE,
     SUCCESS,
@@ -147,6 +148,29 @@ def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
         assert service.sweep_stuck(tx) == 0
         begun = service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
     assert begun == Leave("failed"), "the retry that was asked for before is not sent either"
+
+
+def test_where_an_attempt_was_given_up_a_mended_account_has_nothing_sent(
+    engine: Engine, owner: Engine
+) -> None:
+    payout_id = one_payout(engine)
+    first = begin(engine, payout_id)
+    record(engine, first, SILENCE)
+    age(owner, first.attempt_id, 24)
+    with transaction(engine) as tx:
+        service.propose_abandon(tx, payout_id, evidence="nothing there", actor=ANN)
+        service.agree_abandon(tx, payout_id, actor=BOB)
+        service.retry(tx, payout_id)
+    record(engine, begin(engine, payout_id), CLOSED)
+    record(engine, first, SUCCESS)
+    assert "nothing asks for it by itself" in propose(engine, payout_id, ANN)
+    agree(engine, payout_id, BOB)
+    with transaction(engine) as tx:
+        # The gateway says that the account can be paid again: the first attempt has paid it.
+        assert service.resume_payee(tx, first.merchant_id, "acct_ada") == 0
+        assert service.sweep_stuck(tx) == 0
+        begun = service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
+    assert begun == Leave("failed")
 
 
 def test_where_an_attempt_was_given_up_a_later_unknown_one_is_looked_for_and_not_sent(

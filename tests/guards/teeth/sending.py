@@ -37,6 +37,13 @@ GUARDS: Final = (
         "tests/domain/payouts/test_abandoning.py::test_what_a_worker_asks_about_at_this_moment_is_not_given_up",
     ),
     Guard(
+        "what may have been paid by an attempt that was given up is resumed by no notice",
+        "domain/payouts/store/parking.py",
+        "AND destination = :account AND $none_given_up",
+        "AND destination = :account",
+        "tests/domain/payouts/test_unfreezing.py::test_where_an_attempt_was_given_up_a_mended_account_has_nothing_sent",
+    ),
+    Guard(
         "a success that contradicts a settled attempt stops the payout",
         "domain/payouts/service/recording.py",
         "    return freeze(tx, payout, row, outcome, found)\n",

@@ -627,9 +627,14 @@ def test_an_abandoned_attempt_that_paid_the_bank_after_all_stops_its_payout(
         reconciling.resolve_difference(tx, office.merchant_id, number, note="a test", actor=ada)
         unfreezing.propose_unfreeze(tx, payout_id, evidence="it is there", actor=ada)
         unfreezing.agree_unfreeze(tx, payout_id, actor=bea)
-    # What a person has explained does not stop it again.
+    # What a person has explained does not stop it again, and nothing but a person has it sent.
     assert apply(office, late) is Booked.CONTRADICTS
     assert office.rows("SELECT frozen_reason FROM payouts") == [(None,)]
+    office.execute("UPDATE payouts SET error_code = 'account_invalid'")
+    with transaction(office.engine) as tx:
+        banks = {"usd": "ba_mended"}
+        account = office.account()
+        assert service.resume_bank_account(tx, office.merchant_id, account, banks) == 0
 
 
 def reversed_by_hand(office: BankOffice, amount: int) -> None:
