@@ -10,7 +10,7 @@ from domain.errors import Invalid
 from domain.payouts import service
 from domain.payouts.errors import NotUnfreezable
 from domain.payouts.rules import GatewayOutcome, Leave
-from domain.payouts.service import Resolution, unfreezing
+from domain.payouts.service import Attempt, Resolution, unfreezing
 from tests.domain.payouts.house import (
     CLOSED,
     PAPER,
@@ -128,19 +128,25 @@ def test_the_database_refuses_it_to_one_person_and_without_an_agreement_of_its_o
         run()
 
 
-def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
-    engine: Engine, owner: Engine
-) -> None:
+def given_up(engine: Engine, owner: Engine) -> tuple[int, Attempt]:
+    """A payout that a person has tried again, and its first attempt, which two people gave up."""
     payout_id = one_payout(engine)
-    attempt = begin(engine, payout_id)
-    record(engine, attempt, SILENCE)
-    age(owner, attempt.attempt_id, 24)
+    first = begin(engine, payout_id)
+    record(engine, first, SILENCE)
+    age(owner, first.attempt_id, 24)
     with transaction(engine) as tx:
         service.propose_abandon(tx, payout_id, evidence="nothing there", actor=ANN)
     with transaction(engine) as tx:
         service.agree_abandon(tx, payout_id, actor=BOB)
         service.retry(tx, payout_id)
-    record(engine, attempt, SUCCESS)
+    return payout_id, first
+
+
+def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
+    engine: Engine, owner: Engine
+) -> None:
+    payout_id, first = given_up(engine, owner)
+    record(engine, first, SUCCESS)
     assert "yet the gateway made tr_1" in scalar(engine, "SELECT frozen_reason FROM payouts")
     assert "may have paid" in propose(engine, payout_id, ANN)
     agree(engine, payout_id, BOB)
@@ -153,14 +159,7 @@ def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
 def test_where_an_attempt_was_given_up_a_mended_account_has_nothing_sent(
     engine: Engine, owner: Engine
 ) -> None:
-    payout_id = one_payout(engine)
-    first = begin(engine, payout_id)
-    record(engine, first, SILENCE)
-    age(owner, first.attempt_id, 24)
-    with transaction(engine) as tx:
-        service.propose_abandon(tx, payout_id, evidence="nothing there", actor=ANN)
-        service.agree_abandon(tx, payout_id, actor=BOB)
-        service.retry(tx, payout_id)
+    payout_id, first = given_up(engine, owner)
     record(engine, begin(engine, payout_id), CLOSED)
     record(engine, first, SUCCESS)
     assert "nothing asks for it by itself" in propose(engine, payout_id, ANN)
@@ -177,14 +176,7 @@ def test_where_an_attempt_was_given_up_a_later_unknown_one_is_looked_for_and_not
     engine: Engine, owner: Engine
 ) -> None:
     """Retry and cancel refuse what is unknown: if nobody asked, it would stay so for ever."""
-    payout_id = one_payout(engine)
-    first = begin(engine, payout_id)
-    record(engine, first, SILENCE)
-    age(owner, first.attempt_id, 24)
-    with transaction(engine) as tx:
-        service.propose_abandon(tx, payout_id, evidence="nothing there", actor=ANN)
-        service.agree_abandon(tx, payout_id, actor=BOB)
-        service.retry(tx, payout_id)
+    payout_id, first = given_up(engine, owner)
     second = begin(engine, payout_id)
     record(engine, second, SILENCE)
     record(engine, first, SUCCESS)

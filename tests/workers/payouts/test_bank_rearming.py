@@ -97,15 +97,22 @@ def test_both_legs_that_were_forgotten_are_recorded_again(
         back.assert_paid_once()
 
 
+def sent_to_the_bank_twice(office: BankOffice, payout_id: int) -> str:
+    """The bank gave the first payout back, and has the second one, which is returned."""
+    office.work_off()
+    office.move(office.bank_payouts()[-1].id, "failed")
+    office.sweep()
+    with transaction(office.engine) as tx:
+        service.retry(tx, payout_id)
+    office.work_off()
+    [second] = [made.id for made in office.bank_payouts() if made.status in LIVE]
+    return second
+
+
 def test_what_does_not_plainly_follow_stops_its_payout(office: BankOffice, admin_url: str) -> None:
     payout_id = office.transfer_only()
     with copied(office.engine, admin_url) as copy:
-        office.work_off()
-        office.move(office.bank_payouts()[-1].id, "failed")
-        office.sweep()
-        with transaction(office.engine) as tx:
-            service.retry(tx, payout_id)
-        office.work_off()
+        sent_to_the_bank_twice(office, payout_id)
         back = replace(office, engine=copy)
         assert fates(rearm(back)) == [Fate.RECORD, Fate.FREEZE]
         [(reason,)] = back.rows("SELECT frozen_reason FROM payouts")
@@ -122,13 +129,7 @@ def test_two_people_do_not_let_go_on_what_the_connected_account_shows(
 ) -> None:
     payout_id = office.transfer_only()
     with copied(office.engine, admin_url) as copy:
-        office.work_off()
-        office.move(office.bank_payouts()[-1].id, "failed")
-        office.sweep()
-        with transaction(office.engine) as tx:
-            service.retry(tx, payout_id)
-        office.work_off()
-        [second] = [made.id for made in office.bank_payouts() if made.status in LIVE]
+        second = sent_to_the_bank_twice(office, payout_id)
         back = replace(office, engine=copy)
         assert fates(rearm(back)) == [Fate.RECORD, Fate.FREEZE]
         listed = back.rows("SELECT id, kind, external_id, theirs, state FROM payout_differences")
