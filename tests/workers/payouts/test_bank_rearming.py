@@ -98,7 +98,7 @@ def test_both_legs_that_were_forgotten_are_recorded_again(
 
 
 def sent_to_the_bank_twice(office: BankOffice, payout_id: int) -> str:
-    """The bank gave the first payout back, and has the second one, which is returned."""
+    """The bank gave the first payout back, and has the second one; returns Stripe's name of that."""
     office.work_off()
     office.move(office.bank_payouts()[-1].id, "failed")
     office.sweep()
