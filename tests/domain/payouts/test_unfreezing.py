@@ -9,8 +9,9 @@ from domain.db import transaction
 from domain.errors import Invalid
 from domain.payouts import service
 from domain.payouts.errors import NotUnfreezable
+from domain.payouts.gateway import SeenTransfer
 from domain.payouts.rules import GatewayOutcome, Leave
-from domain.payouts.service import Attempt, Resolution, unfreezing
+from domain.payouts.service import Attempt, Booked, Resolution, unfreezing
 from tests.domain.payouts.house import (
     CLOSED,
     PAPER,
@@ -161,7 +162,10 @@ def test_where_an_attempt_was_given_up_a_mended_account_has_nothing_sent(
 ) -> None:
     payout_id, first = given_up(engine, owner)
     record(engine, begin(engine, payout_id), CLOSED)
-    record(engine, first, SUCCESS)
+    with transaction(engine) as tx:
+        # A notice, whose transfer is asked about, shows that the first attempt has paid.
+        seen = SeenTransfer("tr_1", first.key, ())
+        assert service.book_reversals(tx, first.merchant_id, seen) is Booked.CONTRADICTS
     assert "nothing asks for it by itself" in propose(engine, payout_id, ANN)
     agree(engine, payout_id, BOB)
     with transaction(engine) as tx:
