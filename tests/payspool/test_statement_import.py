@@ -176,6 +176,38 @@ def test_a_payout_that_was_sent_again_before_its_statement_came_is_not_stopped_b
     assert scalar(bank.engine, "SELECT count(*) FROM payouts WHERE frozen_reason IS NOT NULL") == 0
 
 
+def test_what_was_shown_as_paid_while_another_attempt_was_out_is_not_paid_once_more(
+    bank: Desk,
+) -> None:
+    ada, first = bank.id_of("ada"), bank.names["ada"]
+    with transaction(bank.engine) as tx:
+        service.mark_failed(tx, ada, reason="they said no")
+        service.retry(tx, ada)
+    with transaction(bank.engine) as tx:
+        service.export(tx, bank.acme, bank.run_id, box=BOX, actor=ANN, format="pain.001")
+    for _ in range(2):
+        assert dict(bank.read(HEAD + csv_line(first)).rejected) == {"paid_though_failed": 1}
+    # The bank refuses the second attempt, which it may have taken for a duplicate: by the first it is paid.
+    second = bank.names["ada"]
+    assert second != first
+    refused = camt(entry(detail(second, reason="AM05"), way="CRDT", ref="NO"))
+    assert bank.read(refused).payouts["refused"] == 1
+    with pytest.raises(NotRetryable, match="attempt 1, which is failed here, was paid"):
+        retry(bank, ada)
+    shown = (
+        "SELECT jsonb_array_length(jsonb_path_query_array(history, '$[*] ? (@.statement != null)'))"
+    )
+    assert (
+        scalar(bank.engine, f"{shown} FROM payout_attempts WHERE n = 1 AND payout_id = {ada}") == 1
+    )
+    assert_whole(bank.engine)
+
+
+def retry(bank: Desk, payout_id: int) -> None:
+    with transaction(bank.engine) as tx:
+        service.retry(tx, payout_id)
+
+
 @pytest.mark.parametrize("order", [1, -1], ids=["debit first", "credit first"])
 def test_what_comes_back_after_it_was_paid_is_reversed_with_its_reason(
     bank: Desk, order: int
@@ -328,6 +360,20 @@ def test_a_batch_counts_what_a_person_marked_and_stops_at_what_failed(bank: Desk
         service.mark_failed(tx, bank.id_of("bob"), reason="closed")
     assert dict(bank.read(content).rejected) == {"batch_not_waiting": 1}
     assert bank.states == {"ada": "paid", "bob": "failed", "cy": "in_transit"}
+    # The sum is of all three: the bank paid bob too, whatever it said on the telephone.
+    with pytest.raises(NotRetryable, match="failed here, was paid"):
+        retry(bank, bank.id_of("bob"))
+    assert dict(bank.read(content).rejected) == {"stopped": 1}
+    assert_whole(bank.engine)
+
+
+def test_a_batch_of_another_sum_says_nothing_about_what_failed(bank: Desk) -> None:
+    with transaction(bank.engine) as tx:
+        service.mark_failed(tx, bank.id_of("bob"), reason="closed")
+    for amount, payments in (("-20.10", "2"), ("-20.10", "3")):
+        content = HEAD + csv_line(f"{bank.file_name}-1", amount, count=payments)
+        assert dict(bank.read(content).rejected) == {"batch_mismatch": 1}
+    retry(bank, bank.id_of("bob"))
     assert_whole(bank.engine)
 
 

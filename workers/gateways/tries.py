@@ -17,7 +17,10 @@ from domain.payouts.rules.outcomes import Kind
 
 T = TypeVar("T")
 
-NO_ROOM: Final = "the lease had no room for a try"
+NO_ROOM: Final = GatewayOutcome(
+    "not_sent", message="the lease had no room for a try", tries=0, called=False
+)
+"""What a call comes to that was not made, because it might have outlasted the lease."""
 ONE_TRY_SECONDS: Final = ONE_TRY.total_seconds()
 
 _JITTER = wait_random_exponential(multiplier=0.5, max=MAX_PAUSE_SECONDS)
@@ -33,7 +36,7 @@ def with_tries(
 ) -> GatewayOutcome:
     """What one request came to, with how often it was made; `not_sent` if there is no room for it."""
     if not has_room(deadline):
-        return GatewayOutcome("not_sent", message=NO_ROOM)
+        return NO_ROOM
     outcome, made = again_if_turned_away(call, lambda outcome: outcome, deadline, pause)
     return replace(outcome, tries=made)
 

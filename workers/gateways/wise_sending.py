@@ -49,7 +49,7 @@ class Sending:
     ) -> None:
         self._http, self._params = http, params
         self._deadline, self._pause = deadline, pause
-        self._tries = 1
+        self._tries = 0
         self._began = False
 
     def run(self) -> GatewayOutcome:
@@ -211,7 +211,7 @@ class Sending:
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         if not has_room(self._deadline):
-            return Reply(GatewayOutcome("not_sent", message=NO_ROOM))
+            return Reply(NO_ROOM)
         reply, made = again_if_turned_away(
             lambda: self._http.call(method, path, body=body),
             lambda answered: answered.outcome,

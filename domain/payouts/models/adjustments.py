@@ -24,7 +24,8 @@ adjustments = Table(
     # Signed, in minor units.
     Column("amount", BigInteger, nullable=False),
     Column("reason", String(500), nullable=False),
-    # Above this (minor units, either sign) a second person agrees; as it was when it was proposed.
+    # What one person may adjust alone within a week, as it was when it was proposed: beyond it a second one
+    # agrees. Minor units, of either sign.
     Column("adjustment_limit", BigInteger, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'proposed'")),
     Column("proposed_by", String(255), nullable=False),
@@ -44,5 +45,14 @@ adjustments = Table(
         "merchant_id",
         "id",
         postgresql_where=text("state = 'proposed'"),
+    ),
+    # Those of one person alone: their sum of a week has a limit.
+    Index(
+        "ix_adjustments_alone",
+        "merchant_id",
+        "proposed_by",
+        "currency",
+        "decided_at",
+        postgresql_where=text("state = 'booked' AND agreed_by IS NULL"),
     ),
 )

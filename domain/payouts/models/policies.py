@@ -49,9 +49,12 @@ payout_limits = Table(
     Column("max_payee_day", BigInteger, nullable=True),
     Column("max_day", BigInteger, nullable=True),
     Column("max_run", BigInteger, nullable=True),
+    # What one person adjusts alone within a week; NULL: as the rules say.
+    Column("adjust_alone", BigInteger, nullable=True),
     PrimaryKeyConstraint("merchant_id", "currency"),
     CheckConstraint("auto_payout >= 0", name="auto_payout"),
     CheckConstraint("auto_run >= 0", name="auto_run"),
+    CheckConstraint("adjust_alone >= 0", name="adjust_alone"),
     CheckConstraint("minimum >= 0 AND minimum <= max_payout", name="minimum"),
     CheckConstraint(
         "max_payout >= 0 AND max_payee_day >= 0 AND max_day >= 0 AND max_run >= 0", name="hard"

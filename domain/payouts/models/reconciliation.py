@@ -119,7 +119,8 @@ payout_differences = Table(
     Column("state", Text, nullable=False, server_default=text("'open'")),
     at_column("first_seen"),
     at_column("last_seen"),
-    Column("last_run_id", BigInteger, ForeignKey("reconciliations.id"), nullable=False),
+    # NULL of what a connected account shows: no reconciliation finds it, and none resolves it.
+    Column("last_run_id", BigInteger, ForeignKey("reconciliations.id"), nullable=True),
     Column("resolved_by", String(255), nullable=True),
     at_column("resolved_at", nullable=True),
     Column("resolved_note", String(500), nullable=True),
@@ -133,8 +134,12 @@ payout_differences = Table(
     ),
     CheckConstraint(
         "kind IN ('missing_there', 'missing_here', 'amount', 'currency', 'destination', 'fee', 'day_sum',"
-        " 'paid_twice', 'paid_after_all')",
+        " 'paid_twice', 'paid_after_all', 'bank_missing_here')",
         name="kind",
+    ),
+    CheckConstraint(
+        "(last_run_id IS NULL) = (kind = 'bank_missing_here')",
+        name="found_by",
     ),
     CheckConstraint("state IN ('open', 'resolved')", name="state"),
     CheckConstraint(

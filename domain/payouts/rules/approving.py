@@ -40,7 +40,8 @@ class Limits:
 
     ``auto_payout`` and ``auto_run``: up to where no person is needed. ``minimum``: the smallest payout.
     The others are never exceeded, whoever approves (rules/limits.py): by a payout, by a payee or the
-    merchant in a day of business time (UTC), by a run.
+    merchant in a day of business time (UTC), by a run. ``adjust_alone`` is of no run: what one person
+    adjusts within a week without a second one (rules/adjusting.py).
     """
 
     auto_payout: int | None = None
@@ -50,6 +51,7 @@ class Limits:
     max_payee_day: int | None = None
     max_day: int | None = None
     max_run: int | None = None
+    adjust_alone: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

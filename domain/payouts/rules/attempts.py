@@ -90,6 +90,18 @@ def is_forgotten(sent_at: datetime, now: datetime) -> bool:
     return not -CLOCKS_APART <= now - sent_at < REPLAY_WINDOW
 
 
+BEING_ASKED: Final = (
+    "a worker is asking the gateway about it at this moment, and what it asks may be executed yet: try again in"
+    f" {LEASE.seconds // 60} minutes"
+)
+"""Why nobody gives up what is leased."""
+
+
+def is_leased(lease_until: datetime | None, now: datetime) -> bool:
+    """Whether a worker holds an attempt now, by PostgreSQL's real clock."""
+    return lease_until is not None and lease_until > now
+
+
 def backoff(count: int, *, first: timedelta, longest: timedelta) -> timedelta:
     """The wait after ``count`` earlier ones: doubled each time, at most ``longest``.
 
@@ -154,6 +166,16 @@ class Leave:
     reason: str
 
 
+def step_of_live(live: LiveAttempt, *, waits: bool, now: datetime) -> Step | Leave:
+    """What a sender does about the attempt that has paid or may have, of either leg; ``waits``: its next try
+    is not due yet."""
+    if live.state != "sending":
+        return Leave(live.state)
+    if live.lease_until is None:
+        return Leave("waiting") if waits else Step.RESUME
+    return Leave("leased") if is_leased(live.lease_until, now) else Step.EXPIRE
+
+
 def next_step(
     state: str,
     live: LiveAttempt | None,
@@ -170,11 +192,7 @@ def next_step(
         return Leave("frozen")
     waits = next_try_at is not None and next_try_at > now
     if live is not None:
-        if live.state != "sending":
-            return Leave(live.state)
-        if live.lease_until is None:
-            return Leave("waiting") if waits else Step.RESUME
-        return Leave("leased") if live.lease_until > now else Step.EXPIRE
+        return step_of_live(live, waits=waits, now=now)
     if state == "approved":
         return Step.OPEN
     if state == "failed" and next_try_at is not None:

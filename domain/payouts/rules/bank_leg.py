@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from domain.payouts.rules import carrying
-from domain.payouts.rules.attempts import Leave, LiveAttempt, Step
+from domain.payouts.rules.attempts import Leave, LiveAttempt, Step, step_of_live
 from domain.payouts.rules.told import keepable
 
 TRANSFER: Final = "transfer"
@@ -116,11 +116,7 @@ def next_bank_step(
         return Leave("frozen")
     waits = next_try_at is not None and next_try_at > now
     if live is not None:
-        if live.state != "sending":
-            return Leave(live.state)
-        if live.lease_until is None:
-            return Leave("waiting") if waits else Step.RESUME
-        return Leave("leased") if live.lease_until > now else Step.EXPIRE
+        return step_of_live(live, waits=waits, now=now)
     if state == "in_transit" or (state == "returned" and next_try_at is not None):
         return Leave("waiting") if waits else Step.OPEN
     return Leave(state)

@@ -60,6 +60,9 @@ class Trip:
 
 def sign_of(outcome: GatewayOutcome) -> Sign:
     """Read an outcome for the gateway's health; total."""
+    if not outcome.called:
+        # Our own lease had no room left: a slow worker opens no breaker for everybody.
+        return Sign.NEITHER
     if outcome.kind != "response":
         return Sign.SILENT
     if outcome.key_refused:

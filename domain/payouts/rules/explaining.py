@@ -15,6 +15,7 @@ from domain.payouts.rules.attempts import REPLAY_WINDOW, is_forgotten
 from domain.payouts.rules.bank_leg import BANK, FUNDS, TRANSFER
 from domain.payouts.rules.outside import SAID
 from domain.payouts.rules.reversing import LIVE
+from domain.payouts.rules.unfreezing import LOOKED_FOR
 
 _ACCOUNT: Final = re.compile(r"\b(acct_)\w*?(\w{4})\b")
 _IBAN: Final = re.compile(r"\b([A-Z]{2})\d{2}[A-Z0-9]{6,26}([A-Z0-9]{4})\b")
@@ -244,6 +245,9 @@ def _unknown(it: Situation) -> list[str]:
         f"{attempt.name.capitalize()} was sent at {_at(attempt.sent_at)}, and no answer proves what became of"
         " it: it may have been paid."
     ]
+    if not is_forgotten(attempt.sent_at, it.now) and it.parked == LOOKED_FOR:
+        until = _at(attempt.sent_at + REPLAY_WINDOW)
+        return [*told, f"Wait: it is looked for at the gateway from {until} on. {BY_HAND}"]
     if not is_forgotten(attempt.sent_at, it.now):
         until = _at(attempt.sent_at + REPLAY_WINDOW)
         return [
@@ -269,6 +273,12 @@ def _unknown(it: Situation) -> list[str]:
 
 
 def _failed(it: Situation) -> list[str]:
+    if it.attempt is not None and it.attempt.state == "abandoned":
+        return [
+            f"{_given_up(it, it.attempt)} at the gateway. Its earnings stay in it.",
+            f"Look at the gateway once more. If nothing is there, {_command(it, 'retry')} sends it under a new key;"
+            f" or {_command(it, 'cancel', ' --reason …')}, and the next run pays its earnings. {BY_HAND}",
+        ]
     n = f"attempt {it.attempt.n}" if it.attempt is not None else "it"
     told = [f"The gateway refused {n}{_refusal(it)}; no money moved, and its earnings stay in it."]
     if it.next_try_at is not None:
@@ -307,10 +317,17 @@ def _returned(it: Situation) -> list[str]:
             "Wait until Wise has refunded it: then it is reversed, and a person says what becomes of its"
             f" earnings. {BY_HAND}",
         ]
+    on_account = "the money is on the connected account"
+    if it.attempt is not None and it.attempt.leg == BANK and it.attempt.state == "abandoned":
+        return [
+            f"The transfer was made. {_given_up(it, it.attempt)} on the connected account.",
+            f"Look there once more. If no payout is there and {on_account}, {_command(it, 'retry')} pays it out to"
+            f" the bank; never is a second transfer made. {BY_HAND}",
+        ]
     refused = it.attempt is not None and it.attempt.leg == BANK and it.attempt.state == "failed"
     bank = "the bank was not paid" if refused else "the bank returned the money"
     return [
-        f"The transfer was made, and {bank}{_refusal(it)}: the money is on the connected account.",
+        f"The transfer was made, and {bank}{_refusal(it)}: {on_account}.",
         "Only another payout to the bank, or a reversal, can follow; never a second transfer. It goes on when"
         " Stripe tells that the account was mended or has another bank account, or when a person says so:"
         f" {_command(it, 'retry')}. {BY_HAND}",
@@ -332,6 +349,13 @@ _STATES: Final = {
 }
 _STOPPABLE: Final = ("draft", "pending_approval", "approved", "failed")
 _FINAL: Final = ("paid", "canceled", "reversed")
+
+
+def _given_up(it: Situation, attempt: LastAttempt) -> str:
+    return (
+        f"Two people gave {attempt.name} up{_refusal(it)}: nobody can prove that it did not pay, only that it was"
+        " not found"
+    )
 
 
 def _refusal(it: Situation) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from domain.payouts.rules.told import keepable, name_of
 
@@ -63,6 +63,8 @@ class GatewayOutcome:
     was paid, and that nothing ever can be under this key. ``arrived`` False: it took the money, and will
     say later that it is with the payee.
 
+    ``called`` False: there was no time left for the (next) call, so that this says nothing of the gateway.
+
     Text is held as our columns can keep it, and a name that they cannot names nothing.
     """
 
@@ -79,11 +81,24 @@ class GatewayOutcome:
     began: bool = False
     refused: bool = False
     arrived: bool = True
+    called: bool = True
 
     def __post_init__(self) -> None:
         for name in ("error_type", "code", "message", "request_id"):
             object.__setattr__(self, name, keepable(getattr(self, name)))
         object.__setattr__(self, "external_id", name_of(self.external_id))
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What the history of an attempt keeps of it: what is known, and no text of the gateway's."""
+        seen = {
+            "kind": self.kind,
+            "status": self.http_status,
+            "code": self.code,
+            "request_id": self.request_id,
+            "tries": self.tries,
+        }
+        return {name: value for name, value in seen.items() if value is not None}
 
     @property
     def turned_away(self) -> bool:

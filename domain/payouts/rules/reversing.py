@@ -41,9 +41,6 @@ Beside them: `in_transit` while its money waits on the connected account, which 
 REVERSIBLE_METHODS: Final = frozenset({"stripe"})
 """Methods whose gateway can take back what it paid; money in a bank comes back by the payee alone."""
 
-MAX_REASON: Final = 500
-"""Longest reason (as the column)."""
-
 GIVEN_UP: Final = "abandoned"
 """The error code of a request that two people gave up."""
 

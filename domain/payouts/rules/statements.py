@@ -104,6 +104,15 @@ SEEN: Final = "seen"
 PAID_THOUGH_FAILED: Final = "paid_though_failed"
 """The bank paid what is failed here. Nothing sends such a payout again before two people have looked."""
 
+BATCH_NOT_WAITING: Final = "batch_not_waiting"
+"""A sum is of all payouts of a batch, and not all of them wait for it or are paid."""
+
+
+def paid_earlier(n: int) -> str:
+    """Why a payout is stopped of which the bank has paid attempt ``n``, which is failed here."""
+    return f"a bank statement shows that attempt {n}, which is failed here, was paid"
+
+
 REJECTS: Final = {
     "unreadable": "it cannot be read",
     "not_booked": "the bank has announced it and not booked it",
@@ -121,7 +130,7 @@ REJECTS: Final = {
     "not_returnable": "what came back is not in transit and not paid",
     "batch_without_count": "a sum for a batch, and it is not said of how many payments",
     "batch_mismatch": "count or sum are not those of the batch",
-    "batch_not_waiting": "a payout of the batch is neither in transit nor paid",
+    BATCH_NOT_WAITING: "a payout of the batch is neither in transit nor paid; if it is failed here, it is stopped",
     "batch_credit": "a sum came back for a batch, and not of which payments",
 }
 """Every name that an entry can be refused by, and what it means."""
@@ -199,10 +208,11 @@ def judge_batch(entry: Entry, known: list[Known]) -> Act | Reject:
     if wrong is not None:
         return wrong
     for one in known:
+        if one.frozen_reason is None and one.attempt_state not in ("sending", "succeeded"):
+            return Reject(BATCH_NOT_WAITING, f"payout {one.payout_id} is {one.payout_state}")
+    for one in known:
         if one.frozen_reason is not None:
             return Reject("stopped", f"payout {one.payout_id}: {one.frozen_reason}")
-        if one.attempt_state not in ("sending", "succeeded"):
-            return Reject("batch_not_waiting", f"payout {one.payout_id} is {one.payout_state}")
     if all(one.attempt_state == "succeeded" for one in known):
         return Reject("already_paid", "all of the batch are paid")
     return Act.PAY

@@ -1,5 +1,13 @@
 """What becomes of a payout that two people let go on: its attempt stands as it stood."""
 
+from typing import Final
+
+LOOKED_FOR: Final = (
+    "an earlier attempt was given up, and may have paid: the key of this one is not sent any more, and it is"
+    " looked for once the gateway may have forgotten it"
+)
+"""What an unknown payout waits for (`parked_reason`) that was let go on though an attempt was given up."""
+
 
 def what_follows(
     state: str, attempt: str | None, *, given_up: bool, said_outside: bool = False
@@ -17,6 +25,14 @@ def what_follows(
         return f"It stays {state}; nothing is sent."
     if said_outside:
         return f"It stays {state}, and nothing is sent: another person agrees that it was paid outside."
+    if given_up and attempt == "unknown":
+        return (
+            "It stays unknown, and its key is not sent any more: an earlier attempt was given up, and may have paid."
+            " Once the gateway may have forgotten the key (23 hours after it was sent) the attempt is looked for;"
+            " if it is not found, two people decide about it."
+        )
+    if given_up and attempt == "succeeded" and state == "in_transit":
+        return "It stays in_transit: the gateway is asked what the bank did with it, and nothing is sent."
     if given_up:
         return (
             f"It stays {state}, and nothing asks for it by itself: an attempt was given up, and may have"

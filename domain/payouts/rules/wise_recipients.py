@@ -156,6 +156,20 @@ def parse_wise_recipient(raw: str) -> WiseRecipient:
     )
 
 
+def kept_wise_recipient(dumped: str) -> WiseRecipient:
+    """A recipient as ``WiseRecipient.dumped`` wrote it, by whatever rules held then: today's do not judge it."""
+    data = json.loads(dumped)
+    fields = {name: data[name] for name in _FIELDS[data["type"]]}
+    return WiseRecipient(
+        data["type"],
+        data["currency"],
+        data["name"],
+        fields,
+        data.get("legal_type", ""),
+        data.get("address"),
+    )
+
+
 def _object(raw: str) -> dict[str, Any]:
     if len(raw.encode()) > MAX_BYTES:
         raise Invalid("recipient", f"is longer than {MAX_BYTES} bytes")

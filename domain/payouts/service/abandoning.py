@@ -6,24 +6,21 @@ agrees. Then, and only then, a later attempt may pay the payout. If the abandone
 have paid after all, its payout freezes.
 """
 
-from typing import Any, Final
+from typing import Any
 
-from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.clock import business_now
 from domain.db import Tx
-from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotAbandonable
 from domain.payouts.rules import is_forgotten
+from domain.payouts.rules.attempts import BEING_ASKED, is_leased
 from domain.payouts.rules.bank_leg import BANK
-from domain.payouts.service import booking
+from domain.payouts.rules.words import said
+from domain.payouts.service import auditing, booking
 from domain.payouts.service.sending import LEG
 from domain.payouts.store import abandoning as abandon_store
 from domain.payouts.store import sending as store
 from domain.payouts.store.sending import AttemptMove, PayoutMove
-
-MAX_EVIDENCE: Final = 500
-"""Longest evidence (as the column)."""
 
 
 def propose_abandon(tx: Tx, payout_id: int, *, evidence: str, actor: Actor) -> None:
@@ -31,11 +28,10 @@ def propose_abandon(tx: Tx, payout_id: int, *, evidence: str, actor: Actor) -> N
 
     Raises NoSuchPayout, Invalid without evidence, NotAbandonable while the gateway can still be asked.
     """
-    if not 1 <= len(evidence.strip()) <= MAX_EVIDENCE:
-        raise Invalid("evidence", f"say what was looked at, in 1 to {MAX_EVIDENCE} characters")
+    evidence = said("evidence", evidence, "say what was looked at")
     payout, attempt = _unknown(tx, payout_id)
-    abandon_store.propose(tx, attempt.id, by=actor.id, evidence=evidence.strip())
-    _record(tx, actor, "payout_attempt.abandon_proposed", payout, attempt, evidence.strip())
+    abandon_store.propose(tx, attempt.id, by=actor.id, evidence=evidence)
+    _record(tx, actor, "payout_attempt.abandon_proposed", payout, attempt, evidence)
 
 
 def agree_abandon(tx: Tx, payout_id: int, *, actor: Actor) -> None:
@@ -88,17 +84,12 @@ def _unknown(tx: Tx, payout_id: int) -> tuple[Any, Any]:
         raise NotAbandonable(
             payout_id, "the gateway still remembers its key and is asked by itself"
         )
+    if is_leased(attempt.lease_until, attempt.real_now):
+        # What it asks may be a last replay, begun when the key was young enough: it may pay yet.
+        raise NotAbandonable(payout_id, BEING_ASKED)
     return payout, attempt
 
 
 def _record(tx: Tx, actor: Actor, action: str, payout: Any, attempt: Any, reason: str) -> None:
-    audit.record(
-        tx,
-        actor,
-        action,
-        merchant_id=payout.merchant_id,
-        subject_kind="payout",
-        subject_id=payout.id,
-        reason=reason,
-        before={"attempt": attempt.n, "state": attempt.state},
-    )
+    before = {"attempt": attempt.n, "state": attempt.state}
+    auditing.of_payout(tx, actor, action, payout, reason, before=before)

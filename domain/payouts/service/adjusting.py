@@ -1,5 +1,10 @@
-"""Use cases of adjustments: small ones are booked at once, large ones by a second person."""
+"""Use cases of adjustments: small ones are booked at once, large ones by a second person.
 
+What one person books alone is a sum over a week (``rules.adjusting``), so that several small ones are a
+large one. The database counts it as well.
+"""
+
+from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.audit import service as audit
@@ -10,19 +15,31 @@ from domain.earnings import service as earnings
 from domain.earnings.rules import NewEarning
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.money import is_currency
+from domain.payouts.rules.adjusting import alone_limit, is_alone
+from domain.payouts.rules.words import said
 from domain.payouts.store import adjustments as store
-from domain.payouts.store import listing
+from domain.payouts.store import listing, policies
 
-ADJUSTMENT_LIMIT: Final = 10_000
-"""Minor units, of either sign, that one person may adjust alone."""
-MAX_REASON: Final = 500
 MAX_AMOUNT: Final = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """An adjustment: ``booked`` already, or waiting for another person.
+
+    ``used``: what whoever proposed it had adjusted alone within a week, of ``limit``; in minor units.
+    """
+
+    number: int
+    booked: bool
+    used: int
+    limit: int
 
 
 def adjust(
     tx: Tx, merchant_id: int, user_id: str, amount: int, currency: str, reason: str, actor: Actor
-) -> tuple[int, bool]:
-    """Adjust what a payee is owed (signed minor units): its number, and whether it is booked already.
+) -> Adjusted:
+    """Adjust what a payee is owed (signed minor units), alone as far as the limit of a week goes.
 
     Raises Invalid, or NotFound for a user who is no payee.
     """
@@ -30,26 +47,30 @@ def adjust(
         raise Invalid("amount", f"is not 0, and at most {MAX_AMOUNT} minor units")
     if not is_currency(currency):
         raise Invalid("currency", f"{currency!r} is no currency, as usd")
-    if not 1 <= len(reason.strip()) <= MAX_REASON:
-        raise Invalid("--reason", f"say why, in 1 to {MAX_REASON} characters")
+    reason = said("--reason", reason, "say why")
     if listing.payee(tx, merchant_id, user_id) is None:
         raise NotFound("payee", user_id, "`payspool payees list` shows them.")
+    # One at a time: of two adjustments at once the later one counts the earlier.
+    policies.lock(tx, merchant_id)
+    limit = alone_limit(currency, policies.of(tx, merchant_id).limits.get(currency))
+    used = store.adjusted_alone(tx, merchant_id, actor.id, currency)
     number = store.propose(
         tx,
         merchant_id=merchant_id,
         user_id=user_id,
         currency=currency,
         amount=amount,
-        reason=reason.strip(),
-        limit=ADJUSTMENT_LIMIT,
+        reason=reason,
+        limit=limit,
         by=actor.id,
     )
     row = store.lock_proposed(tx, merchant_id, number)
-    if abs(amount) > ADJUSTMENT_LIMIT:
+    alone = is_alone(amount, used=used, limit=limit)
+    if alone:
+        _book(tx, row, None, actor)
+    else:
         _record(tx, actor, "adjustment.proposed", row)
-        return number, False
-    _book(tx, row, None, actor)
-    return number, True
+    return Adjusted(number, alone, used, limit)
 
 
 def agree(tx: Tx, merchant_id: int, number: int, actor: Actor) -> None:

@@ -11,11 +11,11 @@ from sqlalchemy import Engine
 from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx, transaction
-from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotApprovable
 from domain.payouts.rules import EMPTY_RUN_HASH, extend_run_hash, members_hash
 from domain.payouts.rules.approving import AUTOMATIC, policy_from, signature
 from domain.payouts.rules.approving import needs_approval as person_needed
+from domain.payouts.rules.words import said
 from domain.payouts.service import canceling
 from domain.payouts.store import approving as store
 from domain.payouts.store import runs as run_store
@@ -24,8 +24,6 @@ PAGE: Final = 500
 """Payouts that are looked at in one statement."""
 SHARD: Final = 2_000
 """Payouts that are canceled in one transaction, as they were claimed."""
-MAX_REASON: Final = 500
-"""Longest reason of a rejection (as the column)."""
 EXPIRED: Final = "nobody approved it in time"
 SWEEPER: Final = Actor("worker", "payouts.sweep")
 
@@ -78,9 +76,7 @@ def reject(tx: Tx, run_id: int, *, actor: Actor, reason: str) -> None:
 
     Raises NoSuchPayout, Invalid without a reason, NotApprovable if it does not wait.
     """
-    reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON:
-        raise Invalid("reason", f"say why, in 1 to {MAX_REASON} characters")
+    reason = said("reason", reason, "say why")
     run = _lock(tx, run_id)
     if run.state != "pending_approval":
         raise NotApprovable(run_id, f"it is {run.state}")

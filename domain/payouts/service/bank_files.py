@@ -211,7 +211,15 @@ def _send(tx: Tx, waiting: Sequence[Any], box: SecretBox, unfit: Unfit) -> _Sent
         # Locked first: a hold that is being set is waited for, and found.
         earnings.lock_members(tx, row.id)
         found = exclusion_found(tx, row.id, store.peek(tx, row.id))
-        to = read_recipient(tx, payout.merchant_id, payout.payee_id, payout.destination, box)
+        try:
+            to = read_recipient(tx, payout.merchant_id, payout.payee_id, payout.destination, box)
+        except Invalid as invalid:
+            # One payee's bank data keeps nobody else's money back.
+            to = None
+            found = found or (
+                "recipient_refused",
+                f"its bank data does not hold any more ({invalid})",
+            )
         if found is None and to is None:
             found = ("no_recipient", f"{payout.destination} is no recipient of this payee")
         if found is None and to is not None and not to.carries(payout.currency):

@@ -7,6 +7,7 @@ its payout for people.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from domain.audit import service as audit
 from domain.audit.service import Actor
@@ -26,9 +27,12 @@ from domain.payouts.service.rearming import Account, Matched
 from domain.payouts.service.recording import settle_success
 from domain.payouts.service.sending import IMMEDIATELY, ask
 from domain.payouts.store import bank_leg as bank_store
+from domain.payouts.store import differences
 from domain.payouts.store import rearming as store
 from domain.payouts.store import sending as sending_store
 from domain.payouts.store.sending import PayoutMove
+
+EXPLAINED: Final = (Fate.KNOWN, "a person has explained it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,16 @@ def to_compare(tx: Tx, account: Account) -> list[ToCompare]:
 
 def match(tx: Tx, payout_id: int, shown: Sequence[Found]) -> list[Matched]:
     """What would be done about the payouts to a bank that an account shows of a payout; nothing is done."""
-    standing = _standing(tx, payout_id)
+    standing, explained = _standing(tx, payout_id), _explained(tx, payout_id, shown)
     return [
-        Matched(_made(payout_id, one), *bank_fate_of(_made(payout_id, one), standing))
+        Matched(
+            _made(payout_id, one),
+            *(
+                EXPLAINED
+                if one.external_id in explained
+                else bank_fate_of(_made(payout_id, one), standing)
+            ),
+        )
         for one in _of_payout(standing, shown)
     ]
 
@@ -66,14 +77,29 @@ def apply(
     *,
     actor: Actor,
 ) -> list[Matched]:
-    """Do about them what is to be done, under the payout's lock; repeating it changes nothing."""
+    """Do about them what is to be done, under the payout's lock; repeating it changes nothing.
+
+    Whatever stops the payout is a difference as well: until a person has explained it, nobody lets the payout
+    go on.
+    """
     sending_store.lock_payout(tx, payout_id)
+    explained = _explained(tx, payout_id, shown)
     done = []
     for one in _of_payout(_standing(tx, payout_id), shown):
         made = _made(payout_id, one)
-        fate, why = bank_fate_of(made, _standing(tx, payout_id))
+        known = one.external_id in explained
+        fate, why = EXPLAINED if known else bank_fate_of(made, _standing(tx, payout_id))
         done.append(Matched(made, fate, why))
         payout = sending_store.lock_payout(tx, payout_id)
+        if fate is Fate.FREEZE:
+            differences.raise_bank(
+                tx,
+                payout_id,
+                platform=gateway.account,
+                external_id=made.external_id,
+                amount=made.amount,
+                attempt_id=None,
+            )
         if fate is Fate.KNOWN or (fate is Fate.FREEZE and payout.frozen_reason is not None):
             continue
         if fate is Fate.FREEZE:
@@ -92,6 +118,12 @@ def apply(
             after={"external_id": made.external_id, "attempt_key": made.key},
         )
     return done
+
+
+def _explained(tx: Tx, payout_id: int, shown: Sequence[Found]) -> set[str]:
+    """Those about which a person has resolved the difference."""
+    merchant_id = sending_store.route(tx, payout_id).merchant_id
+    return store.explained(tx, merchant_id, [one.external_id for one in shown])
 
 
 def _of_payout(standing: BankStanding, shown: Sequence[Found]) -> list[Found]:

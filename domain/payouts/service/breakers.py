@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
 from domain.payouts.errors import BreakerNotOpen
 from domain.payouts.rules.breaker import REOPENED, Trip, probe_wait
 from domain.payouts.rules.stopping import Stop
+from domain.payouts.service import auditing
 from domain.payouts.store import breakers as store
 from domain.payouts.store import stops
 
@@ -49,7 +49,7 @@ def open_breaker(tx: Tx, merchant_id: int, method: str, trip: Trip) -> Stop | No
         return None
     probes = store.recent_probes(tx, merchant_id, method, by=PROBE.id, within=REOPENED)
     store.start_probing(tx, made.stop_id, probes=probes, wait=probe_wait(probes))
-    _record(tx, WORKER, "breaker.opened", made)
+    auditing.of_stop(tx, WORKER, "breaker.opened", made, made.reason)
     return made
 
 
@@ -70,7 +70,7 @@ def close_breaker(
     lifted = stops.lift(tx, KIND, merchant_id=merchant_id, method=method, by=actor.id[:255])
     if lifted is None:
         raise BreakerNotOpen(merchant_id, method)
-    _record(tx, actor, "breaker.closed", lifted)
+    auditing.of_stop(tx, actor, "breaker.closed", lifted, lifted.reason)
     return stops.wake(tx, lifted.sentence, after)
 
 
@@ -80,16 +80,3 @@ def key_was_set(tx: Tx, merchant_id: int, method: str, *, actor: Actor) -> bool:
         return False
     close_breaker(tx, merchant_id, method, actor=actor, after=NEW_KEY_IS_USED)
     return True
-
-
-def _record(tx: Tx, actor: Actor, action: str, stop: Stop) -> None:
-    audit.record(
-        tx,
-        actor,
-        action,
-        merchant_id=stop.merchant_id,
-        subject_kind="payout_stop",
-        subject_id=stop.stop_id,
-        reason=stop.reason,
-        after={"method": stop.method},
-    )

@@ -20,7 +20,7 @@ from domain.payouts.rules.bank_leg import (
 from domain.payouts.service import booking
 from domain.payouts.service.reversals import UNSETTLED, Booked
 from domain.payouts.store import bank_leg as store
-from domain.payouts.store import sending
+from domain.payouts.store import differences, sending
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 
 
@@ -60,7 +60,15 @@ def apply_bank_payout(tx: Tx, merchant_id: int, platform: str, seen: SeenBankPay
         return Booked.TOO_EARLY
     wrong = _contradiction(payout, attempt, seen)
     if wrong is not None:
-        _freeze(tx, payout, wrong)
+        if attempt.external_id == seen.external_id or differences.raise_bank(
+            tx,
+            payout.id,
+            platform=platform,
+            external_id=seen.external_id,
+            amount=seen.amount,
+            attempt_id=attempt.id,
+        ):
+            _freeze(tx, payout, wrong)
         return Booked.CONTRADICTS
     news = becomes(payout.state, attempt.state, seen.status)
     if news is News.PAID:

@@ -1,20 +1,19 @@
 """A person says what a bank did with a payout out of a bank file."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from domain.clock import business_now
 from domain.db import Tx
-from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotMarkable
+from domain.payouts.rules.statements import paid_earlier
+from domain.payouts.rules.words import MAX_REFERENCE, line
 from domain.payouts.service import booking
 from domain.payouts.service.bank_files import PLATFORM
 from domain.payouts.service.sending import LEG
+from domain.payouts.store import bank_leg, statements
 from domain.payouts.store import sending as store
 from domain.payouts.store.sending import AttemptMove, PayoutMove
-
-MAX_REFERENCE: Final = 255
-"""Longest reference (as the column)."""
 
 
 def mark_paid(tx: Tx, payout_id: int, *, reference: str) -> bool:
@@ -23,7 +22,7 @@ def mark_paid(tx: Tx, payout_id: int, *, reference: str) -> bool:
     False if it was marked so before. Raises NoSuchPayout, Invalid, or NotMarkable for one that no bank
     file carries, or that was paid under another reference.
     """
-    reference = _said("reference", reference, MAX_REFERENCE)
+    reference = line("reference", reference, MAX_REFERENCE)
     payout = _lock(tx, payout_id)
     if payout.state == "paid" and payout.external_transaction_id == reference:
         return False
@@ -37,7 +36,7 @@ def mark_failed(tx: Tx, payout_id: int, *, reason: str) -> None:
 
     It is exported again only after a retry, or canceled. Raises NoSuchPayout, Invalid, NotMarkable.
     """
-    reason = _said("reason", reason, 500)
+    reason = line("reason", reason)
     payout = _lock(tx, payout_id)
     attempt = _exported(tx, payout)
     settle_refused(tx, payout, attempt.id, reason=reason, outcome="marked failed")
@@ -78,7 +77,10 @@ def settle_refused(
     outcome: str,
     note: Mapping[str, Any] | None = None,
 ) -> None:
-    """The bank has refused the attempt of a payout in transit, whose lock the caller holds."""
+    """The bank has refused the attempt of a payout in transit, whose lock the caller holds.
+
+    If a statement showed that the bank paid an earlier attempt, the payout is stopped: it is paid.
+    """
     now = business_now(tx)
     store.move_attempt(
         tx,
@@ -93,13 +95,9 @@ def settle_refused(
         ),
     )
     booking.fail(tx, payout, attempt_id, now)
-
-
-def _said(field: str, given: str, longest: int) -> str:
-    said = given.strip()
-    if not 1 <= len(said) <= longest or not said.isprintable():
-        raise Invalid(field, f"is 1 to {longest} printable characters")
-    return said
+    earlier = statements.shown_paid(tx, payout.id)
+    if earlier is not None:
+        bank_leg.freeze(tx, payout.id, paid_earlier(earlier))
 
 
 def _lock(tx: Tx, payout_id: int) -> Any:

@@ -6,24 +6,19 @@ was paid, with evidence, and nothing is sent for it from then on; a second one a
 
 from typing import Any, Final
 
-from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.clock import business_now
 from domain.db import Tx
-from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotMarkable
 from domain.payouts.rules import attempt_key, params_hash
 from domain.payouts.rules.outside import PLATFORM, SAID, problem
-from domain.payouts.service import booking
+from domain.payouts.rules.words import MAX_REFERENCE, line
+from domain.payouts.service import auditing, booking
 from domain.payouts.service.sending import IMMEDIATELY, LEG, frozen
 from domain.payouts.store import outside as store
 from domain.payouts.store import sending
 from domain.payouts.store.sending import AttemptMove, PayoutMove
 from domain.payouts.store.unfreezing import unexplained_payment
-
-MAX_REFERENCE: Final = 255
-MAX_EVIDENCE: Final = 500
-"""Longest reference and evidence (as the columns)."""
 
 API_VERSION: Final = "1"
 
@@ -35,8 +30,8 @@ def propose_outside(tx: Tx, payout_id: int, *, reference: str, evidence: str, ac
     on. Raises NoSuchPayout, Invalid without reference or evidence, NotMarkable for a payout that may be paid
     by an attempt, or of which it was said already.
     """
-    reference = _said("--reference", reference, MAX_REFERENCE)
-    evidence = _said("--evidence", evidence, MAX_EVIDENCE)
+    reference = line("--reference", reference, MAX_REFERENCE)
+    evidence = line("--evidence", evidence)
     payout, _ = _lock(tx, payout_id, stopped=True)
     open_one = store.proposal(tx, payout_id)
     if open_one is not None:
@@ -89,7 +84,7 @@ def withdraw_outside(tx: Tx, payout_id: int, *, reason: str, actor: Actor) -> No
     An approved one is asked for again; a failed one waits for a person. Raises NoSuchPayout, Invalid
     without a reason, NotMarkable if nobody said anything, or the gateway's books show a payment for it.
     """
-    reason = _said("--withdraw", reason, MAX_EVIDENCE)
+    reason = line("--withdraw", reason)
     payout, _ = _lock(tx, payout_id, stopped=True)
     proposal = _proposal(tx, payout_id)
     transfer = unexplained_payment(tx, payout_id)
@@ -164,22 +159,6 @@ def _mint(tx: Tx, payout_id: int, n: int, reference: str) -> int:
     return int(minted.id)
 
 
-def _said(field: str, given: str, longest: int) -> str:
-    said = given.strip()
-    if not 1 <= len(said) <= longest or not said.isprintable():
-        raise Invalid(field, f"is 1 to {longest} printable characters")
-    return said
-
-
 def _record(tx: Tx, actor: Actor, action: str, payout: Any, reference: str, reason: str) -> None:
-    audit.record(
-        tx,
-        actor,
-        action,
-        merchant_id=payout.merchant_id,
-        subject_kind="payout",
-        subject_id=payout.id,
-        reason=reason,
-        before={"state": payout.state},
-        after={"reference": reference},
-    )
+    before, after = {"state": payout.state}, {"reference": reference}
+    auditing.of_payout(tx, actor, action, payout, reason, before=before, after=after)

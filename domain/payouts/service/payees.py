@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from domain.db import Tx
-from domain.errors import NotFound
+from domain.errors import Forbidden, NotFound
 from domain.payouts.rules import PayeeView
 from domain.payouts.store import payees as store
 from domain.payouts.store import runs
@@ -68,6 +68,16 @@ def find_payee(tx: Tx, merchant_id: int, user_id: str) -> PayeeView | None:
 
 
 def block_payee(tx: Tx, merchant_id: int, user_id: str, reason: str | None) -> None:
-    """Stop paying a user, with the reason, or (None) pay them again. Raises NotFound."""
+    """Stop paying a user, with the reason, or (None) pay them again.
+
+    Raises NotFound, and Forbidden while the gateway's books show that this installation paid them and nothing
+    here says for what: the next run would pay it once more, whoever lifts the block.
+    """
+    transfer = store.unexplained_transfer(tx, merchant_id, user_id) if reason is None else None
+    if transfer is not None:
+        raise Forbidden(
+            f"The gateway's books show {transfer}, which paid {user_id} for a payout that was forgotten or canceled."
+            " Adjust what they are owed, and resolve that difference; then unblock them."
+        )
     if not store.block(tx, merchant_id, user_id, reason):
         raise NotFound("payee", user_id, "It appears with its first `payee.updated` event.")

@@ -7,8 +7,8 @@ from domain.audit.service import Actor
 from domain.db import Tx
 from domain.errors import Forbidden, Invalid
 from domain.payouts.gateway import PayeeCheck
-from domain.payouts.rules.recipients import Recipient, parse_recipient
-from domain.payouts.rules.wise_recipients import parse_wise_recipient
+from domain.payouts.rules.recipients import Recipient, kept_recipient, parse_recipient
+from domain.payouts.rules.wise_recipients import kept_wise_recipient
 from domain.payouts.service import debtors
 from domain.payouts.service.payees import put_payees
 from domain.payouts.store import bank as store
@@ -105,13 +105,14 @@ def check_recipient(
 def reseal(tx: Tx, *, box: SecretBox, actor: Actor) -> int:
     """Encrypt recipients, bank files and debtor accounts under the newest key; returns how many.
 
+    What is stored is not judged anew: one recipient that today's rules refuse would keep the old key in use.
     Raises CannotDecrypt.
     """
     recipients, files = store.lock_recipients(tx), store.lock_files(tx)
     for row in recipients:
         data = box.decrypt(row.data_encrypted, "recipient")
-        parse = parse_wise_recipient if row.method == "wise" else parse_recipient
-        store.set_recipient(tx, row.id, box.encrypt(data), box.fingerprint(parse(data).destination))
+        kept = kept_wise_recipient(data) if row.method == "wise" else kept_recipient(data)
+        store.set_recipient(tx, row.id, box.encrypt(data), box.fingerprint(kept.destination))
     for row in files:
         store.set_content(tx, row.id, box.renew(row.content_encrypted, "bank file"))
     accounts = debtors.reseal(tx, box=box)

@@ -12,6 +12,7 @@ from domain.errors import Invalid
 from domain.installation import installation_code
 from domain.payouts.books import BooksPage
 from domain.payouts.errors import NoSuchDifference
+from domain.payouts.rules.words import said
 from domain.payouts.store import differences
 from domain.payouts.store import reconciliation as store
 
@@ -23,7 +24,6 @@ CLOCKS_APART: Final = timedelta(minutes=5)
 """How far the gateway's clock may be from ours."""
 BEGINNING: Final = datetime(2010, 1, 1, tzinfo=UTC)
 """Before any payout: where the first reconciliation of an account begins."""
-MAX_NOTE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,8 @@ def resolve_difference(
 
     Raises Invalid without a note, NoSuchDifference if it is not open.
     """
-    if not 1 <= len(note.strip()) <= MAX_NOTE:
-        raise Invalid("--note", f"say what explains it, in 1 to {MAX_NOTE} characters")
-    row = differences.resolve(tx, merchant_id, difference_id, by=actor.id, note=note.strip())
+    note = said("--note", note, "say what explains it")
+    row = differences.resolve(tx, merchant_id, difference_id, by=actor.id, note=note)
     if row is None:
         raise NoSuchDifference(difference_id)
     audit.record(
@@ -147,6 +146,6 @@ def resolve_difference(
         merchant_id=merchant_id,
         subject_kind="payout_difference",
         subject_id=difference_id,
-        reason=note.strip(),
+        reason=note,
         before={"kind": row.kind, "subject": row.subject, "ours": row.ours, "theirs": row.theirs},
     )

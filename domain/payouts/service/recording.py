@@ -57,7 +57,7 @@ def record_outcome(tx: Tx, attempt: Attempt, outcome: GatewayOutcome) -> Recorde
     first_send = row.state == "sending" and row.lease_until == attempt.lease_until
     verdict = classify(outcome, replaying_unknown=not first_send)
     if row.state not in ("sending", "unknown"):
-        state = _contradiction(tx, payout, row, outcome, verdict)
+        state = contradiction(tx, payout, row, outcome, verdict)
     elif verdict is Verdict.SUCCEEDED and first_send and outcome.replayed:
         # Nothing was sent under this key before, yet the gateway remembers it: another installation uses
         # this account and its numbers. What it paid is not this payout.
@@ -217,7 +217,7 @@ def freeze(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, reason: str) 
     return state
 
 
-def _contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdict: Verdict) -> str:
+def contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdict: Verdict) -> str:
     """A settled attempt stays settled; one that was not to have paid, or paid something else, freezes."""
     state: str = payout.state
     if verdict is not Verdict.SUCCEEDED or outcome.external_id == row.external_id:
@@ -227,13 +227,6 @@ def _contradiction(tx: Tx, payout: Any, row: Any, outcome: GatewayOutcome, verdi
 
 
 def _move(old: str, new: str, outcome: GatewayOutcome, *, resolved: bool) -> AttemptMove:
-    note = {
-        "kind": outcome.kind,
-        "status": outcome.http_status,
-        "code": outcome.code,
-        "request_id": outcome.request_id,
-        "tries": outcome.tries,
-    }
     return AttemptMove(
         old,
         new,
@@ -244,5 +237,5 @@ def _move(old: str, new: str, outcome: GatewayOutcome, *, resolved: bool) -> Att
         error_code=outcome.code,
         error_message=outcome.message,
         replayed=outcome.replayed,
-        note={name: value for name, value in note.items() if value is not None},
+        note=outcome.note,
     )

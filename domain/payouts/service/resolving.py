@@ -21,7 +21,7 @@ from domain.payouts.rules.attempts import AFTER_LEASE, resolve_wait
 from domain.payouts.rules.bank_leg import BANK
 from domain.payouts.rules.watermark import BEHIND, Mark
 from domain.payouts.service.elsewhere import hold_elsewhere
-from domain.payouts.service.recording import Recorded, freeze, settle_success
+from domain.payouts.service.recording import Recorded, contradiction, freeze, settle_success
 from domain.payouts.service.sending import (
     IMMEDIATELY,
     Attempt,
@@ -108,9 +108,10 @@ def record_found(
     """
     payout = store.lock_payout(tx, attempt.payout_id)
     row = store.attempt(tx, attempt.attempt_id)
-    if row.state != "unknown":
-        return Recorded(Verdict.UNKNOWN, payout.state)
     ours = [f for f in found or () if f.key == row.idempotency_key]
+    if row.state != "unknown":
+        # Settled while it was looked for; what was found may contradict that.
+        return Recorded(Verdict.UNKNOWN, _settled_meanwhile(tx, payout, row, ours))
     if not any(f.paid for f in ours) and not final and row.lease_until != attempt.lease_until:
         # The replay that came before it has said when to ask again.
         return Recorded(Verdict.UNKNOWN, payout.state)
@@ -138,6 +139,18 @@ def record_found(
         # It may have become of it by now whatever there was a notice for.
         ask(tx, payout.merchant_id, "payouts.follow", {"attempt_id": row.id}, IMMEDIATELY)
     return Recorded(Verdict.SUCCEEDED, state)
+
+
+def _settled_meanwhile(tx: Tx, payout: Any, row: Any, ours: Sequence[Found]) -> str:
+    state: str = payout.state
+    for made in ours:
+        if made.paid and row.state not in ("created", "sending"):
+            seen = GatewayOutcome(
+                "response", external_id=made.external_id, message="found by look-up"
+            )
+            state = contradiction(tx, payout, row, seen, Verdict.SUCCEEDED)
+            payout = store.lock_payout(tx, payout.id)
+    return state
 
 
 def _not_found(

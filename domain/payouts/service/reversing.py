@@ -17,16 +17,16 @@ from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
 from domain.payouts.errors import NoSuchPayout, NotReversible
 from domain.payouts.rules import is_forgotten
-from domain.payouts.rules.attempts import re_emit_wait
+from domain.payouts.rules.attempts import BEING_ASKED, is_leased, re_emit_wait
 from domain.payouts.rules.reversing import (
     FIRST_LOOK,
     GIVEN_UP,
-    MAX_REASON,
     Irreversible,
     Reversible,
     reversal_key,
     to_take_back,
 )
+from domain.payouts.rules.words import said
 from domain.payouts.service.sending import IMMEDIATELY, ask
 from domain.payouts.service.sweeping import MESSAGE_DIED
 from domain.payouts.store import reversing as store
@@ -79,8 +79,7 @@ def request_reversal(
     it, so that a part is not taken back once for each call. Raises NoSuchPayout, also for another
     merchant's, Invalid for a bad amount or reason, and NotReversible.
     """
-    if not 1 <= len(reason.strip()) <= MAX_REASON:
-        raise Invalid("reason", f"say why, in 1 to {MAX_REASON} characters")
+    reason = said("reason", reason, "say why")
     plan, payout, paid_by = _plan(tx, merchant_id, payout_id, amount, came_back)
     n = paid_by.last_n + 1
     request_id = store.insert(
@@ -90,7 +89,7 @@ def request_reversal(
         n=n,
         key=reversal_key(paid_by.installation, payout_id=payout_id, n=n),
         amount=plan.amount,
-        reason=reason.strip(),
+        reason=reason,
         by=actor.id,
         look=FIRST_LOOK,
     )
@@ -102,7 +101,7 @@ def request_reversal(
         merchant_id=merchant_id,
         subject_kind="payout",
         subject_id=payout_id,
-        reason=reason.strip(),
+        reason=reason,
         after={"request": n, "amount": plan.amount, "currency": plan.currency},
     )
     return ReversalAsked(request_id, n, plan)
@@ -151,11 +150,10 @@ def propose_giving_up(
     """Propose to give up the request of which nobody can tell what became of it; ``evidence`` says what was
     looked at. Raises NoSuchPayout, Invalid without evidence, NotReversible while the gateway can be asked.
     """
-    if not 1 <= len(evidence.strip()) <= MAX_REASON:
-        raise Invalid("evidence", f"say what was looked at, in 1 to {MAX_REASON} characters")
+    evidence = said("evidence", evidence, "say what was looked at")
     row = _unknown(tx, merchant_id, payout_id)
-    store.propose_abandon(tx, row.id, by=actor.id, evidence=evidence.strip())
-    _record(tx, actor, "payout.reversal_abandon_proposed", row, evidence.strip())
+    store.propose_abandon(tx, row.id, by=actor.id, evidence=evidence)
+    _record(tx, actor, "payout.reversal_abandon_proposed", row, evidence)
 
 
 def agree_giving_up(tx: Tx, merchant_id: int, payout_id: int, *, actor: Actor) -> None:
@@ -193,6 +191,8 @@ def _unknown(tx: Tx, merchant_id: int, payout_id: int) -> Any:
     if not is_forgotten(row.sent_at, row.real_now):
         why = "the gateway still remembers the key of its reversal and is asked by itself"
         raise NotReversible(payout_id, "in_progress", why)
+    if is_leased(row.lease_until, row.real_now):
+        raise NotReversible(payout_id, "in_progress", BEING_ASKED)
     return row
 
 

@@ -14,6 +14,7 @@ from domain.clock import business_now
 from domain.db import Tx
 from domain.installation import installation_code
 from domain.payouts.rules.statements import (
+    BATCH_NOT_WAITING,
     NOT_OURS,
     PAID_THOUGH_FAILED,
     SEEN,
@@ -24,6 +25,7 @@ from domain.payouts.rules.statements import (
     Reject,
     judge,
     judge_batch,
+    paid_earlier,
     reference_in,
 )
 from domain.payouts.service import booking
@@ -101,7 +103,8 @@ def take(
             did = judge(entry, _known(row))
             done[at] = Done(entry, did, int(isinstance(did, Act)))
             if isinstance(did, Reject):
-                _stop_if_paid(tx, row, did)
+                if did.code == PAID_THOUGH_FAILED:
+                    _paid_though_failed(tx, statement_id, row)
             else:
                 _settle(tx, merchant_id, statement_id, entry, _known(row), did)
                 met.add(entry.key)
@@ -119,7 +122,8 @@ def take_batch(tx: Tx, merchant_id: int, statement_id: int, entry: Entry, met: s
         return Done(entry, found)
     assert found.file_id is not None, "names_batch said so"
     store.lock_payouts(tx, merchant_id, store.payouts_of_file(tx, merchant_id, found.file_id))
-    known = [_known(row) for row in store.of_file(tx, merchant_id, found.file_id, found.batch)]
+    rows = store.of_file(tx, merchant_id, found.file_id, found.batch)
+    known = [_known(row) for row in rows]
     if not known:
         return Done(entry, Reject("unknown_reference"))
     kept = store.kept(tx, merchant_id, [entry.key]).get(entry.key)
@@ -127,6 +131,11 @@ def take_batch(tx: Tx, merchant_id: int, statement_id: int, entry: Entry, met: s
         return Done(entry, _again(entry, kept, met))
     did = judge_batch(entry, known)
     if isinstance(did, Reject):
+        if did.code == BATCH_NOT_WAITING:
+            # The sum is of all of them: the bank paid those too that are failed here.
+            for row in rows:
+                if row.attempt_state == "failed" and not row.came_back:
+                    _paid_though_failed(tx, statement_id, row)
         return Done(entry, did)
     waiting = [one for one in known if one.attempt_state == "sending"]
     for one in waiting:
@@ -169,12 +178,12 @@ def _known(row: Any) -> Known:
     )
 
 
-def _stop_if_paid(tx: Tx, row: Any, why: Reject) -> None:
+def _paid_though_failed(tx: Tx, statement_id: int, row: Any) -> None:
     """What the bank has paid and is failed here waits for two people: retried, or canceled, it would be
-    paid again. In any other state nothing of it is about to be sent."""
-    if why.code == PAID_THOUGH_FAILED and row.payout_state == "failed":
-        found = f"a bank statement shows that attempt {row.n}, which is {row.attempt_state} here, was paid"
-        bank_leg.freeze(tx, row.payout_id, found)
+    paid again. If another attempt is out by now, that is kept for when it should fail (``settle_refused``)."""
+    store.note_paid(tx, row.attempt_id, statement_id)
+    if row.payout_state == "failed":
+        bank_leg.freeze(tx, row.payout_id, paid_earlier(row.n))
 
 
 def _settle(

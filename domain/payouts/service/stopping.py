@@ -6,17 +6,16 @@ what was sent already is not called back, and what may have been paid is still l
 
 from typing import Final
 
-from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
 from domain.errors import Invalid
 from domain.payouts.errors import AlreadyStopped, NotStopped
 from domain.payouts.rules.stopping import Stop
+from domain.payouts.rules.words import said
+from domain.payouts.service import auditing
 from domain.payouts.store import stops as store
 
 KIND: Final = "kill_switch"
-MAX_REASON: Final = 500
-"""Longest reason (as the column)."""
 METHODS: Final = ("stripe", "wise", "manual")
 
 
@@ -28,9 +27,7 @@ def stop(
     Once this is committed no send begins that is in its reach: it waits for the transactions that are
     beginning one. Raises Invalid for a reason or method that is none, AlreadyStopped.
     """
-    reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON:
-        raise Invalid("reason", f"say why, in 1 to {MAX_REASON} characters")
+    reason = said("reason", reason, "say why")
     _check(method)
     store.wait_for_sends(tx)
     made = store.put(
@@ -38,7 +35,7 @@ def stop(
     )
     if made is None:
         raise AlreadyStopped(merchant_id, method)
-    _record(tx, actor, "payouts.stopped", made, reason)
+    auditing.of_stop(tx, actor, "payouts.stopped", made, reason)
     return made
 
 
@@ -54,7 +51,7 @@ def lift(
     if lifted is None:
         raise NotStopped(merchant_id, method)
     waited = store.wake(tx, lifted.sentence)
-    _record(tx, actor, "payouts.resumed", lifted, None)
+    auditing.of_stop(tx, actor, "payouts.resumed", lifted, None)
     return lifted, waited
 
 
@@ -66,16 +63,3 @@ def in_force(tx: Tx, merchant_id: int, method: str) -> Stop | None:
 def _check(method: str | None) -> None:
     if method is not None and method not in METHODS:
         raise Invalid("method", f"is one of {', '.join(METHODS)}")
-
-
-def _record(tx: Tx, actor: Actor, action: str, stop: Stop, reason: str | None) -> None:
-    audit.record(
-        tx,
-        actor,
-        action,
-        merchant_id=stop.merchant_id,
-        subject_kind="payout_stop",
-        subject_id=stop.stop_id,
-        reason=reason,
-        after={"method": stop.method},
-    )

@@ -353,13 +353,6 @@ def _move(
     look: timedelta | None = None,
     next_try: timedelta | None = None,
 ) -> RequestMove:
-    note = {
-        "kind": outcome.kind,
-        "status": outcome.http_status,
-        "code": outcome.code,
-        "request_id": outcome.request_id,
-        "tries": outcome.tries,
-    }
     return RequestMove(
         row.state,
         new,
@@ -372,5 +365,5 @@ def _move(
         error_code=outcome.code,
         error_message=outcome.message,
         replayed=outcome.replayed,
-        note={name: value for name, value in note.items() if value is not None},
+        note=outcome.note,
     )

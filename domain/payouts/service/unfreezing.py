@@ -4,22 +4,19 @@ A payout stops where its books and the gateway's contradict each other. One pers
 proposes to let it go on, a second one agrees; then it goes on as its attempt stands.
 """
 
-from typing import Any, Final
+from typing import Any
 
-from domain.audit import service as audit
 from domain.audit.service import Actor
 from domain.db import Tx
-from domain.errors import Invalid
 from domain.payouts.errors import NoSuchPayout, NotUnfreezable
 from domain.payouts.rules.bank_leg import BANK
 from domain.payouts.rules.outside import SAID
 from domain.payouts.rules.unfreezing import what_follows
+from domain.payouts.rules.words import said
+from domain.payouts.service import auditing
 from domain.payouts.service.sending import LEG
 from domain.payouts.store import sending as sending_store
 from domain.payouts.store import unfreezing as store
-
-MAX_EVIDENCE: Final = 500
-"""Longest evidence (as the column)."""
 
 
 def propose_unfreeze(tx: Tx, payout_id: int, *, evidence: str, actor: Actor) -> str:
@@ -28,9 +25,7 @@ def propose_unfreeze(tx: Tx, payout_id: int, *, evidence: str, actor: Actor) -> 
     ``evidence`` says what was compared and seen. Raises NoSuchPayout, Invalid without evidence,
     NotUnfreezable if it is not stopped, or would be sent although the gateway's books show a payment for it.
     """
-    evidence = evidence.strip()
-    if not 1 <= len(evidence) <= MAX_EVIDENCE:
-        raise Invalid("evidence", f"say what was compared, in 1 to {MAX_EVIDENCE} characters")
+    evidence = said("evidence", evidence, "say what was compared")
     payout = _stopped(tx, payout_id)
     store.propose(
         tx,
@@ -63,7 +58,8 @@ def agree_unfreeze(tx: Tx, payout_id: int, *, actor: Actor) -> str:
         )
     follows = _follows(tx, payout)
     store.agree(tx, proposal.id, by=actor.id[:255])
-    # Where an attempt was given up, and may have paid, nothing is sent but what a person asks for.
+    # Where an attempt was given up, and may have paid, nothing is sent but what a person asks for; what became
+    # of another one is found out all the same, or nobody ever would.
     store.go_on(tx, payout_id, ask=not store.was_given_up(tx, payout_id))
     _record(tx, actor, "payout.unfrozen", payout, proposal.evidence)
     return follows
@@ -86,18 +82,10 @@ def _follows(tx: Tx, payout: Any) -> str:
     if payout.bank_leg and attempt.state == "succeeded":
         attempt = sending_store.latest_attempt(tx, payout.id, BANK)
     given_up = store.was_given_up(tx, payout.id)
-    said = payout.parked_reason == SAID
-    return what_follows(payout.state, attempt.state, given_up=given_up, said_outside=said)
+    outside = payout.parked_reason == SAID
+    return what_follows(payout.state, attempt.state, given_up=given_up, said_outside=outside)
 
 
 def _record(tx: Tx, actor: Actor, action: str, payout: Any, evidence: str) -> None:
-    audit.record(
-        tx,
-        actor,
-        action,
-        merchant_id=payout.merchant_id,
-        subject_kind="payout",
-        subject_id=payout.id,
-        reason=evidence,
-        before={"frozen_reason": payout.frozen_reason, "state": payout.state},
-    )
+    before = {"frozen_reason": payout.frozen_reason, "state": payout.state}
+    auditing.of_payout(tx, actor, action, payout, evidence, before=before)

@@ -21,6 +21,16 @@ def propose(tx: Tx, **adjustment: Any) -> int:
     return made
 
 
+def adjusted_alone(tx: Tx, merchant_id: int, person: str, currency: str) -> int:
+    """What a person has booked within a week without a second one: minor units, whatever the sign."""
+    return int(
+        tx.execute(
+            text("SELECT adjusted_alone(:merchant_id, :person, :currency)"),
+            {"merchant_id": merchant_id, "person": person, "currency": currency},
+        ).scalar_one()
+    )
+
+
 def lock_proposed(tx: Tx, merchant_id: int, number: int) -> Any:
     """A proposal that nobody has decided on, locked; or None."""
     return tx.execute(

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from domain.db import Tx
 from domain.payouts.rules.bank_leg import ACCOUNT_CODES, FUNDS, RETURNED_BY_BANK
+from domain.payouts.store.parking import NONE_GIVEN_UP
 
 
 def followed(tx: Tx, attempt_id: int) -> Any:
@@ -107,7 +108,8 @@ def resume_account(tx: Tx, merchant_id: int, account: str, banks: Mapping[str, s
     """Payouts on an account that may go on since it was mended, due now; returns how many.
 
     Those that the account's state kept back; and those that a bank returned, where payouts in their
-    currency now go to another bank account than the one that returned them. ``banks``: by currency.
+    currency now go to another bank account than the one that returned them. Those of which an attempt was given
+    up are left to people. ``banks``: by currency.
     """
     return tx.execute(
         text(
@@ -121,13 +123,13 @@ def resume_account(tx: Tx, merchant_id: int, account: str, banks: Mapping[str, s
                                    ORDER BY a.n DESC LIMIT 1) last ON true
                 LEFT JOIN unnest(CAST(:currencies AS text[]), CAST(:banks AS text[])) AS b (currency, bank)
                      ON b.currency = p.currency
-                WHERE $waits
+                WHERE $waits AND $none_given_up
                       AND (p.state = 'in_transit' AND p.parked_reason IS DISTINCT FROM :funds
                            OR p.state = 'returned' AND p.error_code = ANY(:codes)
                            OR p.state = 'returned' AND p.error_code = :returned
                               AND last.bank IS NOT NULL AND b.bank <> last.bank)
                 ORDER BY p.id FOR NO KEY UPDATE OF p)
-            """.replace("$waits", _WAITS)
+            """.replace("$waits", _WAITS).replace("$none_given_up", NONE_GIVEN_UP)
         ),
         {
             "merchant_id": merchant_id,

@@ -21,7 +21,7 @@ def compare_from(tx: Tx, run: Any) -> datetime:
                          min(CAST(CAST(day AS timestamp) AT TIME ZONE 'UTC' AS timestamptz)))
             FROM payout_differences
             WHERE merchant_id = :merchant_id AND method = :method AND platform_account = :account
-              AND state = 'open'
+              AND state = 'open' AND last_run_id IS NOT NULL
             """
         ),
         {
@@ -220,6 +220,39 @@ def resolve_gone(tx: Tx, run: Any, *, since: datetime) -> int:
             "note": NO_LONGER_SHOWS,
         },
     ).rowcount
+
+
+def raise_bank(
+    tx: Tx, payout_id: int, *, platform: str, external_id: str, amount: int, attempt_id: int | None
+) -> bool:
+    """Raise that a connected account shows a payout to a bank which no bank attempt of a payout made; once,
+    however often it is seen. ``amount`` in minor units of its currency.
+
+    False if a person has explained it already.
+    """
+    state = tx.execute(
+        text(
+            """
+            INSERT INTO payout_differences AS d (merchant_id, method, platform_account, kind, subject, currency,
+                day, payout_id, attempt_id, external_id, theirs, first_seen, last_seen)
+            SELECT merchant_id, method, :platform, 'bank_missing_here', :external_id, currency,
+                   (clock_timestamp() AT TIME ZONE 'UTC')::date, id, CAST(:attempt_id AS bigint), :external_id,
+                   CAST(:amount AS text), clock_timestamp(), clock_timestamp()
+            FROM payouts WHERE id = :payout_id
+            ON CONFLICT (merchant_id, method, platform_account, kind, subject) DO UPDATE
+            SET last_seen = excluded.last_seen
+            RETURNING d.state
+            """
+        ),
+        {
+            "payout_id": payout_id,
+            "platform": platform,
+            "external_id": external_id,
+            "amount": str(amount),
+            "attempt_id": attempt_id,
+        },
+    ).scalar_one()
+    return bool(state == "open")
 
 
 def freeze_doubtful(tx: Tx, run: Any) -> list[Any]:

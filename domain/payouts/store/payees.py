@@ -92,6 +92,27 @@ def put(tx: Tx, updates: Sequence[PayeeUpdate]) -> set[tuple[int, str]]:
     return {(row.merchant_id, row.user_id) for row in rows}
 
 
+def unexplained_transfer(tx: Tx, merchant_id: int, user_id: str) -> str | None:
+    """A transfer in the gateway's books that this installation made to a payee's account, that no attempt made
+    and that nobody has explained; or None."""
+    found: str | None = tx.execute(
+        text(
+            """
+            SELECT d.external_id FROM payout_differences d
+            JOIN gateway_transactions t ON t.merchant_id = d.merchant_id AND t.transfer_id = d.external_id
+                 AND t.method = d.method AND t.type = 'transfer'
+                 AND t.installation = (SELECT code FROM installation)
+            JOIN payees y ON y.merchant_id = d.merchant_id AND y.method = d.method AND y.account = t.destination
+            WHERE d.merchant_id = :merchant_id AND d.state = 'open' AND d.kind = 'missing_here'
+                  AND y.user_id = :user_id
+            ORDER BY d.id LIMIT 1
+            """
+        ),
+        {"merchant_id": merchant_id, "user_id": user_id},
+    ).scalar()
+    return found
+
+
 def block(tx: Tx, merchant_id: int, user_id: str, reason: str | None) -> bool:
     """Set an operator's block, or (with None) lift any; returns whether the payee exists."""
     return (

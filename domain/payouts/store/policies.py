@@ -26,7 +26,8 @@ def of(tx: Tx, merchant_id: int) -> Policy:
     limits = tx.execute(
         text(
             """
-            SELECT currency, auto_payout, auto_run, minimum, max_payout, max_payee_day, max_day, max_run
+            SELECT currency, auto_payout, auto_run, minimum, max_payout, max_payee_day, max_day, max_run,
+                   adjust_alone
             FROM payout_limits WHERE merchant_id = :merchant_id ORDER BY currency
             """
         ),
@@ -78,14 +79,14 @@ def put_limits(tx: Tx, merchant_id: int, currency: str, limits: Limits) -> None:
         text(
             """
             INSERT INTO payout_limits (merchant_id, currency, auto_payout, auto_run, minimum, max_payout,
-                                       max_payee_day, max_day, max_run)
+                                       max_payee_day, max_day, max_run, adjust_alone)
             VALUES (:merchant_id, :currency, :auto_payout, :auto_run, :minimum, :max_payout,
-                    :max_payee_day, :max_day, :max_run)
+                    :max_payee_day, :max_day, :max_run, :adjust_alone)
             ON CONFLICT (merchant_id, currency) DO UPDATE
             SET auto_payout = excluded.auto_payout, auto_run = excluded.auto_run,
                 minimum = excluded.minimum, max_payout = excluded.max_payout,
                 max_payee_day = excluded.max_payee_day, max_day = excluded.max_day,
-                max_run = excluded.max_run
+                max_run = excluded.max_run, adjust_alone = excluded.adjust_alone
             """
         ),
         {"merchant_id": merchant_id, "currency": currency} | asdict(limits),

@@ -8,7 +8,7 @@ from domain.db import Tx
 
 DIFFERENCE_KINDS: Final = (
     *("missing_there", "missing_here", "amount", "currency", "destination", "fee", "day_sum"),
-    *("paid_twice", "paid_after_all"),
+    *("paid_twice", "paid_after_all", "bank_missing_here"),
 )
 STOP_KINDS: Final = ("kill_switch", "breaker", "failover")
 

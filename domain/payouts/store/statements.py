@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -155,6 +155,41 @@ def insert_entry(
             "reason": reason,
         },
     )
+
+
+SHOWN_PAID: Final = "a bank statement shows it paid"
+"""What the history of a failed attempt says that the bank has paid."""
+
+
+def note_paid(tx: Tx, attempt_id: int, statement_id: int) -> None:
+    """Note once, in the history of an attempt that is failed here, that the bank has paid it."""
+    tx.execute(
+        text(
+            """
+            UPDATE payout_attempts
+            SET history = history || jsonb_build_array(jsonb_build_object(
+                    'at', clock_timestamp(), 'outcome', CAST(:shown AS text), 'statement', CAST(:statement AS bigint)))
+            WHERE id = :id AND state = 'failed'
+                  AND NOT history @> jsonb_build_array(jsonb_build_object('outcome', CAST(:shown AS text)))
+            """
+        ),
+        {"id": attempt_id, "statement": statement_id, "shown": SHOWN_PAID},
+    )
+
+
+def shown_paid(tx: Tx, payout_id: int) -> int | None:
+    """The number of a payout's attempt that is failed here and that the bank has paid, or None."""
+    n: int | None = tx.execute(
+        text(
+            """
+            SELECT min(n) FROM payout_attempts
+            WHERE payout_id = :payout_id AND state = 'failed'
+                  AND history @> jsonb_build_array(jsonb_build_object('outcome', CAST(:shown AS text)))
+            """
+        ),
+        {"payout_id": payout_id, "shown": SHOWN_PAID},
+    ).scalar_one()
+    return n
 
 
 def readings(tx: Tx, merchant_id: int, limit: int) -> list[Any]:

@@ -5,6 +5,9 @@ from typing import Any
 from sqlalchemy import text
 
 from domain.db import Tx
+from domain.payouts.rules.attempts import REPLAY_WINDOW
+from domain.payouts.rules.outside import SAID
+from domain.payouts.rules.unfreezing import LOOKED_FOR
 
 
 def propose(
@@ -53,30 +56,52 @@ def agree(tx: Tx, unfreeze_id: int, *, by: str) -> None:
 
 
 def go_on(tx: Tx, payout_id: int, *, ask: bool) -> None:
-    """Let a payout go on; with ``ask`` the next sweep asks for it, where something is to come of it."""
+    """Let a payout go on; with ``ask`` the next sweep asks for it, where something is to come of it.
+
+    Without, nothing is sent by itself: the gateway is only asked what became of what it has, and an unknown
+    attempt is looked for once its key can not be sent any more.
+    """
     tx.execute(
         text(
             """
-            UPDATE payouts SET frozen_reason = NULL, updated_at = clock_timestamp(), emit_count = 0,
-                   look_at = CASE WHEN :ask AND (state IN ('approved', 'sending', 'unknown')
-                                                 OR (method = 'wise' AND state IN ('in_transit', 'returned'))
-                                                 OR (bank_leg AND state IN ('in_transit', 'paid'))
-                                                 OR (state IN ('failed', 'returned')
-                                                     AND next_try_at IS NOT NULL))
-                             THEN clock_timestamp() END,
+            UPDATE payouts p SET frozen_reason = NULL, updated_at = clock_timestamp(), emit_count = 0,
+                   look_at = CASE
+                       WHEN (method = 'wise' AND state IN ('in_transit', 'returned'))
+                            OR (bank_leg AND state IN ('in_transit', 'paid')
+                                AND (:ask OR EXISTS (SELECT FROM payout_attempts a WHERE a.payout_id = p.id
+                                                     AND a.leg = 'bank' AND a.state = 'succeeded')))
+                            OR (:ask AND (state IN ('approved', 'sending', 'unknown')
+                                          OR (state IN ('failed', 'returned') AND next_try_at IS NOT NULL)))
+                       THEN clock_timestamp()
+                       -- In flight, or its sender vanished: looked for when its key is not sent any more.
+                       WHEN state IN ('sending', 'unknown') THEN (
+                            SELECT greatest(a.sent_at + CAST(:forgotten AS interval), clock_timestamp())
+                            FROM payout_attempts a WHERE a.payout_id = p.id
+                                 AND (a.state = 'unknown' OR (a.state = 'sending' AND a.lease_until IS NOT NULL))
+                            ORDER BY a.leg LIMIT 1) END,
+                   parked_reason = CASE WHEN NOT :ask AND state = 'unknown'
+                                             AND parked_reason IS DISTINCT FROM :said
+                                        THEN :looked_for ELSE parked_reason END,
                    next_try_at = CASE WHEN :ask THEN next_try_at END
             WHERE id = :id
             """
         ),
-        {"id": payout_id, "ask": ask},
+        {
+            "id": payout_id,
+            "ask": ask,
+            "forgotten": REPLAY_WINDOW,
+            "said": SAID,
+            "looked_for": LOOKED_FOR,
+        },
     )
 
 
 def hindrance(tx: Tx, payout_id: int) -> str | None:
-    """Why a stopped payout may not go on yet, whoever agrees: it would be sent, and the gateway's books show
-    a payment for it that nobody has explained, or were not read since it was stopped after a failover."""
+    """Why a stopped payout may not go on yet, whoever agrees: it would be sent, and the gateway's books or its
+    connected account show a payment for it that nobody has explained; or the books were not read since it was
+    stopped after a failover."""
     found: str | None = tx.execute(
-        text("SELECT unfreeze_hindrance(:id)"), {"id": payout_id}
+        text("SELECT coalesce(unfreeze_hindrance(:id), bank_hindrance(:id))"), {"id": payout_id}
     ).scalar_one()
     return found
 

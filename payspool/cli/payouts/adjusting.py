@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from domain.money import format_minor
 from domain.payouts.service import adjusting
 from payspool.cli import payees, session
 from payspool.cli.session import MerchantKey
@@ -22,17 +23,21 @@ def adjust(
     currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="as usd")],
     reason: Annotated[str, typer.Option(help="kept with it")],
 ) -> None:
-    """Add to what a payee is owed, or take from it; above a limit, a second person agrees."""
+    """Add to what a payee is owed, or take from it; above a limit, a second person agrees.
+
+    The limit is of what you adjust in 7 days, whomever it is for: `payspool payouts policy` sets it.
+    """
+    code = currency.lower()
     with session.for_merchant(merchant) as (tx, found):
-        number, booked = adjusting.adjust(
-            tx, found.id, user, amount, currency.lower(), reason, session.me()
-        )
-    if booked:
-        session.say(f"Adjustment {number} is booked.")
+        made = adjusting.adjust(tx, found.id, user, amount, code, reason, session.me())
+    if made.booked:
+        session.say(f"Adjustment {made.number} is booked.")
         return
+    if made.used:
+        session.say(f"Within 7 days you have adjusted {format_minor(made.used, code)} already.")
     session.say(
-        f"Adjustment {number} is proposed. Another person agrees with:"
-        f" payspool payees agree-adjustment {merchant} {number}"
+        f"Beyond {format_minor(made.limit, code)} a second person agrees. Adjustment {made.number} is proposed."
+        f" Another person agrees with: payspool payees agree-adjustment {merchant} {made.number}"
     )
 
 

@@ -6,12 +6,10 @@ import typer
 
 from domain.audit import service as audit
 from domain.db import Tx
-from domain.errors import Invalid
 from domain.payouts import service
+from domain.payouts.rules.words import said
 from payspool.cli import payees, session
 from payspool.cli.session import MerchantKey
-
-MAX_REASON = 500
 
 User = Annotated[str, typer.Argument(metavar="USER", help="as events name them")]
 Reason = Annotated[str, typer.Option(help="kept in the audit trail, and shown while it holds")]
@@ -21,8 +19,8 @@ Reason = Annotated[str, typer.Option(help="kept in the audit trail, and shown wh
 def block(merchant: MerchantKey, user: User, reason: Reason) -> None:
     """Pay a user nothing from now on. What they earn is still owed; what is on its way stays so."""
     with session.for_merchant(merchant) as (tx, found):
-        _said(reason)
-        service.block_payee(tx, found.id, user, reason.strip())
+        reason = said("--reason", reason, "say why")
+        service.block_payee(tx, found.id, user, reason)
         _record(tx, found.id, "payee.blocked", user, reason)
     session.say(f"{user} is blocked. `payspool payees unblock {merchant} {user}` lifts it.")
 
@@ -31,15 +29,10 @@ def block(merchant: MerchantKey, user: User, reason: Reason) -> None:
 def unblock(merchant: MerchantKey, user: User, reason: Reason) -> None:
     """Pay a user again, whoever blocked them; the next run takes what is owed."""
     with session.for_merchant(merchant) as (tx, found):
-        _said(reason)
+        reason = said("--reason", reason, "say why")
         service.block_payee(tx, found.id, user, None)
         _record(tx, found.id, "payee.unblocked", user, reason)
     session.say(f"{user} can be paid again.")
-
-
-def _said(reason: str) -> None:
-    if not 1 <= len(reason.strip()) <= MAX_REASON:
-        raise Invalid("--reason", f"say why, in 1 to {MAX_REASON} characters")
 
 
 def _record(tx: Tx, merchant_id: int, action: str, user: str, reason: str) -> None:
@@ -50,5 +43,5 @@ def _record(tx: Tx, merchant_id: int, action: str, user: str, reason: str) -> No
         merchant_id=merchant_id,
         subject_kind="payee",
         subject_id=user,
-        reason=reason.strip(),
+        reason=reason,
     )

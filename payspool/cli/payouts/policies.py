@@ -25,6 +25,7 @@ SENTENCES: Final = {
     "max_payee_day": "never pays one payee more than {} a day (UTC)",
     "max_day": "never pays more than {} a day (UTC)",
     "max_run": "never pays more than {} a run",
+    "adjust_alone": "one person adjusts up to {} a week alone",
 }
 """What each limit of a currency means."""
 
@@ -57,6 +58,9 @@ def policy(
     max_payee_day: Annotated[int | None, _minor("never more to a payee and day")] = None,
     max_day: Annotated[int | None, _minor("never more in a day")] = None,
     max_run: Annotated[int | None, _minor("never more in a run")] = None,
+    adjust_alone: Annotated[
+        int | None, _minor("what one person adjusts in 7 days without a second")
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(help="take a limit of --currency away, as max-day; repeatable"),
@@ -76,6 +80,7 @@ def policy(
         "max_payee_day": max_payee_day,
         "max_day": max_day,
         "max_run": max_run,
+        "adjust_alone": adjust_alone,
     }
     changed: dict[str, int | None] = {
         name: amount for name, amount in given.items() if amount is not None

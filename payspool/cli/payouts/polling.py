@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from domain.audit import service as audit
 from domain.db import transaction
 from domain.merchants import service as merchants
 from domain.payouts.errors import NoEvents
 from domain.payouts.rules.polling import ACCOUNTS, FIRST_DAYS, PAGES
 from payspool.cli import session
-from payspool.cli.payouts.runs import app
+from payspool.cli.payouts.runs import EveryMinutes, app, audit_schedule
 from payspool.cli.session import AsJson, MerchantKey
 from payspool.installing import polling_schedule
 from workers import polling
@@ -32,9 +31,7 @@ def poll_events(
     accounts: Annotated[
         int, typer.Option(min=0, help="connected accounts to ask about at most")
     ] = ACCOUNTS,
-    every_minutes: Annotated[
-        int | None, typer.Option(min=1, max=1440, help="only schedule it, so often")
-    ] = None,
+    every_minutes: EveryMinutes = None,
     as_json: AsJson = False,
 ) -> None:
     """Look through Stripe's events for those that no webhook brought, and have them applied.
@@ -46,15 +43,8 @@ def poll_events(
         found = merchants.get(tx, merchant)
         if every_minutes is not None:
             polling_schedule(tx, found, every_minutes * 60)
-            audit.record(
-                tx,
-                session.me(),
-                "polling_schedule.set",
-                merchant_id=found.id,
-                subject_kind="schedule",
-                subject_id=f"webhooks.poll/{merchant}",
-                after={"every_minutes": every_minutes},
-            )
+            after = {"every_minutes": every_minutes}
+            audit_schedule(tx, found.id, "polling_schedule.set", f"webhooks.poll/{merchant}", after)
     if every_minutes is not None:
         session.say(f"Scheduled: every {session.count(every_minutes, 'minute')}.")
         return

@@ -4,14 +4,13 @@ from typing import Annotated
 
 import typer
 
-from domain.audit import service as audit
 from domain.db import transaction
 from domain.merchants import service as merchants
 from domain.money import format_minor
 from domain.payouts.service import reconciling
 from domain.payouts.store import differences as store
 from payspool.cli import session
-from payspool.cli.payouts.runs import app
+from payspool.cli.payouts.runs import app, audit_schedule
 from payspool.cli.session import AsJson, MerchantKey
 from payspool.cli.times import utc
 from payspool.installing import reconciliation_schedule
@@ -52,13 +51,8 @@ def reconcile(
         found = merchants.get(tx, merchant)
         if daily:
             reconciliation_schedule(tx, found)
-            audit.record(
-                tx,
-                session.me(),
-                "reconciliation_schedule.set",
-                merchant_id=found.id,
-                subject_kind="schedule",
-                subject_id=f"payouts.reconcile/{merchant}",
+            audit_schedule(
+                tx, found.id, "reconciliation_schedule.set", f"payouts.reconcile/{merchant}"
             )
     if daily:
         session.say("Scheduled daily; `payspool schedule list` shows the next one.")

@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from domain.audit import service as audit
 from domain.db import transaction
 from domain.merchants import service as merchants
 from domain.payouts.errors import NoReturns
 from domain.payouts.rules.returns import LOOK_BACK_DAYS, MOST_DAYS, PAGES
 from payspool.cli import session
-from payspool.cli.payouts.runs import app
+from payspool.cli.payouts.runs import EveryMinutes, app, audit_schedule
 from payspool.cli.session import AsJson, MerchantKey
 from payspool.installing import returns_schedule
 from workers import returns
@@ -29,9 +28,7 @@ def look_for_returns(
         ),
     ] = None,
     pages: Annotated[int, typer.Option(min=1, help="pages of 100 transfers at most")] = PAGES,
-    every_minutes: Annotated[
-        int | None, typer.Option(min=1, max=1440, help="only schedule it, so often")
-    ] = None,
+    every_minutes: EveryMinutes = None,
     as_json: AsJson = False,
 ) -> None:
     """Look through what Wise lists as come back, and ask about payouts of which no webhook told it.
@@ -43,14 +40,9 @@ def look_for_returns(
         found = merchants.get(tx, merchant)
         if every_minutes is not None:
             returns_schedule(tx, found, every_minutes * 60, days or LOOK_BACK_DAYS)
-            audit.record(
-                tx,
-                session.me(),
-                "returns_schedule.set",
-                merchant_id=found.id,
-                subject_kind="schedule",
-                subject_id=f"payouts.returns/{merchant}",
-                after={"every_minutes": every_minutes, "days": days or LOOK_BACK_DAYS},
+            after = {"every_minutes": every_minutes, "days": days or LOOK_BACK_DAYS}
+            audit_schedule(
+                tx, found.id, "returns_schedule.set", f"payouts.returns/{merchant}", after
             )
     if every_minutes is not None:
         session.say(f"Scheduled: every {session.count(every_minutes, 'minute')}.")

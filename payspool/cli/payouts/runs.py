@@ -35,6 +35,10 @@ Method = Annotated[
     list[str] | None, typer.Option(help="pay by stripe (the default) or manual; repeatable")
 ]
 
+EveryMinutes = Annotated[
+    int | None, typer.Option(min=1, max=1440, help="only schedule it, so often")
+]
+
 
 @app.command(epilog="Example: payspool payouts preview acme --minimum usd=1000")
 def preview(
@@ -206,15 +210,8 @@ def schedule(
         scheduled = payout_schedule(
             tx, found, _minimums(minimum), cron, zone, name=name, methods=methods
         )
-        audit.record(
-            tx,
-            session.me(),
-            "payout_schedule.set",
-            merchant_id=found.id,
-            subject_kind="schedule",
-            subject_id=scheduled,
-            after={"cron": cron, "zone": zone, "minimum": minimum, "methods": methods},
-        )
+        after = {"cron": cron, "zone": zone, "minimum": minimum, "methods": methods}
+        audit_schedule(tx, found.id, "payout_schedule.set", scheduled, after)
     session.say("Scheduled; `payspool schedule list` shows the next run.")
 
 
@@ -222,6 +219,21 @@ def of_merchant(tx: Tx, merchant_id: int, payout_id: int) -> None:
     """Raises NoSuchPayout unless the payout is this merchant's."""
     if service.route(tx, payout_id).merchant_id != merchant_id:
         raise NoSuchPayout("payout", payout_id)
+
+
+def audit_schedule(
+    tx: Tx, merchant_id: int, action: str, name: str, after: dict[str, Any] | None = None
+) -> None:
+    """Record when the person at this command has a merchant's sweep done from now on."""
+    audit.record(
+        tx,
+        session.me(),
+        action,
+        merchant_id=merchant_id,
+        subject_kind="schedule",
+        subject_id=name,
+        after=after,
+    )
 
 
 def audit_payout(tx: Tx, merchant_id: int, action: str, payout_id: int, reason: str | None) -> None:

@@ -10,6 +10,7 @@ from domain.db import transaction
 from domain.errors import Invalid
 from domain.payouts import service
 from domain.payouts.errors import NotAbandonable, NotRetryable
+from domain.payouts.gateway import Found
 from domain.payouts.service import Resolution
 from tests.domain.payouts.house import (
     PAPER,
@@ -18,6 +19,8 @@ from tests.domain.payouts.house import (
     age,
     assert_whole,
     begin,
+    execute,
+    expire_lease,
     one_payout,
     record,
     scalar,
@@ -102,6 +105,46 @@ def test_inside_the_window_the_gateway_is_asked_instead(engine: Engine) -> None:
     record(engine, begin(engine, payout_id), SILENCE)
     with pytest.raises(NotAbandonable, match="remembers"):
         propose(engine, payout_id, ANN)
+
+
+def test_what_a_worker_asks_about_at_this_moment_is_not_given_up(
+    engine: Engine, owner: Engine, unknown: int
+) -> None:
+    """Its last replay may have begun when the key was young enough, and pay while another attempt is sent."""
+    attempt_id = scalar(engine, "SELECT id FROM payout_attempts")
+    age(owner, attempt_id, -1.001)
+    with transaction(engine) as tx:
+        last = service.begin_resolution(tx, attempt_id, PAPER.account)
+    assert isinstance(last, Resolution)
+    assert last.may_replay
+    age(owner, attempt_id, 0.002)
+    with pytest.raises(NotAbandonable, match="may be executed yet"):
+        propose(engine, unknown, ANN)
+    gives_up = (
+        "UPDATE payout_attempts SET state = 'abandoned', abandon_proposed_by = 'ann', abandon_agreed_by = 'bob',"
+        " abandon_evidence = 'x', resolved_at = clock_timestamp(), lease_until = NULL"
+    )
+    with pytest.raises(IntegrityError, match="is being asked about it"):
+        execute(engine, gives_up)
+    record(engine, last.attempt, SUCCESS)
+    assert scalar(engine, "SELECT state FROM payouts") == "paid"
+    assert_whole(engine)
+
+
+def test_once_the_worker_is_gone_it_is_given_up_and_what_it_finds_late_stops_the_payout(
+    engine: Engine, owner: Engine, unknown: int
+) -> None:
+    attempt_id = scalar(engine, "SELECT id FROM payout_attempts")
+    with transaction(engine) as tx:
+        looking = service.begin_resolution(tx, attempt_id, PAPER.account)
+    assert isinstance(looking, Resolution)
+    expire_lease(engine, attempt_id)
+    propose(engine, unknown, ANN)
+    agree(engine, unknown, BOB)
+    made = Found("tr_late", 1_000, 0, "usd", "acct_ada", looking.attempt.key)
+    with transaction(engine) as tx:
+        service.record_found(tx, looking.attempt, [made], final=True)
+    assert "yet the gateway made tr_late" in scalar(engine, "SELECT frozen_reason FROM payouts")
 
 
 def test_an_abandoned_attempt_that_proves_to_have_paid_freezes_its_payout(

@@ -218,6 +218,77 @@ def test_wrong_bank_data_is_refused_by_the_name_of_its_field(raw: str, field: st
         parse_recipient(raw)
 
 
+# The examples of the IBAN registry of the countries that joined it last.
+LATE = (
+    "BI4210000100010000332045181",
+    "DJ2100010000000154000100186",
+    "FK88SC123456789012",
+    "HN88CABF00000000000250005469",
+    "MN121234123456789123",
+    "NI45BAPR00000013000003558124",
+    "OM810180000001299123456",
+    "RU0304452522540817810538091310419",
+    "SD2129010501234001",
+    "SO211000001001000100141",
+    "YE15CBYE0001018861234567891234",
+)
+
+
+@pytest.mark.parametrize("iban", LATE)
+def test_every_country_of_the_registry_has_its_length(iban: str) -> None:
+    assert parse_recipient(bank(iban)).account == iban
+    with pytest.raises(Invalid, match=f"has {len(iban) + 1} characters"):
+        parse_recipient(bank(iban + "0"))
+
+
+REFUSED_TODAY = json.dumps({"type": "iban", "name": "Bea", "iban": "ZZ00370400440532013000"})
+"""What an older release may have stored, and today's rules refuse."""
+
+
+def store_refused(engine: Engine, user: str) -> None:
+    execute(
+        engine,
+        "UPDATE payee_recipients SET data_encrypted = :data WHERE payee_id ="
+        " (SELECT id FROM payees WHERE user_id = :user)",
+        data=BOX.encrypt(REFUSED_TODAY),
+        user=user,
+    )
+
+
+def test_what_is_stored_is_resealed_though_the_rules_of_today_refuse_it(engine: Engine) -> None:
+    manual_run(engine)
+    store_refused(engine, "ada")
+    newest = new_key()
+    with transaction(engine) as tx:
+        assert reseal(tx, box=SecretBox([newest, KEY]), actor=ANN) == 1
+    [(data, fingerprint)] = rows(engine, "SELECT data_encrypted, fingerprint FROM payee_recipients")
+    box = SecretBox([newest])
+    assert box.decrypt(data, "recipient") == REFUSED_TODAY
+    assert bytes(fingerprint) == box.fingerprint("iban::ZZ00370400440532013000")
+
+
+def test_one_recipient_that_does_not_hold_any_more_keeps_nobody_elses_money_back(
+    engine: Engine,
+) -> None:
+    with transaction(engine) as tx:
+        acme = merchant(tx)
+        for user in ("ada", "bea"):
+            given = parse_recipient(bank())
+            service.set_recipient(tx, acme, user, given, at=JUNE, box=BOX, actor=ANN)
+            earn(tx, acme, 1_005, user)
+    made = run(engine, acme, methods=("manual",))
+    store_refused(engine, "bea")
+    exported = export(engine, acme, made.run_id)
+    assert exported.totals == {"usd": {"payouts": 1, "amount": 1_005}}
+    [(refused, why)] = exported.excluded
+    assert "recipient_refused: its bank data does not hold any more (iban: ZZ is no country" in why
+    assert scalar(engine, "SELECT state FROM payouts WHERE id = :id", id=refused) == "canceled"
+    assert rows(engine, "SELECT user_id, reason FROM payout_exclusions") == [
+        ("bea", "recipient_refused")
+    ]
+    assert_whole(engine)
+
+
 def test_bank_data_that_did_not_change_keeps_its_reference_while_a_key_is_rolled(
     engine: Engine,
 ) -> None:

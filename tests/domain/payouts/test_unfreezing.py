@@ -9,9 +9,11 @@ from domain.db import transaction
 from domain.errors import Invalid
 from domain.payouts import service
 from domain.payouts.errors import NotUnfreezable
+from domain.payouts.gateway import SeenTransfer
 from domain.payouts.rules import GatewayOutcome, Leave
-from domain.payouts.service import Resolution, unfreezing
+from domain.payouts.service import Attempt, Booked, Resolution, unfreezing
 from tests.domain.payouts.house import (
+    CLOSED,
     PAPER,
     SILENCE,
     SUCCESS,
@@ -127,19 +129,25 @@ def test_the_database_refuses_it_to_one_person_and_without_an_agreement_of_its_o
         run()
 
 
-def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
-    engine: Engine, owner: Engine
-) -> None:
+def given_up(engine: Engine, owner: Engine) -> tuple[int, Attempt]:
+    """A payout that a person has tried again, and its first attempt, which two people gave up."""
     payout_id = one_payout(engine)
-    attempt = begin(engine, payout_id)
-    record(engine, attempt, SILENCE)
-    age(owner, attempt.attempt_id, 24)
+    first = begin(engine, payout_id)
+    record(engine, first, SILENCE)
+    age(owner, first.attempt_id, 24)
     with transaction(engine) as tx:
         service.propose_abandon(tx, payout_id, evidence="nothing there", actor=ANN)
     with transaction(engine) as tx:
         service.agree_abandon(tx, payout_id, actor=BOB)
         service.retry(tx, payout_id)
-    record(engine, attempt, SUCCESS)
+    return payout_id, first
+
+
+def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
+    engine: Engine, owner: Engine
+) -> None:
+    payout_id, first = given_up(engine, owner)
+    record(engine, first, SUCCESS)
     assert "yet the gateway made tr_1" in scalar(engine, "SELECT frozen_reason FROM payouts")
     assert "may have paid" in propose(engine, payout_id, ANN)
     agree(engine, payout_id, BOB)
@@ -147,3 +155,50 @@ def test_where_an_attempt_was_given_up_nothing_is_sent_by_itself(
         assert service.sweep_stuck(tx) == 0
         begun = service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
     assert begun == Leave("failed"), "the retry that was asked for before is not sent either"
+
+
+def test_where_an_attempt_was_given_up_a_mended_account_has_nothing_sent(
+    engine: Engine, owner: Engine
+) -> None:
+    payout_id, first = given_up(engine, owner)
+    record(engine, begin(engine, payout_id), CLOSED)
+    with transaction(engine) as tx:
+        # A notice, whose transfer is asked about, shows that the first attempt has paid.
+        seen = SeenTransfer("tr_1", first.key, ())
+        assert service.book_reversals(tx, first.merchant_id, seen) is Booked.CONTRADICTS
+    assert "nothing asks for it by itself" in propose(engine, payout_id, ANN)
+    agree(engine, payout_id, BOB)
+    with transaction(engine) as tx:
+        # The gateway says that the account can be paid again: the first attempt has paid it.
+        assert service.resume_payee(tx, first.merchant_id, "acct_ada") == 0
+        assert service.sweep_stuck(tx) == 0
+        begun = service.begin_first_attempt(tx, service.frozen(tx, payout_id), PAPER)
+    assert begun == Leave("failed")
+
+
+def test_where_an_attempt_was_given_up_a_later_unknown_one_is_looked_for_and_not_sent(
+    engine: Engine, owner: Engine
+) -> None:
+    """Retry and cancel refuse what is unknown: if nobody asked, it would stay so for ever."""
+    payout_id, first = given_up(engine, owner)
+    second = begin(engine, payout_id)
+    record(engine, second, SILENCE)
+    record(engine, first, SUCCESS)
+    assert "attempt 1 is abandoned" in scalar(engine, "SELECT frozen_reason FROM payouts")
+    assert "its key is not sent any more" in propose(engine, payout_id, ANN)
+    agree(engine, payout_id, BOB)
+    hours = scalar(engine, "SELECT extract(epoch FROM look_at - now()) / 3600 FROM payouts")
+    assert 22.9 < hours < 23, "when its key is forgotten, and not before"
+    assert "not sent any more" in scalar(engine, "SELECT parked_reason FROM payouts")
+    # By then it is only looked for, and people decide.
+    age(owner, second.attempt_id, 24)
+    execute(engine, "UPDATE payouts SET look_at = now()")
+    with transaction(engine) as tx:
+        assert service.sweep_stuck(tx) == 1
+        looked = service.begin_resolution(tx, second.attempt_id, PAPER.account)
+    assert isinstance(looked, Resolution)
+    assert (looked.may_replay, looked.final) == (False, True)
+    with transaction(engine) as tx:
+        service.record_found(tx, looked.attempt, [], final=True)
+    assert "a person decides" in scalar(engine, "SELECT parked_reason FROM payouts")
+    assert_whole(engine)

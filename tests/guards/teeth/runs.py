@@ -77,6 +77,13 @@ GUARDS: Final = (
         "tests/workers/payouts/test_rearming.py::test_a_run_that_was_forgotten_is_not_paid_again_and_a_person_settles_it",
     ),
     Guard(
+        "who was paid for a payout that was forgotten is unblocked once that is explained",
+        "domain/payouts/service/payees.py",
+        "    if transfer is not None:\n",
+        "    if False:\n",
+        "tests/workers/payouts/test_rearming.py::test_a_run_that_was_forgotten_is_not_paid_again_and_a_person_settles_it",
+    ),
+    Guard(
         "nobody approves what they prepared",
         RUNS,
         "IF NEW.prepared_by IS NULL OR NEW.approved_by = NEW.prepared_by THEN",
@@ -180,6 +187,27 @@ GUARDS: Final = (
         "    IF EXISTS (SELECT FROM outside_payments WHERE payout_id = NEW.id\n",
         "    IF false AND EXISTS (SELECT FROM outside_payments WHERE payout_id = NEW.id\n",
         "tests/domain/payouts/test_outside.py::test_the_database_cancels_nothing_that_a_person_says_was_paid_outside",
+    ),
+    Guard(
+        "what a statement shows as paid and is failed here goes into no other file",
+        "domain/payouts/service/statements.py",
+        "        bank_leg.freeze(tx, row.payout_id, paid_earlier(row.n))\n",
+        "        pass\n",
+        "tests/payspool/test_statement_import.py::test_what_the_bank_paid_though_failed_is_not_paid_again_and_two_people_say_so",
+    ),
+    Guard(
+        "what a statement showed as paid is remembered until another attempt has failed",
+        "domain/payouts/service/marking.py",
+        "        bank_leg.freeze(tx, payout.id, paid_earlier(earlier))\n",
+        "        pass\n",
+        "tests/payspool/test_statement_import.py::test_what_was_shown_as_paid_while_another_attempt_was_out_is_not_paid_once_more",
+    ),
+    Guard(
+        "several small adjustments of one person are a large one",
+        "migrations/sql/0003/13_adjusting.sql",
+        "    IF used + abs(NEW.amount) > NEW.adjustment_limit THEN",
+        "    IF false THEN",
+        "tests/domain/payouts/test_adjusting.py::test_the_database_counts_them_whatever_the_code_decides",
     ),
     Guard(
         "a statement pays the exact amount alone",

@@ -227,8 +227,11 @@ def test_a_new_secret_key_reads_and_renews_recipients_of_wise_too(
 ) -> None:
     acme("payees", "set-wise", "acme", "ada", "--file", "-", input=json.dumps(ADA))
     box = SecretBox([os.environ["PAYSPOOL_SECRET_KEYS"]])
+    before = scalar(engine, "SELECT fingerprint FROM payee_recipients")
     with transaction(engine) as tx:
         assert recipients.reseal(tx, box=box, actor=service.Actor("command", "tests")) == 1
+    # Read as it was kept: the same destination as when it was given.
+    assert scalar(engine, "SELECT fingerprint FROM payee_recipients") == before
 
 
 def test_a_merchant_may_have_no_stripe_account_at_all(command: Command, engine: Engine) -> None:

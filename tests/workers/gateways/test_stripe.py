@@ -211,7 +211,8 @@ class RoomForOneTry(Deadline):
 
 def test_no_try_begins_that_could_outlast_the_lease(platform: Platform, account: str) -> None:
     platform.plan({"fault": "rate_limit"})
-    assert send(platform.gateway(), account, Deadline.begin(22.9)).kind == "not_sent"
+    unasked = send(platform.gateway(), account, Deadline.begin(22.9))
+    assert (unasked.kind, unasked.called, unasked.tries) == ("not_sent", False, 0)
     assert platform.posted() == 0
     just_enough = RoomForOneTry(0.0, 0.0)
     assert send(platform.gateway(), account, just_enough).tries == 1

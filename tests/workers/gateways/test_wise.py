@@ -190,7 +190,7 @@ def test_after_it_was_made_a_fault_leaves_it_unknown(
 def test_between_two_calls_the_lease_is_looked_at(wise: WiseAccount, recipient: str) -> None:
     wise.plan({**TRANSFER, "fault": "slow", "ms": 1_100})
     outcome = send(wise, recipient, Deadline.begin(24.0))
-    assert (outcome.kind, outcome.began) == ("not_sent", True)
+    assert (outcome.kind, outcome.began, outcome.called) == ("not_sent", True, False)
     assert classify(outcome, replaying_unknown=False) is Verdict.UNKNOWN
     assert wise.called()[2] == 0
 

@@ -17,10 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from domain.audit.service import Actor
 from domain.db import transaction
 from domain.payouts import service
-from domain.payouts.errors import NotCancelable, NotRetryable, NotReversible
+from domain.payouts.errors import NotCancelable, NotRetryable, NotReversible, NotUnfreezable
 from domain.payouts.rules import Leave
 from domain.payouts.rules.bank_leg import SeenBankPayout
-from domain.payouts.service import Booked, Recorded, outside, unfreezing
+from domain.payouts.service import Booked, Recorded, outside, reconciling, unfreezing
 from domain.payouts.service.bank_leg import BEING_REVERSED
 from tests.workers.gateways.local_stripe import Platform
 from tests.workers.payouts.bank_office import ACTOR, BankOffice
@@ -614,9 +614,27 @@ def test_an_abandoned_attempt_that_paid_the_bank_after_all_stops_its_payout(
         service.propose_abandon(tx, payout_id, evidence="not there", actor=Actor("command", "ada"))
         service.agree_abandon(tx, payout_id, actor=Actor("command", "bea"))
     late = seen(office, "pending", external_id="po_late")
-    assert apply(office, late) is Booked.CONTRADICTS
+    for _ in range(2):  # told twice, it is one difference
+        assert apply(office, late) is Booked.CONTRADICTS
     with pytest.raises(NotRetryable), transaction(office.engine) as tx:
         service.retry(tx, payout_id)
+    [(number, kind)] = office.rows("SELECT id, kind FROM payout_differences")
+    assert kind == "bank_missing_here"
+    ada, bea = Actor("command", "ada"), Actor("command", "bea")
+    with pytest.raises(NotUnfreezable, match="po_late"), transaction(office.engine) as tx:
+        unfreezing.propose_unfreeze(tx, payout_id, evidence="it is there", actor=ada)
+    with transaction(office.engine) as tx:
+        reconciling.resolve_difference(tx, office.merchant_id, number, note="a test", actor=ada)
+        unfreezing.propose_unfreeze(tx, payout_id, evidence="it is there", actor=ada)
+        unfreezing.agree_unfreeze(tx, payout_id, actor=bea)
+    # What a person has explained does not stop it again, and nothing but a person has it sent.
+    assert apply(office, late) is Booked.CONTRADICTS
+    assert office.rows("SELECT frozen_reason FROM payouts") == [(None,)]
+    office.execute("UPDATE payouts SET error_code = 'account_invalid'")
+    with transaction(office.engine) as tx:
+        banks = {"usd": "ba_mended"}
+        account = office.account()
+        assert service.resume_bank_account(tx, office.merchant_id, account, banks) == 0
 
 
 def reversed_by_hand(office: BankOffice, amount: int) -> None:

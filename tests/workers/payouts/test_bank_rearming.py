@@ -7,21 +7,24 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from domain.audit.service import Actor
 from domain.db import transaction
 from domain.payouts import service
+from domain.payouts.errors import NotUnfreezable
 from domain.payouts.rules import Leave
 from domain.payouts.rules.rearming import Fate
 from domain.payouts.rules.watermark import KEPT_ATTEMPTS
-from domain.payouts.service import watermark
+from domain.payouts.service import bank_rearming, reconciling, unfreezing, watermark
 from queues.marks import Marks
 from tests.workers.gateways.local_stripe import Platform
-from tests.workers.payouts.bank_office import BankOffice
+from tests.workers.payouts.bank_office import LIVE, BankOffice
 from tests.workers.payouts.copies import copied
 from workers import payouts, rearming
 from workers.rearming import Report
+from workers.reconciling import reconcile
 
 ANN = Actor("person", "ann")
 
@@ -94,15 +97,22 @@ def test_both_legs_that_were_forgotten_are_recorded_again(
         back.assert_paid_once()
 
 
+def sent_to_the_bank_twice(office: BankOffice, payout_id: int) -> str:
+    """The bank gave the first payout back, and has the second one; returns Stripe's name of that."""
+    office.work_off()
+    office.move(office.bank_payouts()[-1].id, "failed")
+    office.sweep()
+    with transaction(office.engine) as tx:
+        service.retry(tx, payout_id)
+    office.work_off()
+    [second] = [made.id for made in office.bank_payouts() if made.status in LIVE]
+    return second
+
+
 def test_what_does_not_plainly_follow_stops_its_payout(office: BankOffice, admin_url: str) -> None:
     payout_id = office.transfer_only()
     with copied(office.engine, admin_url) as copy:
-        office.work_off()
-        office.move(office.bank_payouts()[-1].id, "failed")
-        office.sweep()
-        with transaction(office.engine) as tx:
-            service.retry(tx, payout_id)
-        office.work_off()
+        sent_to_the_bank_twice(office, payout_id)
         back = replace(office, engine=copy)
         assert fates(rearm(back)) == [Fate.RECORD, Fate.FREEZE]
         [(reason,)] = back.rows("SELECT frozen_reason FROM payouts")
@@ -112,6 +122,46 @@ def test_what_does_not_plainly_follow_stops_its_payout(office: BankOffice, admin
         assert len(back.bank_payouts()) == 2
         # Again finds the same, and changes nothing.
         assert rearm(back).listed == []
+
+
+def test_two_people_do_not_let_go_on_what_the_connected_account_shows(
+    office: BankOffice, admin_url: str
+) -> None:
+    payout_id = office.transfer_only()
+    with copied(office.engine, admin_url) as copy:
+        second = sent_to_the_bank_twice(office, payout_id)
+        back = replace(office, engine=copy)
+        assert fates(rearm(back)) == [Fate.RECORD, Fate.FREEZE]
+        listed = back.rows("SELECT id, kind, external_id, theirs, state FROM payout_differences")
+        number = listed[0][0]
+        assert listed == [(number, "bank_missing_here", second, "1000", "open")]
+        with transaction(copy) as tx, pytest.raises(NotUnfreezable, match=second):
+            unfreezing.propose_unfreeze(tx, payout_id, evidence="looked", actor=ANN)
+        agreed = (
+            "INSERT INTO payout_unfreezes (merchant_id, payout_id, frozen_reason, evidence, proposed_by, agreed_by)"
+            " SELECT merchant_id, id, frozen_reason, 'looked', 'ann', 'ben' FROM payouts"
+        )
+
+        def agreed_by_two() -> None:
+            with transaction(copy) as tx:
+                tx.execute(text(agreed))
+                tx.execute(text("UPDATE payouts SET frozen_reason = NULL"))
+
+        with pytest.raises(IntegrityError, match=second):
+            agreed_by_two()
+        # Reading the platform's books does not explain it.
+        reconcile(back, back.merchant_id, clock_may_move=True)
+        assert back.rows("SELECT state FROM payout_differences") == [("open",)]
+        with transaction(copy) as tx:
+            reconciling.resolve_difference(
+                tx, back.merchant_id, number, note="canceled at the bank", actor=ANN
+            )
+            shown = back.platform.gateway().bank.find({"account": back.account()})
+            matched = bank_rearming.match(tx, payout_id, shown or ())
+            assert [one.fate for one in matched] == [Fate.KNOWN, Fate.KNOWN]
+            unfreezing.propose_unfreeze(tx, payout_id, evidence="looked", actor=ANN)
+            unfreezing.agree_unfreeze(tx, payout_id, actor=Actor("person", "ben"))
+        assert back.rows("SELECT frozen_reason FROM payouts") == [(None,)]
 
 
 def test_accounts_that_cannot_be_read_keep_their_merchant_stopped(

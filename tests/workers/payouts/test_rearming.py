@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.audit.service import Actor
 from domain.db import transaction
-from domain.errors import Invalid
+from domain.errors import Forbidden, Invalid
 from domain.payouts import service
 from domain.payouts.errors import DatabaseMoved, NotMarkable, NotUnfreezable
 from domain.payouts.rules import Leave
@@ -135,6 +135,9 @@ def test_a_run_that_was_forgotten_is_not_paid_again_and_a_person_settles_it(
         )
         assert kind == "missing_here"
 
+        with pytest.raises(Forbidden, match="tr_"), transaction(back.engine) as tx:
+            # The next run would pay it once more.
+            service.block_payee(tx, back.merchant_id, user, None)
         with transaction(back.engine) as tx:
             adjusting.adjust(tx, back.merchant_id, user, -2_000, "usd", "paid: tr", ANN)
             reconciling.resolve_difference(tx, back.merchant_id, number, note="adjusted", actor=ANN)

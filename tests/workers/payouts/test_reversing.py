@@ -505,6 +505,15 @@ def test_what_nobody_can_find_out_is_given_up_by_two_people_and_can_be_asked_for
     assert "two people decide" in waits
     with transaction(office.engine) as tx, pytest.raises(NotReversible, match="nobody"):
         service.agree_giving_up(tx, acme, payout, actor=BEN)
+    office.execute("UPDATE reversal_requests SET lease_until = now() + interval '1 minute'")
+    with transaction(office.engine) as tx, pytest.raises(NotReversible, match="at this moment"):
+        service.propose_giving_up(tx, acme, payout, evidence="not there", actor=ADA)
+    with pytest.raises(IntegrityError, match="is being asked about it"):
+        office.execute(
+            "UPDATE reversal_requests SET state = 'failed', error_code = 'abandoned', abandon_evidence = 'x',"
+            " abandon_proposed_by = 'ada', abandon_agreed_by = 'ben'"
+        )
+    office.give_up_leases()
     with transaction(office.engine) as tx:
         service.propose_giving_up(tx, acme, payout, evidence="not there", actor=ADA)
     with transaction(office.engine) as tx, pytest.raises(NotReversible, match="another person"):

@@ -120,6 +120,7 @@ def _limits(visit: Visit, policy: Policy, used: dict[str, int]) -> Html:
             Column("Payee and day", of("max_payee_day"), "num"),
             Column("Run", of("max_run"), "num"),
             Column("Day", of("max_day"), "num"),
+            Column("One person adjusts in 7 days", of("adjust_alone"), "num"),
             Column("Used today", lambda row: money(visit, used.get(row[0], 0), row[0]), "num"),
         ],
         sorted(policy.limits.items()),

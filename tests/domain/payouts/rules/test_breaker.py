@@ -24,6 +24,7 @@ SIGNS = [
     (GatewayOutcome("timeout"), Sign.SILENT),
     (GatewayOutcome("reset"), Sign.SILENT),
     (GatewayOutcome("not_sent"), Sign.SILENT),
+    (GatewayOutcome("not_sent", tries=0, called=False), Sign.NEITHER),
     (GatewayOutcome("unreadable", http_status=200), Sign.SILENT),
     (answer(500), Sign.SILENT),
     (answer(503), Sign.SILENT),
@@ -52,6 +53,11 @@ def test_the_fifth_failure_in_a_row_opens_and_an_answer_begins_anew() -> None:
         failures = failures_after(failures, silence)
         assert trip(failures, silence) is None
     assert failures_after(failures, answer(429)) == failures, "a limit is neither"
+    unasked = GatewayOutcome("not_sent", tries=0, called=False)
+    assert failures_after(failures, unasked) == failures, (
+        "nor is a call for which our lease had no room"
+    )
+    assert trip(FAILURES_TO_OPEN, unasked) is None
     assert failures_after(failures, answer(200)) == 0
     opens = trip(failures_after(failures, answer(502)), answer(502))
     assert opens is not None

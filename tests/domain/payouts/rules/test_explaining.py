@@ -8,6 +8,7 @@ import pytest
 
 from domain.payouts.rules import PAYOUT, explaining
 from domain.payouts.rules.explaining import BY_HAND, LastAttempt, Situation, explain, masked
+from domain.payouts.rules.unfreezing import LOOKED_FOR
 
 NOW = datetime(2026, 6, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -113,6 +114,26 @@ CASES = [
         "payouts retry acme 7",
     ),
     ({"state": "returned"}, "the bank returned the money", "never a second transfer"),
+    (
+        {
+            "state": "failed",
+            "attempt": replace(SENT, state="abandoned"),
+            "error_code": "abandoned",
+            "error_message": "nothing at Stripe",
+        },
+        "Two people gave attempt 1 up (nothing at Stripe, abandoned): nobody can prove that it did not pay",
+        "payouts retry acme 7",
+    ),
+    (
+        {"state": "returned", "attempt": replace(SENT, state="abandoned", leg="bank")},
+        "Two people gave bank attempt 1 up: nobody can prove that it did not pay",
+        "never is a second transfer made",
+    ),
+    (
+        {"state": "unknown", "attempt": replace(SENT, state="unknown"), "parked": LOOKED_FOR},
+        "the key of this one is not sent any more",
+        f"it is looked for at the gateway from 2026-06-03 10:00:00 UTC on. {BY_HAND}",
+    ),
 ]
 
 
