@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from domain import clock
 from domain.db import transaction
-from domain.errors import AlreadyExists, NotFound
+from domain.errors import AlreadyExists, Invalid, NotFound
 from domain.loyalty import service as loyalty
 from tests.domain.inbox.shop import event, merchant, rows, said, send
 
@@ -142,3 +142,57 @@ def test_a_desk_merges_cards_with_a_dry_run_first_and_sees_the_rewards(
         "cards", "restore", "acme", "C1", "--id", "r", "--reason", "ill", "--days", "9"
     )
     assert "no expired points" in str(nothing.exception)
+
+
+def test_a_replaced_card_is_replaced_once_however_often_it_is_asked_for(
+    db: Engine, command: Any
+) -> None:
+    first, again = (
+        command("cards", "replace", "acme", "C1", "--reason", "lost").output.strip()
+        for _ in range(2)
+    )
+    assert first == again
+    assert rows(db, "SELECT count(*) FROM audit_entries WHERE action = 'card.replaced'") == [(1,)]
+    other = command("cards", "replace", "acme", "C1", "--reason", "lost", "--number", "C7")
+    assert isinstance(other.exception, NotFound)
+
+
+def test_a_desk_adjusts_a_card_once_by_the_name_that_it_gives(db: Engine, command: Any) -> None:
+    def run(*more: str) -> Any:
+        return command("cards", "adjust", "acme", "C1", "--reason", "typed twice", *more)
+
+    for _ in range(2):
+        done = run("--points", "-30", "--id", "slip-1", "--json")
+        assert done.exit_code == 0, done.output
+        [row] = json.loads(done.stdout)
+        assert (row["type"], row["points"], row["balance"]) == ("points_adjustment", -30, 70)
+    assert rows(db, "SELECT points_balance FROM cards WHERE number = 'C1'") == [(70,)]
+    audited = "SELECT reason, after ->> 'points' FROM audit_entries WHERE action = 'card.adjusted'"
+    assert rows(db, audited) == [("typed twice", "-30")]
+    assert isinstance(run("--points", "-31", "--id", "slip-1").exception, Invalid)
+    assert isinstance(run("--id", "slip-2").exception, Invalid)
+    refused = run("--stamps", "1", "--id", "slip-3")
+    assert refused.exit_code == 1
+    assert "program_without_stamps" in refused.output
+    unknown = command(
+        "cards", "adjust", "acme", "C9", "--reason", "r", "--points", "1", "--id", "u"
+    )
+    assert unknown.exit_code == 1
+    assert "card_unknown" in unknown.output
+
+
+def test_a_desk_forgets_a_customer_after_a_dry_run(db: Engine, command: Any) -> None:
+    def run(*more: str) -> Any:
+        return command("cards", "anonymize", "acme", "ada", "--reason", "asked for it", *more)
+
+    assert "card C1" in run("--dry-run").output
+    assert rows(db, "SELECT customer_id FROM cards WHERE number = 'C1'") == [("ada",)]
+    assert "Forgot the customer of card C1" in run().output
+    [(left,)] = rows(db, "SELECT customer_id FROM cards WHERE number = 'C1'")
+    assert left.startswith("anonymized-")
+    assert rows(db, "SELECT count(*) FROM inbox_events WHERE CAST(data AS text) LIKE '%ada%'") == [
+        (0,)
+    ]
+    audited = "SELECT subject_id, reason FROM audit_entries WHERE action = 'customer.anonymized'"
+    assert rows(db, audited) == [("C1", "asked for it")]
+    assert "no card" in run().output
