@@ -461,6 +461,12 @@ def test_a_card_has_its_tier_and_each_change_is_told_once(till: Till) -> None:
     assert till.tier_changes(after=first["next"]) == {"changes": [], "next": first["next"]}
     until = datetime.fromisoformat(tier["until"])
     with transaction(till.api.engine) as tx:
+        loyalty.announce_falls(tx, merchant, until - timedelta(days=1))
+    [soon] = till.tier_notices()["notices"]
+    assert (soon["card"], soon["from_tier"], soon["to_tier"]) == (CARD, "gold", None)
+    assert (soon["missing"], soon["falls_at"]) == (100, tier["until"])
+    assert till.tier_notices(after=soon["id"]) == {"notices": [], "next": soon["id"]}
+    with transaction(till.api.engine) as tx:
         assert len(loyalty.settle_tiers(tx, merchant, until).changes) == 1
     assert till.card().json()["tier"] == {"key": None, "points": 0, "until": None}
     [fell] = till.tier_changes(after=first["next"])["changes"]
