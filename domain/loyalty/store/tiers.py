@@ -42,10 +42,12 @@ _RECOUNTING = """
     ORDER BY id LIMIT 1
 """
 
-# Cards are waited for, so that a page leaves none behind.
+# Cards are waited for, so that a page leaves none behind. Each is looked up by itself, so that a page costs the same
+# wherever it is.
 _LOCK_STALE = text(
     """
-    SELECT c.id, c.number FROM cards c LEFT JOIN card_tiers t ON t.card_id = c.id
+    SELECT c.id, c.number FROM cards c
+    LEFT JOIN LATERAL (SELECT k.terms FROM card_tiers k WHERE k.card_id = c.id OFFSET 0) t ON true
     WHERE c.program_id = :program_id AND c.id > :after AND c.id <= :upto AND c.merged_into_id IS NULL
       AND coalesce(t.terms, 0) < :terms
     ORDER BY c.id LIMIT :limit FOR NO KEY UPDATE OF c
@@ -76,7 +78,7 @@ _SOON = text(
       AND t.due_at < CAST(:at AS timestamptz) + make_interval(days => v.notice_days)
       AND t.tier IS NOT NULL AND t.terms = p.tiers_version
       AND NOT EXISTS (
-          SELECT FROM tier_notices n WHERE n.card_id = t.card_id AND n.falls_at = t.due_at AND n.from_tier = t.tier
+          SELECT FROM tier_notices n WHERE n.card_id = t.card_id AND n.falls_at = t.due_at AND n.from_tier = t.tier OFFSET 0
       )
     ORDER BY t.card_id LIMIT :limit
     """
