@@ -111,7 +111,7 @@ def faults(engine: Engine, expected: Expected) -> list[str]:
         "events": expected.events,
         "refused": expected.events - n,
         "transfers": 2 * n,
-        "counted_for_limits": 4 * n,
+        "counted_for_limits": 2 * n,
         "holds": 0,
         "gaps": 0,
     }

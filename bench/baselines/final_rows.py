@@ -20,7 +20,7 @@ TABLES: Final = {
 RULED: Final = TABLES | {
     "referrer_states": "ORDER BY id",
     "referrer_periods": "ORDER BY state_id, period, starts_at",
-    "velocity_counts": "ORDER BY program_id, per, subject, span, starts_at",
+    "velocity_counts": "ORDER BY program_id, per, subject, day",
     # Those of the owners of codes are there before.
     "email_hashes": "WHERE user_id NOT LIKE '%owner-%' ORDER BY merchant_id, user_id",
 }

@@ -1,7 +1,7 @@
-"""SQL of what fraud is suspected by: policies, e-mail hashes, counts of an hour and of a day."""
+"""SQL of what fraud is suspected by: policies, e-mail hashes, counts of hours and of days."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -9,56 +9,79 @@ from sqlalchemy import text
 from domain.db import Tx
 
 
-class Span(NamedTuple):
-    """An hour or a day of a code or a referrer in a program."""
+class Day(NamedTuple):
+    """A day (UTC) of a code or a referrer in a program."""
 
     program_id: int
     per: str
     subject: str
-    span: str
-    starts_at: datetime
+    day: date
 
 
-def count(tx: Tx, added: Mapping[Span, int]) -> dict[Span, int]:
-    """Add conversions to spans, in key order; returns what each has reached. Locks them until the end."""
-    ordered = sorted(added)
-    columns = [list(column) for column in zip(*ordered, strict=True)]
-    rows = tx.execute(
-        _COUNT,
-        dict(zip(Span._fields, columns, strict=True)) | {"added": [added[key] for key in ordered]},
-    )
-    return {Span(*row[:5]): row[5] for row in rows}
+class Reached(NamedTuple):
+    """Conversions of an hour, and of its day, after some were added."""
+
+    in_hour: int
+    in_day: int
+
+
+def count(tx: Tx, added: Mapping[tuple[Day, int], int]) -> dict[tuple[Day, int], Reached]:
+    """Add conversions to hours of days, in key order; returns what each hour and its day have reached, all of
+    ``added`` included. Locks the days until the end.
+    """
+    hours = dict[Day, list[int]]()
+    for day, hour in added:
+        hours.setdefault(day, []).append(hour)
+    days = sorted(hours)
+    in_hours, in_days = dict[tuple[Day, int], int](), dict[Day, int]()
+    while days:
+        # One hour of each day; most batches have no other.
+        now = [(day, hours[day].pop()) for day in days]
+        columns = [list(column) for column in zip(*days, strict=True)]
+        rows = tx.execute(
+            _COUNT,
+            dict(zip(Day._fields, columns, strict=True))
+            | {"hours": [hour for _, hour in now], "added": [added[key] for key in now]},
+        )
+        for program_id, per, subject, day_, hour, in_hour, in_day in rows:
+            day = Day(program_id, per, subject, day_)
+            in_hours[day, hour] = in_hour
+            in_days[day] = in_day
+        days = [day for day in days if hours[day]]
+    return {key: Reached(in_hours[key], in_days[key[0]]) for key in added}
 
 
 _COUNT = text(
     """
-    INSERT INTO velocity_counts AS v (program_id, per, subject, span, starts_at, conversions)
-    SELECT k.program_id, k.per, k.subject, k.span, k.starts_at, k.added
+    INSERT INTO velocity_counts AS v (program_id, per, subject, day, conversions, by_hour, last_hour)
+    SELECT k.program_id, k.per, k.subject, k.day, k.added,
+           array_fill(0, ARRAY[k.hour]) || k.added || array_fill(0, ARRAY[23 - k.hour]), k.hour
     FROM unnest(CAST(:program_id AS bigint[]), CAST(:per AS text[]), CAST(:subject AS text[]),
-                CAST(:span AS text[]), CAST(:starts_at AS timestamptz[]), CAST(:added AS bigint[]))
-         WITH ORDINALITY AS k (program_id, per, subject, span, starts_at, added, position)
+                CAST(:day AS date[]), CAST(:hours AS int[]), CAST(:added AS int[]))
+         WITH ORDINALITY AS k (program_id, per, subject, day, hour, added, position)
     ORDER BY position
-    ON CONFLICT (program_id, per, subject, span, starts_at)
-        DO UPDATE SET conversions = v.conversions + excluded.conversions
-    RETURNING program_id, per, subject, span, starts_at, conversions
+    ON CONFLICT (program_id, per, subject, day) DO UPDATE
+        SET conversions = v.conversions + excluded.conversions,
+            by_hour[excluded.last_hour + 1] = v.by_hour[excluded.last_hour + 1] + excluded.conversions,
+            last_hour = excluded.last_hour
+    RETURNING program_id, per, subject, day, last_hour, by_hour[last_hour + 1], conversions
     """
 )
 
 
 def forget_counts(tx: Tx, before: datetime, limit: int) -> int:
-    """Delete up to ``limit`` spans that began before a time; returns how many. Leaves out those in use."""
+    """Delete up to ``limit`` days that were over at a time; returns how many. Leaves out those in use."""
     return tx.execute(
         text(
             """
             DELETE FROM velocity_counts v USING (
-                SELECT program_id, per, subject, span, starts_at FROM velocity_counts
-                WHERE starts_at < :before ORDER BY starts_at LIMIT :limit FOR UPDATE SKIP LOCKED
+                SELECT program_id, per, subject, day FROM velocity_counts
+                WHERE day < :before ORDER BY day LIMIT :limit FOR UPDATE SKIP LOCKED
             ) k
-            WHERE (v.program_id, v.per, v.subject, v.span, v.starts_at)
-                  = (k.program_id, k.per, k.subject, k.span, k.starts_at)
+            WHERE (v.program_id, v.per, v.subject, v.day) = (k.program_id, k.per, k.subject, k.day)
             """
         ),
-        {"before": before, "limit": limit},
+        {"before": before.astimezone(UTC).date(), "limit": limit},
     ).rowcount
 
 

@@ -4,6 +4,7 @@ holds and what is held."""
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -247,7 +248,7 @@ trackings = Table(
         postgresql_where=text("seq IS NOT NULL"),
     ),
     Index("ix_trackings_referrer", "merchant_id", "referrer_user_id", "id"),
-    Index("ix_trackings_referred", "merchant_id", "referred_user_id"),
+    Index("ix_trackings_referred", "merchant_id", "referred_user_id", "id"),
     Index("ix_trackings_converted_at", "merchant_id", "converted_at"),
 )
 
@@ -335,7 +336,7 @@ hold_policies = Table(
     ),
 )
 
-# Conversions of a code or a referrer in an hour or a day (UTC), where a policy limits them.
+# Conversions of a code or a referrer in a day and in each hour of it (UTC), where a policy limits them.
 velocity_counts = Table(
     "velocity_counts",
     metadata,
@@ -343,13 +344,16 @@ velocity_counts = Table(
     Column("per", Text, nullable=False),
     # The code's id, or the referrer's user id.
     Column("subject", String(100), nullable=False),
-    Column("span", Text, nullable=False),
-    at_column("starts_at"),
+    Column("day", Date, nullable=False),
     Column("conversions", BigInteger, nullable=False),
-    PrimaryKeyConstraint("program_id", "per", "subject", "span", "starts_at"),
+    Column("by_hour", ARRAY(Integer), nullable=False),
+    # The one that was counted last: a statement tells by it which element it wrote.
+    Column("last_hour", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("program_id", "per", "subject", "day"),
     CheckConstraint("per IN ('code', 'referrer')", name="per"),
-    CheckConstraint("span IN ('hour', 'day')", name="span"),
-    Index("ix_velocity_counts_starts_at", "starts_at"),
+    CheckConstraint("cardinality(by_hour) = 24", name="by_hour"),
+    CheckConstraint("last_hour BETWEEN 0 AND 23", name="last_hour"),
+    Index("ix_velocity_counts_day", "day"),
 )
 
 # SHA-256 of users' normalised e-mail addresses, as producers and operators said them last.

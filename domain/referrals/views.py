@@ -1,11 +1,13 @@
 """SQL by which people look referrals up, without locks."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 
 from domain.db import Tx
+
+_BEFORE_ALL: Final = 2**63 - 1
 
 
 def trackings(
@@ -16,18 +18,27 @@ def trackings(
     before: tuple[datetime, int] | None,
     limit: int,
 ) -> list[Any]:
-    """A merchant's trackings, newest conversion first, below ``before`` (converted_at, id).
+    """A merchant's trackings below ``before`` (converted_at, id): newest conversion first.
 
-    ``user_id`` is who referred, or who was referred.
+    Those of ``user_id``, who referred or was referred, come in the order of their arrival, newest first:
+    somebody may have very many.
     """
     wanted: dict[str, Any] = {"merchant_id": merchant_id, "limit": limit}
-    where = "t.merchant_id = :merchant_id"
     if user_id is not None:
-        where += " AND (t.referrer_user_id = :user_id OR t.referred_user_id = :user_id)"
-        wanted["user_id"] = user_id
-    if before is not None:
-        where += " AND (t.converted_at, t.id) < (:at, :id)"
-        wanted |= {"at": before[0], "id": before[1]}
+        wanted |= {"user_id": user_id, "id": before[1] if before else _BEFORE_ALL}
+        by_side = " UNION ".join(
+            f"""
+            (SELECT id FROM trackings WHERE merchant_id = :merchant_id AND {side} = :user_id AND id < :id
+             ORDER BY id DESC LIMIT :limit)
+            """  # noqa: S608 - constants of this function
+            for side in ("referrer_user_id", "referred_user_id")
+        )
+        where, order = f"t.id IN ({by_side})", "t.id DESC"
+    else:
+        where, order = "t.merchant_id = :merchant_id", "t.converted_at DESC, t.id DESC"
+        if before is not None:
+            where += " AND (t.converted_at, t.id) < (:at, :id)"
+            wanted |= {"at": before[0], "id": before[1]}
     return list(
         tx.execute(
             text(
@@ -36,8 +47,8 @@ def trackings(
                        t.transaction_id, t.transaction_amount, t.amount_earned, t.referee_amount_earned,
                        t.currency, t.converted_at, t.reversed_amount, t.explanation
                 FROM trackings t JOIN codes c ON c.id = t.code_id JOIN programs p ON p.id = t.program_id
-                WHERE {where} ORDER BY t.converted_at DESC, t.id DESC LIMIT :limit
-                """  # noqa: S608 - constants of this function
+                WHERE {where} ORDER BY {order} LIMIT :limit
+                """  # noqa: S608 - as above
             ),
             wanted,
         )

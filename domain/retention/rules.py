@@ -78,7 +78,7 @@ PRUNED_BY_ITS_OWN: Final[Mapping[str, str]] = {
     "actor_minutes": "after 8 days: charts show a week",
     "metric_minutes": "after 8 days: charts show a week",
     "schedule_fires": "those of intervals an hour after they finished; those of cron never: they fire once",
-    "velocity_counts": "35 days after their hour or day began",
+    "velocity_counts": "35 days after their day was over",
     "loyalty_velocity_counts": "70 days after their window began",
     "user_sessions": "a month after they ended",
     "sign_in_links": "a month after they ended",

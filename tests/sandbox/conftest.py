@@ -18,6 +18,7 @@ import pytest
 import stripe
 
 from sandbox.books import Books
+from tests.sandbox.receiving import Receiver
 
 START_SECONDS = 15.0
 ROOT = Path(__file__).parents[2]
@@ -329,3 +330,27 @@ def samples(process: Process) -> Iterator[Samples]:
     keep(v1.events.list({}, theirs))
     yield found
     platform.close()
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def listen(client, receiver):
+    """Register the receiver; the endpoint is removed with the test."""
+    ids = []
+
+    def register(*events, **params):
+        made = client.v1.webhook_endpoints.create(
+            {"url": receiver.url, "enabled_events": list(events) or ["*"], **params}
+        )
+        ids.append(made.id)
+        return made
+
+    yield register
+    for id in ids:
+        client.v1.webhook_endpoints.delete(id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,8 +21,7 @@ from domain.payouts.rules.recipients import parse_recipient
 from domain.payouts.service import PayeeUpdate, RunResult, RunSpec
 from domain.payouts.store import destinations
 from domain.referrals import hold_store, holds
-from domain.referrals import service as referrals
-from domain.referrals.rules.holds import COUNTS_KEPT, HoldPolicy
+from domain.referrals.rules.holds import HoldPolicy
 from domain.secrets import SecretBox, new_key
 from tests.domain.inbox.rolled import Rolled
 from tests.domain.inbox.shop import (
@@ -369,40 +368,3 @@ def test_whatever_happens_what_is_shared_and_unpaid_is_held_once(tx: Tx, steps: 
             db, "SELECT count(*) FROM tracking_holds WHERE kind = 'shared_destination'"
         ) == scalar(db, "SELECT count(DISTINCT tracking_id) FROM tracking_holds")
         assert_whole(db)
-
-
-def test_counts_are_forgotten_when_no_conversion_comes_that_late(db: Any) -> None:
-    acme = open_shop(db, PERCENTAGE)
-    with transaction(db) as tx:
-        holds.set_policy(tx, acme, None, HoldPolicy(code_per_hour=1, referrer_per_day=5), actor=MIA)
-    send(db, conversion("old", at=JUNE), conversion("new", at=JUNE + COUNTS_KEPT))
-    now = JUNE + COUNTS_KEPT
-    with transaction(db) as tx:
-        assert referrals.forget_counts(tx, now) == 1, "the day; its hour has just not gone"
-        assert referrals.forget_counts(tx, now + timedelta(seconds=1)) == 1
-        assert referrals.forget_counts(tx, now) == 0
-    assert rows(db, "SELECT span FROM velocity_counts ORDER BY 1") == [("day",), ("hour",)]
-    send(db, conversion("new2", "cyd", at=now))
-    assert rows(db, "SELECT ref FROM tracking_holds") == [("code/hour",)], (
-        "what is kept still counts"
-    )
-
-
-def test_counts_in_use_are_left_and_the_rest_is_forgotten_in_parts(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    acme = open_shop(engine, PERCENTAGE)
-    with transaction(engine) as tx:
-        holds.set_policy(tx, acme, None, HoldPolicy(code_per_hour=1), actor=MIA)
-    send(engine, *[conversion(f"o{i}", f"u{i}", at=JUNE + i * DAY) for i in range(5)])
-    monkeypatch.setattr("domain.referrals.service.looking_again.COUNTS", 2)
-    with engine.begin() as other:
-        inbox.apply(other, read(conversion("late", "zed", at=JUNE)))
-        now, done = JUNE + 99 * DAY, []
-        while True:
-            with transaction(engine) as tx:
-                done.append(referrals.forget_counts(tx, now))
-            if not done[-1]:
-                break
-        assert done == [2, 2, 0]
-    assert rows(engine, "SELECT conversions FROM velocity_counts") == [(2,)]

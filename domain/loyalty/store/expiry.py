@@ -38,7 +38,9 @@ _LOCK_DUE = text(
 )
 
 # The ids stand at every large table: the planner knows how many they are, and nothing of the size of what
-# the other steps give it, so that a range is read by index however much lies around it.
+# the other steps give it, so that a range is read by index however much lies around it. Of joins of steps it
+# would guess one row, the fewer the more cards there are, and go through one step for each row of the other:
+# it is told by outer joins that none is lost where none is.
 # Each card is written once: a row that its own transaction has written before has its keys checked again.
 _EXPIRE = text(
     f"""
@@ -56,7 +58,7 @@ _EXPIRE = text(
                l.remaining > l.held
                    AND (l.expires_at <= :fire_at OR d.period_ends IS NOT NULL OR l.occurred_at < d.expired_through)
                    IS TRUE AS goes
-        FROM point_lots l JOIN due d ON d.id = l.card_id
+        FROM point_lots l LEFT JOIN due d ON d.id = l.card_id
         WHERE l.card_id = ANY(CAST(:ids AS bigint[])) AND l.remaining > 0
     ), open AS MATERIALIZED (
         SELECT id, card_id, points, deadline FROM lots WHERE goes
@@ -79,7 +81,7 @@ _EXPIRE = text(
                    ELSE '{{"policy": "lot"}}'
                END,
                s.deadline
-        FROM due d JOIN sums s ON s.card_id = d.id ORDER BY d.id, s.place
+        FROM sums s LEFT JOIN due d ON d.id = s.card_id ORDER BY d.id, s.place
         RETURNING id, merchant_id, card_id, program_id, points_delta, transaction_at
     ), emptied AS (
         UPDATE point_lots l SET remaining = l.remaining - o.points FROM open o
@@ -94,19 +96,24 @@ _EXPIRE = text(
                -- While all that is left of a lot is held, the end of the hold is soon enough to look.
                min(expires_at) FILTER (WHERE expires_at > :fire_at AND (held > 0 OR NOT goes)) AS next
         FROM lots GROUP BY card_id
+    ), lapse AS MATERIALIZED (
+        SELECT d.id, d.points_balance - coalesce(a.gone, 0) AS points_balance,
+               d.last_seq + coalesce(a.rows, 0) AS last_seq,
+               coalesce(d.period_ends, d.expired_through) AS expired_through,
+               CASE WHEN d.period_ends IS NULL THEN d.inactivity_deadline END AS inactivity_deadline,
+               least(
+                   CASE WHEN d.period_ends IS NULL AND d.points_balance + d.points_debt > coalesce(a.gone, 0)
+                       THEN d.inactivity_deadline END,
+                   a.next,
+                   (SELECT min(h.expires_at) FROM point_holds h WHERE h.card_id = d.id AND h.status = 'open')
+               ) AS expire_check_on
+        FROM due d LEFT JOIN after a ON a.card_id = d.id
     ), lapsed AS (
         UPDATE cards c
-        SET points_balance = d.points_balance - coalesce(a.gone, 0),
-            last_seq = d.last_seq + coalesce(a.rows, 0),
-            expired_through = coalesce(d.period_ends, d.expired_through),
-            inactivity_deadline = CASE WHEN d.period_ends IS NULL THEN d.inactivity_deadline END,
-            expire_check_on = least(
-                CASE WHEN d.period_ends IS NULL AND d.points_balance + d.points_debt > coalesce(a.gone, 0)
-                    THEN d.inactivity_deadline END,
-                a.next,
-                (SELECT min(h.expires_at) FROM point_holds h WHERE h.card_id = d.id AND h.status = 'open'))
-        FROM due d LEFT JOIN after a ON a.card_id = d.id
-        WHERE c.id = d.id AND c.id = ANY(CAST(:ids AS bigint[]))
+        SET points_balance = s.points_balance, last_seq = s.last_seq, expired_through = s.expired_through,
+            inactivity_deadline = s.inactivity_deadline, expire_check_on = s.expire_check_on
+        FROM lapse s
+        WHERE c.id = s.id AND c.id = ANY(CAST(:ids AS bigint[]))
     ), moved AS MATERIALIZED (
         SELECT b.merchant_id, a.debit AS debit_account_id, a.credit AS credit_account_id, -b.points_delta AS amount,
                a.currency, 'points_expired' AS kind, 'loyalty_transaction' AS source_kind, b.id AS source_id,

@@ -10,6 +10,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Final, NamedTuple
 
 SAME_EMAIL: Final = "same_email"
@@ -17,8 +18,8 @@ VELOCITY: Final = "velocity"
 SHARED_DESTINATION: Final = "shared_destination"
 
 COUNTS_KEPT: Final = timedelta(days=35)
-"""How long what counted in an hour or a day is kept after that began: a conversion that comes so late is
-still counted with its neighbours. The longest span is a day; later ones begin a count of their own."""
+"""How long what counted in a day and its hours is kept after the day was over: a conversion that comes so late
+is still counted with its neighbours. The longest span is a day; later ones begin a count of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ def limits(policy: HoldPolicy) -> list[Limit]:
         ("referrer", "day", policy.referrer_per_day),
     )
     return [Limit(per, span, most) for per, span, most in said if most is not None]
+
+
+def by_subject(policy: HoldPolicy) -> list[tuple[str, list[Limit]]]:
+    """The same, by what they are limits of: a code, a referrer."""
+    return [(per, list(of_one)) for per, of_one in groupby(limits(policy), lambda one: one.per)]
 
 
 def begins(span: str, at: datetime) -> datetime:

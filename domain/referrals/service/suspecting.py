@@ -6,7 +6,7 @@ what the batch and a few set queries say; nothing is looked up for one event alo
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC
 from typing import Any
 
 from domain.db import Tx
@@ -18,7 +18,7 @@ from domain.referrals.rules.holds import (
     HoldPolicy,
     Limit,
     begins,
-    limits,
+    by_subject,
 )
 from domain.referrals.state import BatchState, Destinations, HoldState, TrackingState
 
@@ -88,31 +88,34 @@ def _shared_destination(
 
 
 def _velocity(tx: Tx, state: BatchState, new: Sequence[TrackingState]) -> None:
-    counted: list[tuple[TrackingState, Limit, fraud_store.Span]] = []
-    limited = {program.id: limits(program.holds) for program in state.programs.values()}
-    # Most of a batch happened in few hours, and to find one's beginning takes longer than to look it up.
-    hours: dict[tuple[str, datetime], datetime] = {}
+    counted: list[tuple[TrackingState, Sequence[Limit], tuple[fraud_store.Day, int]]] = []
+    limited = {program.id: by_subject(program.holds) for program in state.programs.values()}
     for t in new:
-        for limit in limited[t.program_id]:
-            subject = str(t.code_id) if limit.per == "code" else t.referrer_user_id
-            when = (limit.span, t.converted_at)
-            starts = hours.get(when) or hours.setdefault(when, begins(*when))
-            key = fraud_store.Span(t.program_id, limit.per, subject, limit.span, starts)
-            counted.append((t, limit, key))
+        at = t.converted_at.astimezone(UTC)
+        for per, its_limits in limited[t.program_id]:
+            subject = str(t.code_id) if per == "code" else t.referrer_user_id
+            day = fraud_store.Day(t.program_id, per, subject, at.date())
+            counted.append((t, its_limits, (day, at.hour)))
     if not counted:
         return
     here = Counter(key for _, _, key in counted)
     # The rows are locked by this, until the end: each conversion has a place of its own in each span.
     reached = fraud_store.count(tx, here)
-    places = {key: reached[key] - number for key, number in here.items()}
-    for t, limit, key in counted:
-        places[key] += 1
-        if places[key] > limit.most:
-            evidence = {
-                "per": limit.per,
-                "span": limit.span,
-                "from": key.starts_at.isoformat(),
-                "limit": limit.most,
-                "conversion": places[key],
-            }
-            _hold(state, t, VELOCITY, evidence, ref=f"{limit.per}/{limit.span}")
+    in_hours = {key: reached[key].in_hour - number for key, number in here.items()}
+    in_days = {key[0]: one.in_day for key, one in reached.items()}
+    for key, number in here.items():
+        in_days[key[0]] -= number
+    for t, of_subject, key in counted:
+        in_hours[key] += 1
+        in_days[key[0]] += 1
+        for limit in of_subject:
+            place = in_hours[key] if limit.span == "hour" else in_days[key[0]]
+            if place > limit.most:
+                evidence = {
+                    "per": limit.per,
+                    "span": limit.span,
+                    "from": begins(limit.span, t.converted_at).isoformat(),
+                    "limit": limit.most,
+                    "conversion": place,
+                }
+                _hold(state, t, VELOCITY, evidence, ref=f"{limit.per}/{limit.span}")

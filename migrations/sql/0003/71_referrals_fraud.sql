@@ -18,17 +18,20 @@ CREATE TABLE hold_policies (
 );
 GRANT SELECT, INSERT, UPDATE ON hold_policies TO payspool_runtime;
 
--- Conversions of a code or a referrer in an hour or a day (UTC), where a policy limits them.
+-- Conversions of a code or a referrer in a day and in each hour of it (UTC), where a policy limits them.
+-- One row for both: to write it is most of what a limit costs a batch.
 CREATE TABLE velocity_counts (
     program_id BIGINT NOT NULL,
     per TEXT NOT NULL,
     subject VARCHAR(100) NOT NULL,
-    span TEXT NOT NULL,
-    starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    day DATE NOT NULL,
     conversions BIGINT NOT NULL,
-    CONSTRAINT pk_velocity_counts PRIMARY KEY (program_id, per, subject, span, starts_at),
+    by_hour INTEGER[] NOT NULL,
+    last_hour SMALLINT NOT NULL,
+    CONSTRAINT pk_velocity_counts PRIMARY KEY (program_id, per, subject, day),
     CONSTRAINT ck_velocity_counts_per CHECK (per IN ('code', 'referrer')),
-    CONSTRAINT ck_velocity_counts_span CHECK (span IN ('hour', 'day')),
+    CONSTRAINT ck_velocity_counts_by_hour CHECK (cardinality(by_hour) = 24),
+    CONSTRAINT ck_velocity_counts_last_hour CHECK (last_hour BETWEEN 0 AND 23),
     CONSTRAINT fk_velocity_counts_program_id FOREIGN KEY(program_id) REFERENCES programs (id)
 ) WITH (fillfactor = 60);
 GRANT SELECT, INSERT, UPDATE ON velocity_counts TO payspool_runtime;

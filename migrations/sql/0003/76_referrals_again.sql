@@ -16,5 +16,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON destination_looks TO payspool_runtime;
 CREATE INDEX ix_payee_recipients_fingerprint ON payee_recipients (fingerprint);
 
 -- What is counted for limits of an hour or a day is forgotten when no conversion comes that late.
-CREATE INDEX ix_velocity_counts_starts_at ON velocity_counts (starts_at);
+CREATE INDEX ix_velocity_counts_day ON velocity_counts (day);
 GRANT DELETE ON velocity_counts TO payspool_runtime;

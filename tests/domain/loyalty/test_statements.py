@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, create_engine, event, make_url, pool
 
-from domain.db import Tx
+from domain.db import Tx, transaction
 from domain.loyalty import service
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -48,3 +48,50 @@ def test_a_batch_without_corrections_runs_no_statement_for_them(
     assert cost(tx, shop, [shop.earn("C1", 5), *redemptions]) == 8
     enrolments = [shop.enrol(f"N{n}") for n in range(size)]
     assert cost(tx, shop, enrolments) == 8
+
+
+CARDS = 200
+
+
+def test_the_sweep_goes_through_no_step_once_for_each_card_however_few_rows_the_planner_expects(
+    engine: Engine, admin_url: str, open_shop: Any
+) -> None:
+    with transaction(engine) as tx:
+        shop = open_shop(tx, inactivity_days=365)
+        numbers = [f"C{n}" for n in range(CARDS)]
+        shop.apply(tx, [shop.enrol(number) for number in numbers])
+        shop.apply(tx, [shop.earn(number, 100) for number in numbers])
+    url = make_url(admin_url).set(database=engine.url.database)
+    admin = create_engine(url, poolclass=pool.NullPool)
+    with transaction(admin) as tx:
+        # As if there were millions: then a join of steps looks like one row.
+        tx.exec_driver_sql("ALTER TABLE point_lots ALTER card_id SET (n_distinct = -0.5)")
+        tx.exec_driver_sql("ANALYZE point_lots, cards")
+        tx.exec_driver_sql(
+            "UPDATE pg_class SET reltuples = 10000000 WHERE oid IN ('point_lots'::regclass, 'cards'::regclass)"
+        )
+    due = datetime(2030, 1, 1, tzinfo=UTC)
+    plans: list[Any] = []
+    with transaction(engine) as tx:
+
+        def explain(_: Any, cursor: Any, statement: str, values: Any, *__: Any) -> None:
+            if "INSERT INTO loyalty_transactions" in statement:
+                cursor.execute("SAVEPOINT before")
+                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+                plans.extend(cursor.fetchone()[0])
+                cursor.execute("ROLLBACK TO before")
+
+        [part] = service.plan_expiry(tx, shop.merchant_id, due, CARDS)
+        event.listen(tx, "before_cursor_execute", explain)
+        done = service.expire_range(tx, shop.merchant_id, part.first_id, part.last_id, due)
+    assert done.points == 100 * CARDS
+    [plan] = plans
+    thrown_away = [node.get("Rows Removed by Join Filter", 0) for node in nodes(plan["Plan"])]
+    assert max(thrown_away) <= CARDS, thrown_away
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The steps of a plan, top first."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
