@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from domain import clock
 from domain.db import transaction
@@ -61,6 +61,31 @@ def test_tiers_are_shown_and_their_falls_told_and_booked(db: Engine, command: An
         # Only C2 is left to count under the new table, and it has nothing.
         assert told == []
     assert "gold" in command("cards", "show", "acme", "C1").output
+
+
+def test_what_was_announced_is_listed_of_points_and_of_tiers(db: Engine, command: Any) -> None:
+    terms = json.dumps(
+        {
+            "tiers": [{"key": "gold", "from": 50, "basis_points": 20_000}],
+            "tier_days": 3650,
+            "expiration": [{"kind": "rolling", "days": 3000}],
+        }
+    )
+    assert command("loyalty", "change-program", "acme", "p", terms).exit_code == 0
+    assert "Nothing was announced." in command("loyalty", "notices", "acme").output
+    send(db, loyal("points_earned", "4", card="C1", points=10))
+    with transaction(db) as tx:
+        [(acme,)] = tx.execute(text("SELECT id FROM merchants")).all()
+        [(ends, falls)] = tx.execute(
+            text("SELECT max(expires_at), max(due_at) FROM point_lots, card_tiers")
+        ).all()
+        loyalty.announce_expiring(tx, acme, ends - timedelta(days=1))
+        loyalty.announce_falls(tx, acme, falls - timedelta(days=1))
+    [points] = json.loads(command("loyalty", "notices", "acme", "--json").stdout)
+    assert (points["card"], points["points"]) == ("C1", 10)
+    [tier] = json.loads(command("loyalty", "notices", "acme", "--tiers", "--json").stdout)
+    assert (tier["card"], tier["from_tier"], tier["to_tier"]) == ("C1", "gold", None)
+    assert "gold" in command("loyalty", "notices", "acme", "--tiers").output
 
 
 def test_a_lost_card_gets_a_new_number_and_keeps_all_else(db: Engine, command: Any) -> None:
