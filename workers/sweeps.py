@@ -102,12 +102,13 @@ def mirror_dead(rt: Runtime, name: str, fire_at: str) -> None:
 
 @actor("loyalty.expire_points", queue="sweeps")
 def expire_points(rt: Runtime, name: str, fire_at: str, merchant_id: int) -> None:
-    """Book the expiry of what is due at ``fire_at``, range by range, announce what is next, and settle tiers."""
+    """Book the expiry of what is due at ``fire_at``, range by range, and settle tiers; announce what is next of both."""
 
     def body(at: datetime, _progress: Mapping[str, Any]) -> dict[str, Any]:
         did = expire_due(rt, merchant_id, at)
         did["announced"] = announce_due(rt, merchant_id, at)
-        return did | {"tiers": sum(settle_tiers(rt, merchant_id, at).values())}
+        did["tiers"] = sum(settle_tiers(rt, merchant_id, at).values())
+        return did | {"warned": announce_falls(rt, merchant_id, at)}
 
     sweep(rt, name, fire_at, body)
 
@@ -173,11 +174,18 @@ def announce_due(rt: Runtime, merchant_id: int, at: datetime) -> int:
 def settle_tiers(
     rt: Runtime, merchant_id: int, at: datetime, *, dry_run: bool = False
 ) -> Counter[tuple[str, str | None, str | None]]:
-    """Bring the tiers of a merchant's cards to ``at``, page by page, each in a transaction of its own.
+    """Bring the tiers of a merchant's cards to ``at``, page by page, each in a transaction of its own: first where other
+    tiers hold, then where a period has ended.
 
     Returns how many cards of a program went from which tier to which; with ``dry_run``, would go.
     """
     changed: Counter[tuple[str, str | None, str | None]] = Counter()
+    cursor: tuple[int, int] | None = (0, 0)
+    while cursor is not None:
+        with transaction(rt.engine) as tx:
+            anew = loyalty.recount_tiers(tx, merchant_id, at, cursor, dry_run=dry_run)
+        changed.update((one.card.program.key, one.before, one.after) for one in anew.changes)
+        cursor = anew.cursor
     after = 0
     while True:
         with transaction(rt.engine) as tx:
@@ -186,6 +194,18 @@ def settle_tiers(
         if done.last is None:
             return changed
         after = done.last
+
+
+def announce_falls(rt: Runtime, merchant_id: int, at: datetime) -> int:
+    """Announce the tiers that fall soon on a merchant's cards; returns how many notices were new."""
+    announced, after = 0, 0
+    while True:
+        with transaction(rt.engine) as tx:
+            new, last = loyalty.announce_falls(tx, merchant_id, at, after)
+        announced += new
+        if last is None:
+            return announced
+        after = last
 
 
 @actor("invariants.check", queue="sweeps")

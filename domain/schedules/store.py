@@ -336,3 +336,22 @@ def fires(tx: Tx, name: str, limit: int) -> list[Any]:
             {"name": name, "limit": limit},
         )
     )
+
+
+def fires_for(tx: Tx, actor: str, merchant_id: int, limit: int) -> list[Any]:
+    """The newest fires of a merchant's schedules of an actor, each with its schedule's name."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT f.name, f.fire_at, f.state, f.started_at, f.finished_at, f.progress, f.error
+                FROM schedules s CROSS JOIN LATERAL (
+                    SELECT * FROM schedule_fires WHERE name = s.name ORDER BY fire_at DESC LIMIT :limit
+                ) f
+                WHERE s.actor = :actor AND s.merchant_id = :merchant_id
+                ORDER BY f.fire_at DESC LIMIT :limit
+                """
+            ),
+            {"actor": actor, "merchant_id": merchant_id, "limit": limit},
+        )
+    )

@@ -157,6 +157,33 @@ TYPES: Final[Mapping[str, EventType]] = {
         },
     ),
     "points.expired": EventType("Points of a card expired.", _card(points=-120)),
+    "tier.falling": EventType(
+        "A card's tier falls soon, unless it earns what is missing; once for each card, tier and end.",
+        {
+            "card": "4000123456789012",
+            "customer_id": "c-17",
+            "program": "points",
+            "from_tier": "gold",
+            "to_tier": "silver",
+            "points": 1_120,
+            "missing": 80,
+            "falls_at": "2026-12-04T00:00:00.000000Z",
+        },
+    ),
+    "tier.changed": EventType(
+        "A card reached a tier or lost one: points were earned or taken back, a period ended, other tiers hold, or two"
+        " cards became one.",
+        {
+            "card": "4000123456789012",
+            "customer_id": "c-17",
+            "program": "points",
+            "from_tier": "gold",
+            "to_tier": "silver",
+            "reason": "period",
+            "points": 720,
+            "changed_at": "2026-12-04T00:00:00.000000Z",
+        },
+    ),
     "card.created": EventType("A customer was enrolled.", _card()),
     "card.deactivated": EventType("A card was deactivated.", _card()),
     "card.reactivated": EventType("A card is in use again.", _card()),

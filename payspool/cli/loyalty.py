@@ -199,7 +199,7 @@ def tiers(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="tell only")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Book the falls of tiers whose period has ended by now, and tell what changed."""
+    """Book the falls of tiers whose period has ended by now, and what other tiers changed; tell what it was."""
     _, rt = session.build()
     with transaction(rt.engine) as tx:
         found = merchants.get(tx, merchant)
@@ -211,6 +211,26 @@ def tiers(
     ]
     columns = ["program", "from", "to", "cards"]
     session.show(rows, columns, as_json=as_json, empty="No tier changes.")
+
+
+@app.command(epilog="Example: payspool loyalty notices acme --tiers")
+def notices(
+    merchant: MerchantKey,
+    of_tiers: Annotated[bool, typer.Option("--tiers", help="tiers that fall, not points")] = False,
+    after: Annotated[int, typer.Option(min=0, help="only above this number")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """What was announced: points that are about to expire, or tiers that are about to fall, oldest first."""
+    told = service.tier_notices if of_tiers else service.notices
+    with session.for_merchant(merchant) as (tx, found):
+        rows = told(tx, found.id, after=after, limit=limit)
+    session.show(
+        rows,
+        [*rows[0]._mapping] if rows else ["id"],
+        as_json=as_json,
+        empty="Nothing was announced.",
+    )
 
 
 @app.command(epilog="Example: payspool loyalty summary acme")

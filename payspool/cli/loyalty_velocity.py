@@ -57,7 +57,7 @@ def release(merchant: MerchantKey, case: CaseId, reason: Why) -> None:
     """Apply an event that was held, now; or find a flagged one all right."""
     with session.for_merchant(merchant) as (tx, found):
         done = inbox.release_case(tx, found.id, case, actor=session.me(), reason=reason)
-    session.say(f"Released case {case}: its event is {_status(done)}.")
+    session.say(done.sentence)
 
 
 @app.command(epilog="Example: payspool loyalty velocity reject acme 12 --reason 'stamped himself'")
@@ -65,12 +65,7 @@ def reject(merchant: MerchantKey, case: CaseId, reason: Why) -> None:
     """Refuse an event that was held; or undo a flagged one. It is final."""
     with session.for_merchant(merchant) as (tx, found):
         done = inbox.reject_case(tx, found.id, case, actor=session.me(), reason=reason)
-    which = f"the event {done.undone_by} that undoes it" if done.undone_by else "its event"
-    session.say(f"Rejected case {case}: {which} is {_status(done)}.")
-
-
-def _status(done: inbox.Settled) -> str:
-    return done.status + (f" ({done.reason}: {done.detail})" if done.reason else "")
+    session.say(done.sentence)
 
 
 @app.command(

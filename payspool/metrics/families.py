@@ -190,6 +190,21 @@ def _of_reversals(rows: Sequence[Any]) -> Iterable[Metric]:
     )
 
 
+def _of_velocity(rows: Sequence[Any]) -> Iterable[Metric]:
+    yield _gauge(
+        "payspool_velocity_cases_open",
+        "Loyalty events that were too fast and wait for a person; each counted up to 100,000.",
+        [([row.action], row.cases) for row in rows],
+        ["kind"],
+    )
+    yield _gauge(
+        "payspool_velocity_cases_oldest_seconds",
+        "How long ago the oldest of them was found; 0 without one.",
+        [([row.action], row.oldest_seconds) for row in rows],
+        ["kind"],
+    )
+
+
 def _of_webhooks(standing: Any) -> Iterable[Metric]:
     yield _single(
         "payspool_webhook_deliveries_pending",
@@ -242,6 +257,7 @@ _OF_PART: Final[dict[str, Callable[[Any], Iterable[Metric]]]] = {
     "differences": _of_differences,
     "stops": _of_stops,
     "reversals": _of_reversals,
+    "velocity": _of_velocity,
     "webhooks": _of_webhooks,
     "sweeps": _of_sweeps,
     "invariants": _of_invariants,

@@ -16,6 +16,7 @@ from domain import clock
 from domain.db import Tx, transaction
 from domain.dead_letters import store as dead_letters
 from domain.inbox import store as inbox
+from domain.loyalty.store import velocity
 from domain.outbox import store as outbox
 from domain.payouts.store import standing as payouts
 from domain.schedules import store as schedules
@@ -147,6 +148,7 @@ _PARTS: Final[dict[str, Part]] = {
     "differences": lambda tx: payouts.open_differences(tx, COUNTED_AT_MOST),
     "stops": lambda tx: payouts.stops(tx, COUNTED_AT_MOST),
     "reversals": lambda tx: payouts.open_reversals(tx, COUNTED_AT_MOST),
+    "velocity": lambda tx: velocity.open_counts(tx, COUNTED_AT_MOST),
     "webhooks": lambda tx: webhooks.standing(tx, COUNTED_AT_MOST),
     "sweeps": lambda tx: schedules.lags(tx, clock.business_now(tx)),
     "invariants": lambda tx: schedules.last_done(tx, INVARIANTS) or (),

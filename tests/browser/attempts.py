@@ -87,6 +87,8 @@ ATTEMPTS: dict[str, tuple[str, dict[str, Any]]] = {
     "user.enable": ("admin", {"name": "nobody"}),
     "user.link": ("admin", {"name": "nobody"}),
     "user.role": ("admin", {"name": "nobody", "role": "viewer"}),
+    "velocity.reject": ("approver", {"merchant_id": 1, "case_id": NOTHING, **_WHY}),
+    "velocity.release": ("approver", {"merchant_id": 1, "case_id": NOTHING, **_WHY}),
     "webhook.disable": ("operator", _ENDPOINT | _WHY),
     "webhook.enable": ("operator", _ENDPOINT),
     "webhook.resend": ("operator", {"merchant_id": 1, "delivery_id": NOTHING}),

@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 from sqlalchemy import text
 
 from domain.db import transaction
+from domain.loyalty import service as loyalty
 from domain.retention import service as retention
 from domain.retention import store as retention_store
 from domain.retention.rules import Retention
@@ -53,6 +54,8 @@ PATHS = (
     "/m/acme/holds?state=ended",
     "/m/acme/loyalty",
     "/m/acme/loyalty/4006381333931",
+    "/m/acme/velocity",
+    "/m/acme/velocity?state=ended",
     "/m/acme/ledger",
     "/m/acme/webhooks",
     "/m/acme/webhooks?state=failed",
@@ -151,6 +154,32 @@ def test_times_are_in_the_readers_zone_and_amounts_in_their_language(
     utc = shown.get_attribute("datetime") or ""
     assert shown.get_attribute("title") == utc[:19].replace("T", " ") + " UTC"
     assert int((shown.text_content() or "")[11:13]) == (int(utc[11:13]) + 9) % 24
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_card_says_what_corrects_an_entry_and_where_it_was_made(
+    dashboard: Dashboard, tab: Opener, width: int
+) -> None:
+    key = f"corrected-{width}"
+    with transaction(dashboard.engine) as tx:
+        merchant = house.merchant(tx, key)
+        loyalty.create_program(tx, merchant, "p", name="P", currency="eur", backdating_days=3650)
+    at = {"store_id": "mitte", "staff_pin_id": "ann", "terminal_device_id": "t1"}
+    shop.send(
+        dashboard.engine,
+        shop.event("loyalty.card_created", "1", to=key, card="C1", customer_id="ada"),
+        shop.event("loyalty.points_earned", "2", to=key, card="C1", points=50, **at),
+        shop.event("loyalty.points_voided", "3", to=key, card="C1", related_event="2", points=20),
+    )
+    page = tab("vera", viewport={"width": width, "height": 900}).open(f"/m/{key}/loyalty/C1")
+    history = page.get_by_role("table", name="History")
+    for said in ("mitte · ann · t1", "corrected by 3", "corrects 2"):
+        assert said in history.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    history.get_by_role("link", name="2", exact=True).last.click()
+    page.wait_for_url("**/loyalty/C1?before=3")
+    page = tab("vera", viewport={"width": width, "height": 900}).open(f"/m/{key}/loyalty")
+    assert "Last sweeps" in page.inner_text("#content")
 
 
 def test_a_page_of_nobody_says_so(tab: Opener) -> None:

@@ -18,6 +18,7 @@ SCOPE_OF: Final[dict[str, str]] = {
     "GET /v1/loyalty/reports": "loyalty:read",
     "GET /v1/loyalty/stores": "shops:read",
     "GET /v1/loyalty/tier-changes": "loyalty:read",
+    "GET /v1/loyalty/tier-notices": "loyalty:read",
     "GET /v1/loyalty/velocity-cases": "loyalty:read",
     "GET /v1/loyalty/velocity-policies": "loyalty:read",
     "GET /v1/payees": "payouts:read",

@@ -274,6 +274,16 @@ def test_the_page_names_every_code_that_an_error_can_have() -> None:
     assert missing == []
 
 
+def test_the_table_of_errors_has_every_code_that_the_api_answers_with() -> None:
+    page = (REFERENCE / "http.md").read_text(encoding="utf-8")
+    table = page.partition("## Errors")[2].partition("## Limits")[0]
+    web = Path(__file__).resolve().parents[2] / "web"
+    sources = " ".join(file.read_text(encoding="utf-8") for file in web.rglob("*.py"))
+    codes = set(re.findall(r'ApiError\(\s*\d+,\s*"([a-z_]+)"', sources))
+    assert {"report_too_large", "device_mismatch", "not_allowed"} <= codes
+    assert sorted(code for code in codes if f"`{code}`" not in table) == []
+
+
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="needs curl")
 def test_every_command_of_the_page_works(ready: tuple[Api, str], tmp_path: Path) -> None:
     api, key = ready

@@ -66,6 +66,10 @@ class Till:
         headers = {"Authorization": f"Bearer {self.key}"}
         return self.api.http.get("/v1/loyalty/tier-changes", params=query, headers=headers).json()
 
+    def tier_notices(self, **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.api.http.get("/v1/loyalty/tier-notices", params=query, headers=headers).json()
+
     def points(self, card: str = CARD) -> dict[str, Any]:
         answer = self.card(card)
         assert answer.status_code == 200, answer.text

@@ -290,6 +290,8 @@ def test_the_nightly_sweep_books_the_falls_of_tiers_once(rt: Runtime) -> None:
     assert [outcome.status for outcome in send(rt.engine, opened, earned)] == ["applied"] * 2
     with transaction(rt.engine) as tx:
         ends = loyalty.tier(tx, acme, "C1", at).until
+        before = ends - timedelta(hours=1)
+    assert [sweeps.announce_falls(rt, acme, before) for _ in range(2)] == [1, 0]
     did = [sweeps.settle_tiers(rt, acme, ends, dry_run=dry) for dry in (True, False, False)]
     assert did == [{("points", "gold", None): 1}, {("points", "gold", None): 1}, {}]
     assert rows(rt.engine, "SELECT to_tier, reason FROM tier_changes ORDER BY id") == [

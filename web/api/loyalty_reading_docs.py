@@ -72,6 +72,17 @@ HISTORY: Final[Responses] = answers.reading(
                     "staff_pin_id": None,
                     "staff_name": None,
                     "terminal_device_id": None,
+                    "principal_kind": "api_key",
+                    "principal_id": "till",
+                    "category_ids": None,
+                    "purchase_amount": None,
+                    "purchase_currency": None,
+                    "reward_cost": 100,
+                    "points_not_taken": None,
+                    "ip_address": "203.0.113.7",
+                    "user_agent": None,
+                    "notes": None,
+                    "program_version": 1,
                 }
             ],
             "next": 3,
@@ -120,6 +131,31 @@ NOTICES: Final[Responses] = answers.reading(
                     "program": "points",
                     "points": 79,
                     "expires_at": "2027-11-21T00:00:00Z",
+                    "noticed_at": "2027-11-07T03:00:00Z",
+                }
+            ],
+            "next": 1,
+        },
+    )
+}
+TIER_NOTICES: Final[Responses] = answers.reading(
+    "loyalty:read", "limit: Input should be less than or equal to 500.", "limit"
+) | {
+    200: example(
+        "Whose tier is about to fall.",
+        loyalty_schemas.TierNotices,
+        {
+            "notices": [
+                {
+                    "id": 1,
+                    "card": _CARD,
+                    "customer_id": "u-42",
+                    "program": "points",
+                    "from_tier": "silver",
+                    "to_tier": None,
+                    "falls_at": "2027-11-21T00:00:00Z",
+                    "points": 179,
+                    "missing": 100,
                     "noticed_at": "2027-11-07T03:00:00Z",
                 }
             ],

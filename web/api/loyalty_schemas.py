@@ -43,10 +43,25 @@ class CardRow(CardTransaction):
     reward_id: str | None
     reward_description: str | None
     store_id: str | None
-    store_name: str | None
+    store_name: str | None = Field(description="As it was then.")
     staff_pin_id: str | None
-    staff_name: str | None
-    terminal_device_id: str | None
+    staff_name: str | None = Field(description="As it was then.")
+    terminal_device_id: str | None = Field(description="Null for a person on the web.")
+    principal_kind: str | None = Field(
+        description="Who stood behind it; of a device, who paired it."
+    )
+    principal_id: str | None
+    category_ids: list[str] | None
+    purchase_amount: int | None = Field(description="Minor units of `purchase_currency`.")
+    purchase_currency: str | None
+    reward_cost: int | None = Field(description="As it was then.")
+    points_not_taken: int | None = Field(
+        description="What a correction could not take where the program forbids debt."
+    )
+    ip_address: str | None
+    user_agent: str | None
+    notes: str | None
+    program_version: int
 
 
 class CardHistory(BaseModel):
@@ -88,6 +103,28 @@ class TierChanges(BaseModel):
     """Changes of tiers, oldest first."""
 
     changes: list[TierChange]
+    next: int = Field(description="`after` of the next request: keep it and ask again later.")
+
+
+class TierNotice(BaseModel):
+    """A tier that is about to fall; told once for each card, tier and end."""
+
+    id: int
+    card: str
+    customer_id: str
+    program: str
+    from_tier: str
+    to_tier: str | None
+    falls_at: datetime
+    points: int = Field(description="What the card had earned in the period, as of `noticed_at`.")
+    missing: int = Field(description="What it is to earn before `falls_at` to keep its tier.")
+    noticed_at: datetime
+
+
+class TierNotices(BaseModel):
+    """Notices, oldest first."""
+
+    notices: list[TierNotice]
     next: int = Field(description="`after` of the next request: keep it and ask again later.")
 
 

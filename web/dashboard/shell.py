@@ -57,6 +57,7 @@ _OF_MERCHANT: Final = (
     ("referrals", "Referrals", ""),
     ("holds", "Holds", ""),
     ("loyalty", "Loyalty", ""),
+    ("velocity", "Velocity cases", ""),
     ("ledger", "Ledger", ""),
     ("webhooks", "Webhooks", ""),
 )

@@ -166,6 +166,8 @@ loyalty_transactions = Table(
         "type NOT IN ('points_adjustment', 'stamp_adjustment') OR reason IS NOT NULL",
         name="adjustment_has_reason",
     ),
+    # Once for each card, at its enrolment: behind its first row.
+    CheckConstraint("type <> 'welcome_bonus' OR seq = 2", name="welcome_once"),
     # Nobody stands behind an expiry: it is only ever the program's doing.
     CheckConstraint(
         "type <> 'points_expired' OR num_nonnulls(inbox_id, store_id, store_name, staff_pin_id,"

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from domain.db import created_at, id_column, metadata
+from domain.db import at_column, created_at, id_column, metadata
 from domain.loyalty.rules.types import QUALIFYING_TYPES
 
 
@@ -35,12 +35,19 @@ loyalty_programs = Table(
     # IANA name: days and deadlines of the program are days of this zone.
     Column("zone", Text, nullable=False),
     Column("version", Integer, nullable=False, server_default=text("1")),
+    # The version that brought the tiers of now, and since when (business time) they hold; NULL: from the start.
+    Column("tiers_version", Integer, nullable=False, server_default=text("1")),
+    at_column("tiers_at", nullable=True),
+    # Up to which card the sweep has counted anew under them; NULL: all.
+    Column("recount_after", BigInteger, nullable=True),
     created_at(),
     UniqueConstraint("merchant_id", "key"),
     # Lets cards carry (program, merchant) and be held to it.
     UniqueConstraint("id", "merchant_id"),
     CheckConstraint("status IN ('active', 'paused', 'ended')", name="status"),
     CheckConstraint("key ~ '^[a-z0-9][a-z0-9_-]*$'", name="key_form"),
+    CheckConstraint("recount_after IS NULL OR tiers_at IS NOT NULL", name="recount"),
+    CheckConstraint("tiers_version <= version", name="tiers_version"),
 )
 
 # Append-only: changing a program makes a new version; a transaction keeps the one it was made with.

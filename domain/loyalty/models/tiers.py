@@ -1,4 +1,4 @@
-"""Tiers of cards, and every change of them."""
+"""Tiers of cards, every change of them, and the notices of those that are about to fall."""
 
 from sqlalchemy import (
     BigInteger,
@@ -29,13 +29,13 @@ card_tiers = Table(
     Column("points", BigInteger, nullable=False),
     # How many changes there were.
     Column("changes", Integer, nullable=False),
-    # When it is to be counted anew if nothing happens before, and what for.
+    # When it is to be counted anew if nothing happens before: the end of a period.
     at_column("due_at", nullable=True),
-    Column("due_for", Text, nullable=False, server_default=text("'period'")),
+    # The version of the program that brought the tiers which it was counted under: an older one is due at once.
+    Column("terms", Integer, nullable=False, server_default=text("1")),
     created_at(),
     PrimaryKeyConstraint("card_id"),
     CheckConstraint("points >= 0 AND changes >= 0", name="counts"),
-    CheckConstraint("due_for IN ('period', 'terms')", name="due_for"),
     Index(
         "ix_card_tiers_due", "merchant_id", "card_id", postgresql_where=text("due_at IS NOT NULL")
     ),
@@ -72,4 +72,29 @@ tier_changes = Table(
         "(reason IN ('earned', 'taken_back')) = (transaction_id IS NOT NULL)", name="cause"
     ),
     Index("ix_tier_changes_merchant", "merchant_id", "id"),
+)
+
+# Append-only: once for each card, tier and end.
+tier_notices = Table(
+    "tier_notices",
+    metadata,
+    id_column(),
+    Column("merchant_id", BigInteger, nullable=False),
+    Column("card_id", BigInteger, autoincrement=False, nullable=False),
+    Column("from_tier", String(50), nullable=False),
+    Column("to_tier", String(50), nullable=True),
+    # UTC, exclusive.
+    at_column("falls_at"),
+    # Earned in the period, and what is to be earned before it falls to keep it, as of the notice.
+    Column("points", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    # Business time.
+    at_column("noticed_at"),
+    created_at(),
+    UniqueConstraint("card_id", "falls_at", "from_tier"),
+    CheckConstraint(
+        "from_tier IS DISTINCT FROM to_tier AND missing > 0 AND points >= 0", name="falls"
+    ),
+    CheckConstraint("noticed_at < falls_at", name="ahead"),
+    Index("ix_tier_notices_merchant", "merchant_id", "id"),
 )

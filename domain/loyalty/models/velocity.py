@@ -85,6 +85,20 @@ loyalty_velocity_cases = Table(
         "num_nulls(outcome, closed_at, closed_by, close_reason) IN (0, 4)", name="closed"
     ),
     Index("ix_loyalty_velocity_cases_merchant", "merchant_id", "id"),
+    # Those that ended, among those that are open: a page of them does not walk through the rest.
+    Index(
+        "ix_loyalty_velocity_cases_ended",
+        "merchant_id",
+        "id",
+        postgresql_where=text("outcome IS NOT NULL"),
+    ),
+    # How many wait, of either kind, and since when.
+    Index(
+        "ix_loyalty_velocity_cases_waiting",
+        "action",
+        "created_at",
+        postgresql_where=text("outcome IS NULL"),
+    ),
     Index(
         "ix_loyalty_velocity_cases_open",
         "merchant_id",

@@ -30,13 +30,14 @@ class Recent:
 @dataclass(slots=True)
 class Standing:
     """A card's tier (None: none) as of the last count, after so many ``changes``; the next count is due
-    ``due_at`` if nothing happens before, ``due_for`` the end of a period or for new terms."""
+    ``due_at`` if nothing happens before. ``terms``: the version of the program whose tiers it was counted under,
+    0 for none."""
 
     key: str | None = None
     points: int = 0
     changes: int = 0
     due_at: datetime | None = None
-    due_for: str = "period"
+    terms: int = 1
 
 
 @dataclass(slots=True, eq=False)

@@ -176,8 +176,9 @@ def parse_multipliers(given: Sequence[Mapping[str, Any]]) -> tuple[Multiplier, .
                     frozenset(map(str, one.get("categories", ()))),
                     frozenset(map(str, one.get("stores", ()))),
                     weekdays,
-                    time.fromisoformat(one.get("from_time", "00:00")),
-                    time.fromisoformat(one.get("to_time", "00:00")),
+                    # Of the program's zone, whatever offset was written once.
+                    time.fromisoformat(one.get("from_time", "00:00")).replace(tzinfo=None),
+                    time.fromisoformat(one.get("to_time", "00:00")).replace(tzinfo=None),
                     _instant(one.get("starts")),
                     _instant(one.get("ends")),
                 )

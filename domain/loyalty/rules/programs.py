@@ -113,6 +113,9 @@ class Program:
     expiration: tuple[LotPolicy, ...] = ()
     status: str = "active"
     version: int = 1
+    # The version that brought its tiers, and since when they hold; None: from the start.
+    tiers_version: int = 1
+    tiers_at: datetime | None = None
     # Its own policy of how fast cards may earn and redeem, else its merchant's: what it counts under; None: none.
     velocity_policy_id: int | None = None
     velocity_limits: tuple[Limit, ...] = ()

@@ -14,6 +14,7 @@ from domain.errors import Invalid
 from domain.loyalty.rules.earning import MAX_RULES, parse_multipliers, parse_tiers
 from domain.loyalty.rules.policies import MAX_DAYS, parse_policies
 from domain.loyalty.rules.programs import Reward
+from domain.loyalty.rules.shapes import check as check_shapes
 from domain.loyalty.rules.types import QUALIFYING_TYPES
 from domain.money import MAX_AMOUNT, is_currency
 
@@ -131,6 +132,7 @@ def checked(terms: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise Invalid(unknown[0], f"no such term; there are {', '.join(sorted(DEFAULTS))}")
     whole = {**DEFAULTS, **terms}
+    check_shapes(whole)
     if not is_currency(whole.get("currency", "")):
         raise Invalid(
             "currency", f"{whole.get('currency')!r} is not a lower-case ISO 4217 code such as eur"

@@ -18,6 +18,9 @@ Gold takes 1,000 points of the last 365 days, and multiplies what is earned from
 '2027-01-15T23:00:00+00:00'
 >>> tier_of(card, datetime(2027, 1, 15, 22, 59, tzinfo=UTC)).key
 'gold'
+>>> soon = next_fall(card, datetime(2027, 1, 2, tzinfo=UTC))
+>>> soon.before, soon.after, soon.missing, soon.at == card.tier.due_at
+('gold', None, 1000, True)
 >>> [(change.before, change.after, change.reason) for change in fall(card, datetime(2027, 5, 1, tzinfo=UTC))]
 [('gold', None, 'period')]
 """
@@ -29,7 +32,18 @@ from domain.loyalty.rules.cards import Card, Entry, Recent
 from domain.loyalty.rules.programs import Program, Tier
 from domain.loyalty.rules.times import start_of_day_after
 
-PERIOD = "period"
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A card's tier becomes a lower one at ``at`` if it does not earn ``missing`` points before; ``points`` are what
+    it has earned in the period now."""
+
+    card: Card
+    before: str
+    after: str | None
+    at: datetime
+    points: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +71,18 @@ def tier_of(card: Card, happened_at: datetime) -> Tier | None:
 def count(card: Card, at: datetime, reason: str, entry: Entry | None = None) -> list[Change]:
     """Bring the tier of a card, whose earns are loaded, to ``at``; the change, if it is another then.
 
-    A threshold is inclusive. What was taken back of an earn counts no more, at once.
+    A threshold is inclusive. What was taken back of an earn counts no more, at once. Who read the program before
+    its tiers were changed leaves a card that was counted under the new ones to the next count, which is due.
     """
     state = card.tier
     assert state is not None, "loaded for every card whose tier may change"
+    if state.terms > card.program.tiers_version:
+        state.terms, state.due_at = 0, at
+        return []
     earns = card.recent or []
     points = _earned(card.program, earns, at)
     tier = _reached(card.program, points)
-    state.points, state.due_for = points, PERIOD
+    state.points, state.terms = points, card.program.tiers_version
     state.due_at = _falls_at(card.program, earns, at, points, tier)
     key = tier.key if tier else None
     if key == state.key:
@@ -75,13 +93,37 @@ def count(card: Card, at: datetime, reason: str, entry: Entry | None = None) -> 
 
 
 def fall(card: Card, now: datetime) -> list[Change]:
-    """What came due by ``now``: each fall as of the end that brought it, whoever books it and when."""
+    """What came due by ``now``: other terms as of their moment, then each fall as of the end that brought it,
+    whoever books it and when."""
+    state, program = card.tier, card.program
+    assert state is not None, "loaded for every card whose tier may change"
+    if state.terms > program.tiers_version:
+        return []
+    changes: list[Change] = []
+    if state.terms < program.tiers_version:
+        since = program.tiers_at
+        if since is None or since > now:
+            return []
+        changes += count(card, since, "terms")
+    while state.due_at is not None and state.due_at <= now:
+        changes += count(card, state.due_at, "period")
+    return changes
+
+
+def next_fall(card: Card, now: datetime) -> Fall | None:
+    """How the tier of a card, whose earns are loaded, falls after ``now`` if nothing more is earned; None: it does
+    not, or another tier is due now."""
     state = card.tier
     assert state is not None, "loaded for every card whose tier may change"
-    changes: list[Change] = []
-    while state.due_at is not None and state.due_at <= now:
-        changes += count(card, state.due_at, state.due_for)
-    return changes
+    program, earns = card.program, card.recent or []
+    points = _earned(program, earns, now)
+    tier = _reached(program, points)
+    ends = _falls_at(program, earns, now, points, tier)
+    if tier is None or ends is None or tier.key != state.key:
+        return None
+    left = _earned(program, earns, ends)
+    after = _reached(program, left)
+    return Fall(card, tier.key, after.key if after else None, ends, points, tier.threshold - left)
 
 
 def counts_until(program: Program, earned_at: datetime) -> datetime:

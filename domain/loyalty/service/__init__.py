@@ -29,7 +29,16 @@ from domain.loyalty.service.offers import Rewards, rewards_of
 from domain.loyalty.service.programs import change_program, create_program, set_status, terms_of
 from domain.loyalty.service.reports import ProgramSummary, check_invariants, roll_up_cards, summary
 from domain.loyalty.service.restoring import Grace, Restored, restore_points
-from domain.loyalty.service.tiers import TierView, settle_tiers, tier, tier_changes
+from domain.loyalty.service.tiers import (
+    Recounted,
+    TierView,
+    announce_falls,
+    recount_tiers,
+    settle_tiers,
+    tier,
+    tier_changes,
+    tier_notices,
+)
 
 __all__ = [
     "CARD_WAIT",
@@ -45,12 +54,14 @@ __all__ = [
     "Merged",
     "Outcome",
     "ProgramSummary",
+    "Recounted",
     "Restored",
     "Rewards",
     "TierView",
     "Waits",
     "WouldExpire",
     "announce_expiring",
+    "announce_falls",
     "apply",
     "card",
     "cards_awaited",
@@ -65,6 +76,7 @@ __all__ = [
     "merge_cards",
     "notices",
     "plan_expiry",
+    "recount_tiers",
     "refused_under",
     "replace_card",
     "restore_points",
@@ -76,6 +88,7 @@ __all__ = [
     "terms_of",
     "tier",
     "tier_changes",
+    "tier_notices",
     "time_out_holds",
     "touched_by",
     "transactions_of",

@@ -109,6 +109,6 @@ def _add(
                 new.at,
                 [],
                 recent=[],
-                tier=Standing() if new.program.tiers else None,
+                tier=Standing(terms=new.program.tiers_version) if new.program.tiers else None,
             )
     return {inbox_id: new for inbox_id, new in waiting.items() if inbox_id not in opened}

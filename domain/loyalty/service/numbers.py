@@ -22,13 +22,16 @@ def replace_card(
 
     Without ``new`` a number with a check digit is made. The old number is unknown from then on: an event
     that still names it is refused (`card_unknown`), of the queue after an hour, so that what was lost is worth nothing.
-    Raises NotFound, Invalid and AlreadyExists.
+    Repeated, it tells the number that was given. Raises NotFound, Invalid and AlreadyExists.
     """
     if not reason.strip():
         raise Invalid("reason", "say why the card is replaced")
     card = store.lock(tx, merchant_id, number)
     if card is None:
-        raise NotFound("card", number)
+        given = store.given_for(tx, merchant_id, number)
+        if given is None or new not in (None, given):
+            raise NotFound("card", number)
+        return given
     if new is not None:
         if not rules.is_card_number(new):
             raise Invalid("number", "use 1 to 50 visible ASCII characters and no blanks")

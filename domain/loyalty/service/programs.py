@@ -10,7 +10,6 @@ from domain.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from domain.loyalty.rules import Program
 from domain.loyalty.rules.terms import Terms, checked
 from domain.loyalty.store import programs as store
-from domain.loyalty.store import tiers
 
 KEY_MAX: Final = 100
 NAME_MAX: Final = 255
@@ -73,13 +72,13 @@ def change_program(
         )
     whole = checked({**old, **terms})
     store.add_version(tx, program_id, version + 1, whole)
+    if any(old[name] != whole[name] for name in ("tiers", "tier_days")):
+        store.begin_recount(tx, program_id, version + 1, now)
     program = _get(tx, merchant_id, key)
     if old["inactivity_days"] is None and program.inactivity_days is not None:
         store.start_periods(tx, program, now)
     elif program.inactivity_days is None and old["inactivity_days"] is not None:
         store.stop_periods(tx, program)
-    if any(old[name] != whole[name] for name in ("tiers", "tier_days")):
-        tiers.due_for_terms(tx, program_id, now)
     return program
 
 

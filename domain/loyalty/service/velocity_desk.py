@@ -64,6 +64,13 @@ def case(tx: Tx, merchant_id: int, case_id: int) -> Any:
     return row
 
 
+def to_decide(tx: Tx, at_most: int) -> int:
+    """How many cases of all merchants wait for a person: of what is held, and of what is flagged, each counted up
+    to ``at_most``."""
+    waiting: int = sum(row.cases for row in store.open_counts(tx, at_most))
+    return min(waiting, at_most)
+
+
 def decide(
     tx: Tx, merchant_id: int, case_id: int, outcome: str, *, actor: Actor, reason: str
 ) -> Any:
@@ -93,6 +100,11 @@ def decide(
         after={"outcome": outcome},
     )
     return row
+
+
+def capture_of(tx: Tx, inbox_id: int) -> Any:
+    """The event (source, event_id) that captured the hold which an event placed; None: none did."""
+    return store.capture_of(tx, inbox_id)
 
 
 def forget_counts(tx: Tx, now: datetime) -> int:

@@ -32,6 +32,23 @@ def rename(tx: Tx, card_id: int, merchant_id: int, number: str) -> bool:
     return done.rowcount == 1
 
 
+def given_for(tx: Tx, merchant_id: int, number: str) -> str | None:
+    """The number that a lost card was given in the place of ``number`` last, if its card still has it."""
+    given: str | None = tx.execute(
+        text(
+            """
+            SELECT c.number FROM audit_entries a
+            JOIN cards c ON c.merchant_id = a.merchant_id AND c.number = a.after ->> 'number'
+                 AND CAST(c.id AS text) = a.subject_id
+            WHERE a.action = 'card.replaced' AND a.merchant_id = :merchant_id AND a.before ->> 'number' = :number
+            ORDER BY a.id DESC LIMIT 1
+            """
+        ),
+        {"merchant_id": merchant_id, "number": number},
+    ).scalar_one_or_none()
+    return given
+
+
 def statuses(tx: Tx, merchant_id: int, numbers: list[str]) -> dict[str, str]:
     """The status of each card that exists, by number; 'merged' for one that leads to another."""
     rows = tx.execute(

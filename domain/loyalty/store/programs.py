@@ -33,7 +33,7 @@ _COLUMNS = ", ".join(
 
 _LOAD = text(
     f"""
-    SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, {_COLUMNS},
+    SELECT p.id, p.merchant_id, p.key, p.zone, p.status, p.version, p.tiers_version, p.tiers_at, {_COLUMNS},
            w.id AS velocity_policy_id, coalesce(CAST(w.limits AS text), '[]') AS velocity_limits
     FROM loyalty_programs p
     JOIN loyalty_program_versions v ON v.program_id = p.id AND v.version = p.version
@@ -126,6 +126,17 @@ def add_version(tx: Tx, program_id: int, version: int, terms: Mapping[str, Any])
     tx.execute(
         text("UPDATE loyalty_programs SET version = :version WHERE id = :id"),
         {"version": version, "id": program_id},
+    )
+
+
+def begin_recount(tx: Tx, program_id: int, version: int, at: datetime) -> None:
+    """Have the tiers of a locked program's ``version`` hold from ``at`` on; the sweep counts its cards anew."""
+    tx.execute(
+        text(
+            "UPDATE loyalty_programs SET tiers_version = :version, tiers_at = :at, recount_after = 0"
+            " WHERE id = :id"
+        ),
+        {"version": version, "at": at, "id": program_id},
     )
 
 

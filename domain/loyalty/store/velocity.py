@@ -125,6 +125,31 @@ def cases(tx: Tx, merchant_id: int, *, closed: bool, before: int | None, limit: 
     )
 
 
+def open_counts(tx: Tx, at_most: int) -> list[Any]:
+    """Open cases of all merchants by action, each counted up to ``at_most``, and since when the oldest waits (seconds)."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT a.action, n.cases, coalesce(extract(epoch FROM clock_timestamp() - o.since), 0)::float AS oldest_seconds
+                FROM (VALUES ('flag'), ('hold')) a (action)
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS cases FROM (
+                        SELECT FROM loyalty_velocity_cases v WHERE v.outcome IS NULL AND v.action = a.action LIMIT :at_most
+                    ) counted
+                ) n
+                LEFT JOIN LATERAL (
+                    SELECT v.created_at AS since FROM loyalty_velocity_cases v
+                    WHERE v.outcome IS NULL AND v.action = a.action ORDER BY v.created_at LIMIT 1
+                ) o ON true
+                ORDER BY a.action
+                """
+            ),
+            {"at_most": at_most},
+        )
+    )
+
+
 def case(tx: Tx, merchant_id: int, case_id: int, *, lock: bool = False) -> Any | None:
     """A case with its event, or None. ``lock``: until the end."""
     return tx.execute(
@@ -144,6 +169,19 @@ def close_case(tx: Tx, case_id: int, outcome: str, *, at: datetime, by: str, rea
         ),
         {"id": case_id, "outcome": outcome, "at": at, "by": by, "reason": reason},
     )
+
+
+def capture_of(tx: Tx, inbox_id: int) -> Any | None:
+    """The event that captured the hold which ``inbox_id`` placed, or None."""
+    return tx.execute(
+        text(
+            """
+            SELECT i.source, i.event_id FROM point_holds h JOIN inbox_events i ON i.id = h.closed_inbox_id
+            WHERE h.inbox_id = :inbox_id AND h.status = 'captured'
+            """
+        ),
+        {"inbox_id": inbox_id},
+    ).one_or_none()
 
 
 def put_policy(

@@ -36,7 +36,9 @@ _HISTORY = text(
            t.related_transaction_id AS related,
            ARRAY(SELECT v.id FROM loyalty_transactions v WHERE v.related_transaction_id = t.id ORDER BY v.id)
                AS corrected_by, t.reason, t.order_reference, t.reward_id, t.reward_description,
-           t.store_id, t.store_name, t.staff_pin_id, t.staff_name, t.terminal_device_id
+           t.store_id, t.store_name, t.staff_pin_id, t.staff_name, t.terminal_device_id, t.principal_kind,
+           t.principal_id, t.category_ids, t.purchase_amount_cents AS purchase_amount, t.purchase_currency,
+           t.reward_cost, t.points_not_taken, t.ip_address, t.user_agent, t.notes, t.program_version
     FROM loyalty_transactions t
     WHERE t.card_id = (SELECT id FROM cards WHERE merchant_id = :merchant_id AND number = :number)
       AND t.seq < :before
@@ -160,7 +162,13 @@ def entries(tx: Tx, merchant_id: int, number: str, *, before: int | None, limit:
                 """
                 SELECT t.seq, t.type, t.points_delta, t.points_balance_after, t.stamps_delta,
                        t.stamps_balance_after, t.inbox_id, t.order_reference, t.reason, t.explanation,
-                       t.transaction_at
+                       t.transaction_at, t.store_id, t.store_name, t.staff_pin_id, t.staff_name,
+                       t.terminal_device_id, t.principal_id,
+                       (SELECT r.seq FROM loyalty_transactions r
+                        WHERE r.id = t.related_transaction_id AND r.card_id = t.card_id) AS corrects,
+                       ARRAY(SELECT v.seq FROM loyalty_transactions v
+                             WHERE v.related_transaction_id = t.id AND v.card_id = t.card_id ORDER BY v.seq)
+                           AS corrected_by
                 FROM loyalty_transactions t
                 WHERE t.card_id = (SELECT id FROM cards WHERE merchant_id = :merchant_id AND number = :number)
                   AND (CAST(:before AS bigint) IS NULL OR t.seq < :before)
@@ -175,26 +183,32 @@ def entries(tx: Tx, merchant_id: int, number: str, *, before: int | None, limit:
 def forecast(tx: Tx, merchant_id: int, now: datetime, until: datetime) -> list[Any]:
     """Points that expire from ``now`` until ``until`` if nothing happens: (program, week, points, cards).
 
-    Over the cards whose timer is due by then. A card with a deadline loses all its points at once; on any
-    other each lot has its own.
+    Over the cards whose timer is due by then. Where no version of a program gave lots deadlines, a card loses all its
+    points at its own; elsewhere each lot goes at the earlier of its deadline and the card's.
     """
     return list(
         tx.execute(
             text(
                 """
-                WITH deadlines AS (
+                WITH lotted AS MATERIALIZED (
+                    SELECT p.id FROM loyalty_programs p WHERE p.merchant_id = :merchant_id AND EXISTS (
+                        SELECT FROM loyalty_program_versions v WHERE v.program_id = p.id AND v.expiration <> '[]')
+                ), deadlines AS (
                     SELECT c.program_id, date_trunc('week', c.inactivity_deadline, 'UTC') AS week,
                            sum(c.points_balance) AS points, count(*) AS cards
                     FROM cards c
                     WHERE c.merchant_id = :merchant_id AND c.expire_check_on <= :until AND c.points_balance > 0
+                      AND c.program_id NOT IN (SELECT id FROM lotted)
                       AND c.inactivity_deadline >= :now AND c.inactivity_deadline < :until
                     GROUP BY 1, 2
                 ), lots AS (
-                    SELECT c.program_id, date_trunc('week', l.expires_at, 'UTC') AS week,
+                    SELECT c.program_id, date_trunc('week', d.ends, 'UTC') AS week,
                            sum(l.remaining) AS points, count(DISTINCT c.id) AS cards
                     FROM cards c JOIN point_lots l ON l.card_id = c.id AND l.remaining > 0
+                    CROSS JOIN LATERAL (SELECT least(l.expires_at, c.inactivity_deadline) AS ends) d
                     WHERE c.merchant_id = :merchant_id AND c.expire_check_on <= :until
-                      AND c.inactivity_deadline IS NULL AND l.expires_at >= :now AND l.expires_at < :until
+                      AND (c.program_id IN (SELECT id FROM lotted) OR c.inactivity_deadline IS NULL)
+                      AND d.ends >= :now AND d.ends < :until
                     GROUP BY 1, 2
                 )
                 SELECT p.key AS program, d.week, sum(d.points)::bigint AS points, sum(d.cards)::bigint AS cards

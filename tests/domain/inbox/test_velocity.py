@@ -187,3 +187,58 @@ def test_a_refund_of_a_held_earn_reverses_nothing_until_it_is_released(
     assert balance(engine) == 10
     settle(engine, shop, "release", newest(engine, shop))
     assert balance(engine) == 15
+
+
+def test_a_flagged_redemption_of_stamps_that_is_rejected_gives_them_back_once(
+    engine: Engine, shop: int
+) -> None:
+    with transaction(engine) as tx:
+        loyalty.change_program(
+            tx,
+            shop,
+            "p",
+            datetime.now(UTC),
+            kind="hybrid",
+            stamp_target=2,
+            stamp_cooldown_minutes=0,
+            stamp_daily_limit=None,
+        )
+    send(engine, loyal("stamp_earned", "s", card="C1", stamps=7))
+    limit(engine, shop, "flag")
+    for n in ("1", "2"):
+        send(engine, loyal("stamp_redeemed", n, card="C1"))
+    assert stamps(engine) == 3
+    done = settle(engine, shop, "reject", newest(engine, shop))
+    assert (done.status, done.undone_by, stamps(engine)) == ("applied", f"case-{done.case}", 5)
+    assert f"the event case-{done.case} that undoes it is applied" in done.sentence
+    with transaction(engine) as tx:
+        last = loyalty.history(tx, shop, "C1", limit=1)
+        assert last is not None
+        assert (last[0].type, last[0].stamps) == ("stamp_adjustment", 2)
+        assert last[0].reason == f"given back: velocity case {done.case} was rejected"
+    with pytest.raises(Forbidden):
+        settle(engine, shop, "reject", done.case)
+    assert stamps(engine) == 5
+
+
+def stamps(engine: Engine) -> int:
+    with transaction(engine) as tx:
+        assert loyalty.check_invariants(tx) == []
+        return int(tx.execute(text("SELECT stamps_balance FROM cards")).scalar_one())
+
+
+def test_a_flagged_hold_that_was_captured_since_is_voided_when_it_is_rejected(
+    engine: Engine, shop: int
+) -> None:
+    limit(engine, shop, "flag")
+    earn(engine, "1", 100)
+    now = datetime.now(UTC).replace(minute=0)
+    for n in ("2", "3"):
+        send(engine, event("loyalty.points_held", n, now, card="C1", points=30))
+    send(engine, event("loyalty.hold_captured", "4", now, card="C1", related_event="3"))
+    assert balance(engine) == 70
+    done = settle(engine, shop, "reject", newest(engine, shop))
+    assert (done.status, done.undone_by) == ("applied", f"case-{done.case}-capture")
+    assert balance(engine) == 100
+    with transaction(engine) as tx:
+        assert tx.execute(text("SELECT sum(held) FROM point_lots")).scalar() == 30

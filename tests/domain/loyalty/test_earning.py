@@ -9,6 +9,8 @@ from sqlalchemy import text
 from domain.db import Tx
 from domain.errors import Invalid, NotFound
 from domain.loyalty import service
+from domain.loyalty.rules.earning import multiplier_of, parse_multipliers
+from domain.loyalty.rules.programs import Program
 from tests.domain.loyalty.books import state, told
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -253,7 +255,25 @@ def test_a_program_is_paused_and_resumed(tx: Tx, shop: Any) -> None:
         ({"multipliers": [{}]}, "multipliers"),
         ({"multipliers": [{"basis_points": 0}]}, "multipliers.basis_points"),
         ({"multipliers": [{"basis_points": 1, "weekdays": [0]}]}, "multipliers.weekdays"),
-        ({"multipliers": [{"basis_points": 1, "from_time": "25:00"}]}, "multipliers"),
+        ({"multipliers": [{"basis_points": 1, "from_time": "25:00"}]}, "multipliers.from_time"),
+        (
+            {"multipliers": [{"basis_points": 1, "from_time": "08:00+01:00"}]},
+            "multipliers.from_time",
+        ),
+        ({"multipliers": [{"basis_points": 1, "weekdays": 1}]}, "multipliers.weekdays"),
+        ({"multipliers": [{"basis_points": 1, "categories": "tea"}]}, "multipliers.categories"),
+        ({"multipliers": "twice"}, "multipliers"),
+        ({"tiers": ["gold"]}, "tiers"),
+        ({"tiers": [{"key": "a" * 51, "from": 1, "basis_points": 1}]}, "tiers.key"),
+        ({"tiers": [{"key": None, "from": 1, "basis_points": 1}]}, "tiers.key"),
+        ({"tiers": [{"key": "a", "from": n, "basis_points": 1} for n in (1, 2)]}, "tiers.key"),
+        ({"tiers": [{"key": "a", "from": 2**53, "basis_points": 1}]}, "tiers.from"),
+        ({"rewards": "mug"}, "rewards"),
+        ({"expiration": {"kind": "rolling"}}, "expiration"),
+        ({"qualifying_types": None}, "qualifying_types"),
+        ({"pin_required": "points"}, "pin_required"),
+        ({"stamp_reward": 5}, "stamp_reward"),
+        ({"allow_debt": None}, "allow_debt"),
         ({"multipliers": [{"basis_points": 1, "starts": "2026-06-01"}]}, "multipliers"),
         ({"tiers": [{"key": "a", "from": 1}]}, "tiers"),
         ({"tiers": [{"key": k, "from": 1, "basis_points": 1} for k in "ab"]}, "tiers.from"),
@@ -275,3 +295,21 @@ def test_terms_that_make_no_sense_are_refused_by_name(
     with pytest.raises(Invalid) as refused:
         service.change_program(tx, shop.merchant_id, "beans", NOON, **terms)
     assert refused.value.field == field
+
+
+def test_a_window_that_was_once_written_with_an_offset_is_one_of_the_programs_zone() -> None:
+    [rule] = parse_multipliers(
+        [{"basis_points": 20_000, "from_time": "08:00+05:00", "to_time": "11:00"}]
+    )
+    program = Program(
+        id=1,
+        merchant_id=1,
+        key="beans",
+        zone="UTC",
+        currency="eur",
+        earn_points=1,
+        earn_per_amount=100,
+        multipliers=(rule,),
+    )
+    nine = NOON.replace(hour=9)
+    assert multiplier_of(program, nine, store=None, categories=()) == 20_000

@@ -120,6 +120,7 @@ def test_a_sequence_number_is_used_once(tx: Tx, card: Any) -> None:
         {"type": "points_adjustment", "delta": 0, "after": 10},
         {"type": "card_deactivated"},
         {"type": "welcome_bonus", "delta": -1, "after": 9},
+        {"type": "welcome_bonus"},  # once, at enrolment
         {"type": "points_voided"},  # without its original
         {"type": "points_adjustment", "extra": {}},  # without a reason
         {"type": "points_gifted"},

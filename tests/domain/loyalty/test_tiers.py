@@ -44,7 +44,10 @@ def told(tx: Tx, shop: Any, card: str = "C1") -> list[tuple[Any, ...]]:
 
 
 def settle(tx: Tx, shop: Any, at: datetime) -> int:
+    """What the nightly sweep does, until nothing is left; how many changes it booked."""
     settled, after, changes = 0, 0, 0
+    while (anew := service.recount_tiers(tx, shop.merchant_id, at)).cursor is not None:
+        changes += len(anew.changes)
     while True:
         done = service.settle_tiers(tx, shop.merchant_id, at, after)
         settled, changes = settled + done.cards, changes + len(done.changes)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from domain.db import Tx
+from domain.loyalty import service
 from domain.loyalty.store import views
 from tests.domain.loyalty.conftest import NOON, Shop
 
@@ -57,3 +58,27 @@ def test_cards_come_by_number_and_their_history_newest_first(tx: Tx, open_shop: 
     older = views.entries(tx, shop.merchant_id, "a", before=newest[-1].seq, limit=9)
     assert older[-1].type == "card_created"
     assert views.entries(tx, shop.merchant_id + 1, "a", before=None, limit=9) == []
+
+
+def test_of_several_policies_the_earliest_is_foreseen(tx: Tx, open_shop: Open) -> None:
+    shop = open_shop(tx, inactivity_days=60, expiration=[{"kind": "rolling", "days": 10}])
+    shop.apply(tx, [shop.enrol("a"), shop.earn("a", 30), shop.adjust("a", 5)])
+    later = NOON + 8 * DAY
+    shop.apply(tx, [shop.earn("a", 12, later)], later)
+    rows = views.forecast(tx, shop.merchant_id, later, later + timedelta(weeks=20))
+    assert [(row.points, row.cards) for row in rows] == [(35, 1), (12, 1)]
+    shop.apply(tx, [shop.enrol("b", time=later), shop.earn("b", 7, later)], later)
+    service.change_program(tx, shop.merchant_id, "beans", later, expiration=[])
+    shop.apply(tx, [shop.earn("b", 8, later + DAY)], later + DAY)
+    rows = views.forecast(tx, shop.merchant_id, later, later + timedelta(weeks=20))
+    assert [(row.points, row.cards) for row in rows] == [(35, 1), (19, 2), (8, 1)]
+
+
+def test_an_entry_says_what_corrects_it_and_who_stood_behind_it(tx: Tx, open_shop: Open) -> None:
+    shop = open_shop(tx)
+    earned = shop.earn("a", 30, store_id="s1", staff_pin_id="ann", terminal_device_id="t1")
+    voids = [shop.void(earned, 10), shop.void(earned, 5)]
+    shop.apply(tx, [shop.enrol("a"), earned, *voids])
+    late, early, first, _ = views.entries(tx, shop.merchant_id, "a", before=None, limit=9)
+    assert (first.corrected_by, early.corrects, late.corrects) == ([3, 4], 2, 2)
+    assert (first.store_id, first.staff_pin_id, first.terminal_device_id) == ("s1", "ann", "t1")

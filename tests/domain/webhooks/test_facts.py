@@ -116,6 +116,35 @@ def test_cards_and_their_points_are_told_by_number_alone(tx: Tx, open_shop: Any)
     assert "of-C" not in str(told(tx))
 
 
+def test_a_tier_that_changes_is_told_and_so_is_one_that_is_about_to_fall(
+    tx: Tx, open_shop: Any
+) -> None:
+    gold = [{"key": "gold", "from": 100, "basis_points": 20_000}]
+    shop: loyal.Shop = open_shop(tx, tiers=gold, tier_days=30)
+    listen(tx, shop.merchant_id, "tier.changed", "tier.falling")
+    shop.apply(tx, [shop.enrol("C1"), shop.earn("C1", 150)])
+    end = datetime(2026, 7, 2, tzinfo=UTC)
+    for _ in range(2):
+        loyalty.announce_falls(tx, shop.merchant_id, end - DAY)
+    for _ in range(2):
+        loyalty.settle_tiers(tx, shop.merchant_id, end)
+    assert names(tx) == ["tier.changed", "tier.falling", "tier.changed"]
+    rose, soon, fell = (data for _, data in told(tx))
+    assert (rose["from_tier"], rose["to_tier"], rose["reason"]) == (None, "gold", "earned")
+    assert soon == {
+        "card": "C1",
+        "program": "beans",
+        "from_tier": "gold",
+        "to_tier": None,
+        "points": 150,
+        "missing": 100,
+        "falls_at": "2026-07-02T00:00:00.000000Z",
+    }
+    assert (fell["to_tier"], fell["reason"], fell["points"]) == (None, "period", 0)
+    assert fell["changed_at"] == "2026-07-02T00:00:00.000000Z"
+    assert "of-C" not in str(told(tx))
+
+
 def test_a_run_is_told_from_waiting_to_its_end(engine: Engine) -> None:
     with transaction(engine) as tx:
         acme = house.merchant(tx)

@@ -184,6 +184,21 @@ GUARDS: Final = (
         "tests/domain/loyalty/test_tiers.py::test_the_sweep_passes_over_a_card_that_somebody_holds",
     ),
     Guard(
+        "who read a program before its tiers changed counts nothing by the old ones",
+        "domain/loyalty/rules/tiers.py",
+        "    if state.terms > card.program.tiers_version:\n",
+        "    if False:\n",
+        "tests/domain/loyalty/test_tier_terms.py::"
+        "test_a_batch_that_read_the_program_before_its_tiers_changed_does_not_bring_the_old_ones_back",
+    ),
+    Guard(
+        "other tiers are counted for every card, those that somebody holds too",
+        "domain/loyalty/store/tiers.py",
+        "      AND coalesce(t.terms, 0) < :terms\n    ORDER BY c.id LIMIT :limit FOR NO KEY UPDATE OF c\n",
+        "      AND coalesce(t.terms, 0) < :terms\n    ORDER BY c.id LIMIT :limit FOR NO KEY UPDATE OF c SKIP LOCKED\n",
+        "tests/domain/loyalty/test_tier_terms.py::test_a_card_that_somebody_holds_is_waited_for",
+    ),
+    Guard(
         "a redemption gets back only what expired after it",
         "domain/loyalty/rules/expiring.py",
         "        if gone.at > happened_at\n",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from domain import clock
 from domain.db import transaction
-from domain.errors import AlreadyExists, NotFound
+from domain.errors import AlreadyExists, Invalid, NotFound
 from domain.loyalty import service as loyalty
 from tests.domain.inbox.shop import event, merchant, rows, said, send
 
@@ -61,6 +61,31 @@ def test_tiers_are_shown_and_their_falls_told_and_booked(db: Engine, command: An
         # Only C2 is left to count under the new table, and it has nothing.
         assert told == []
     assert "gold" in command("cards", "show", "acme", "C1").output
+
+
+def test_what_was_announced_is_listed_of_points_and_of_tiers(db: Engine, command: Any) -> None:
+    terms = json.dumps(
+        {
+            "tiers": [{"key": "gold", "from": 50, "basis_points": 20_000}],
+            "tier_days": 3650,
+            "expiration": [{"kind": "rolling", "days": 3000}],
+        }
+    )
+    assert command("loyalty", "change-program", "acme", "p", terms).exit_code == 0
+    assert "Nothing was announced." in command("loyalty", "notices", "acme").output
+    send(db, loyal("points_earned", "4", card="C1", points=10))
+    with transaction(db) as tx:
+        [(acme,)] = tx.execute(text("SELECT id FROM merchants")).all()
+        [(ends, falls)] = tx.execute(
+            text("SELECT max(expires_at), max(due_at) FROM point_lots, card_tiers")
+        ).all()
+        loyalty.announce_expiring(tx, acme, ends - timedelta(days=1))
+        loyalty.announce_falls(tx, acme, falls - timedelta(days=1))
+    [points] = json.loads(command("loyalty", "notices", "acme", "--json").stdout)
+    assert (points["card"], points["points"]) == ("C1", 10)
+    [tier] = json.loads(command("loyalty", "notices", "acme", "--tiers", "--json").stdout)
+    assert (tier["card"], tier["from_tier"], tier["to_tier"]) == ("C1", "gold", None)
+    assert "gold" in command("loyalty", "notices", "acme", "--tiers").output
 
 
 def test_a_lost_card_gets_a_new_number_and_keeps_all_else(db: Engine, command: Any) -> None:
@@ -142,3 +167,57 @@ def test_a_desk_merges_cards_with_a_dry_run_first_and_sees_the_rewards(
         "cards", "restore", "acme", "C1", "--id", "r", "--reason", "ill", "--days", "9"
     )
     assert "no expired points" in str(nothing.exception)
+
+
+def test_a_replaced_card_is_replaced_once_however_often_it_is_asked_for(
+    db: Engine, command: Any
+) -> None:
+    first, again = (
+        command("cards", "replace", "acme", "C1", "--reason", "lost").output.strip()
+        for _ in range(2)
+    )
+    assert first == again
+    assert rows(db, "SELECT count(*) FROM audit_entries WHERE action = 'card.replaced'") == [(1,)]
+    other = command("cards", "replace", "acme", "C1", "--reason", "lost", "--number", "C7")
+    assert isinstance(other.exception, NotFound)
+
+
+def test_a_desk_adjusts_a_card_once_by_the_name_that_it_gives(db: Engine, command: Any) -> None:
+    def run(*more: str) -> Any:
+        return command("cards", "adjust", "acme", "C1", "--reason", "typed twice", *more)
+
+    for _ in range(2):
+        done = run("--points", "-30", "--id", "slip-1", "--json")
+        assert done.exit_code == 0, done.output
+        [row] = json.loads(done.stdout)
+        assert (row["type"], row["points"], row["balance"]) == ("points_adjustment", -30, 70)
+    assert rows(db, "SELECT points_balance FROM cards WHERE number = 'C1'") == [(70,)]
+    audited = "SELECT reason, after ->> 'points' FROM audit_entries WHERE action = 'card.adjusted'"
+    assert rows(db, audited) == [("typed twice", "-30")]
+    assert isinstance(run("--points", "-31", "--id", "slip-1").exception, Invalid)
+    assert isinstance(run("--id", "slip-2").exception, Invalid)
+    refused = run("--stamps", "1", "--id", "slip-3")
+    assert refused.exit_code == 1
+    assert "program_without_stamps" in refused.output
+    unknown = command(
+        "cards", "adjust", "acme", "C9", "--reason", "r", "--points", "1", "--id", "u"
+    )
+    assert unknown.exit_code == 1
+    assert "card_unknown" in unknown.output
+
+
+def test_a_desk_forgets_a_customer_after_a_dry_run(db: Engine, command: Any) -> None:
+    def run(*more: str) -> Any:
+        return command("cards", "anonymize", "acme", "ada", "--reason", "asked for it", *more)
+
+    assert "card C1" in run("--dry-run").output
+    assert rows(db, "SELECT customer_id FROM cards WHERE number = 'C1'") == [("ada",)]
+    assert "Forgot the customer of card C1" in run().output
+    [(left,)] = rows(db, "SELECT customer_id FROM cards WHERE number = 'C1'")
+    assert left.startswith("anonymized-")
+    assert rows(db, "SELECT count(*) FROM inbox_events WHERE CAST(data AS text) LIKE '%ada%'") == [
+        (0,)
+    ]
+    audited = "SELECT subject_id, reason FROM audit_entries WHERE action = 'customer.anonymized'"
+    assert rows(db, audited) == [("C1", "asked for it")]
+    assert "no card" in run().output

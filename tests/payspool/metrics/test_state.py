@@ -15,6 +15,9 @@ from sqlalchemy import Engine, make_url, text
 
 from domain.audit.service import Actor
 from domain.db import connect, transaction
+from domain.inbox import service as inbox
+from domain.loyalty import service as loyalty
+from domain.loyalty.service import velocity_desk as desk
 from domain.outbox import service as outbox
 from domain.outbox.rules import OutboxMessage
 from domain.payouts import service
@@ -26,6 +29,7 @@ from queues.connection import connect as connect_redis
 from queues.dead import DeadLetter
 from queues.pause import Pause, Pauses
 from queues.send import Outgoing, enqueue_many
+from tests.domain.inbox import shop
 from tests.domain.payouts import house
 from tests.payspool.metrics.scraped import Samples, samples
 from workers.dead_letters import SqlDeadLetters
@@ -71,6 +75,8 @@ def test_an_empty_installation_shows_zeros_and_not_nothing(collector: StateColle
     assert seen["payspool_payout_differences_open", ("paid_twice",)] == 0
     assert seen["payspool_payout_stops", ("failover",)] == 0
     assert seen["payspool_reversal_requests_open", ("unknown",)] == 0
+    assert seen["payspool_velocity_cases_open", ("hold",)] == 0
+    assert seen["payspool_velocity_cases_oldest_seconds", ("flag",)] == 0
     assert seen["payspool_inbox_events", ("dead",)] == 0
     assert seen["payspool_outbox_pending_rows", ()] == 0
     assert 0 < seen["payspool_valkey_memory_used_ratio", ()] < 1
@@ -80,7 +86,7 @@ def test_an_empty_installation_shows_zeros_and_not_nothing(collector: StateColle
         for part in (
             *("inbox", "dead_letters", "outbox", "payouts", "attempts", "sweeps", "invariants"),
             *("differences", "stops"),
-            *("reversals", "webhooks"),
+            *("reversals", "webhooks", "velocity"),
         )
     }
     # Nobody checked yet: no figure is better than a false one.
@@ -309,3 +315,28 @@ def test_stops_and_open_differences_are_told_by_kind(
     assert seen["payspool_payout_stops", ("breaker",)] == 0
     assert seen["payspool_payout_differences_open", ("fee",)] == 1
     assert seen["payspool_payout_differences_open", ("missing_here",)] == 0
+
+
+def test_what_was_too_fast_is_counted_until_a_person_has_decided_it(
+    engine: Engine, collector: StateCollector
+) -> None:
+    with transaction(engine) as tx:
+        acme = house.merchant(tx)
+        loyalty.create_program(tx, acme, "p", name="P", currency="eur", backdating_days=3650)
+    for then, first in (("hold", 0), ("flag", 10)):
+        limit = {"per": "card", "what": "earn", "minutes": 60, "count": 1, "then": then}
+        with transaction(engine) as tx:
+            desk.set_policy(tx, acme, None, [limit], actor=Actor("person", "ann"))
+        card = {"card": f"C{first}", "customer_id": f"u{first}"}
+        shop.send(engine, shop.event("loyalty.card_created", f"c{first}", **card))
+        for n in range(first, first + 3):
+            earn = {"card": f"C{first}", "points": 5}
+            shop.send(engine, shop.event("loyalty.points_earned", f"e{n}", **earn))
+    with transaction(engine) as tx:
+        newest = desk.cases(tx, acme, limit=1)[0]
+        inbox.reject_case(tx, acme, newest.id, actor=Actor("person", "ann"), reason="not so")
+    seen = scrape(collector)
+    open_ = "payspool_velocity_cases_open"
+    assert (seen[open_, ("hold",)], seen[open_, ("flag",)]) == (2, 1)
+    oldest = "payspool_velocity_cases_oldest_seconds"
+    assert 0 < seen[oldest, ("flag",)] <= seen[oldest, ("hold",)] < 60

@@ -116,6 +116,19 @@ def test_the_history_is_read_in_pages_with_why_each_row_is_as_it_is(till: Till) 
     assert till.history("none", store="s1")["error"]["code"] == "card_not_found"
 
 
+def test_a_row_tells_who_stood_behind_it_and_with_what(till: Till) -> None:
+    till.enrol()
+    sale = {"purchase_amount": 1_290, "category_ids": ["coffee"], "notes": "a gift"}
+    till.send(f"/{CARD}/earn", sale, id="sale-5")
+    earned = till.history()["transactions"][0]
+    assert (earned["purchase_amount"], earned["purchase_currency"]) == (1_290, "eur")
+    assert (earned["category_ids"], earned["notes"]) == (["coffee"], "a gift")
+    assert (earned["principal_kind"], earned["terminal_device_id"]) == ("api_key", None)
+    assert earned["ip_address"] == "127.0.0.1"
+    assert earned["user_agent"].startswith("python-httpx/")
+    assert earned["program_version"] == 1
+
+
 def test_a_row_lists_those_that_correct_it(till: Till) -> None:
     till.enrol()
     till.send(f"/{CARD}/earn", {"points": 20}, id="sale-4")
@@ -423,48 +436,6 @@ def test_points_that_expired_are_not_shown_though_no_sweep_has_booked_it(till: T
     assert late.json()["error"]["code"] == "insufficient_points"
     assert till.points() == gone
     assert till.api.rows("SELECT points_balance FROM cards") == [(0,)]
-
-
-def test_notices_of_what_expires_soon_are_told_once(till: Till) -> None:
-    till.enrol()
-    deadline = datetime.fromisoformat(till.points()["next_expiry"])
-    with transaction(till.api.engine) as tx:
-        merchant = till.api.merchant.id
-        assert loyalty.announce_expiring(tx, merchant, deadline - timedelta(days=1))[0] == 1
-    first = till.notices()
-    [notice] = first["notices"]
-    assert (notice["card"], notice["points"]) == (CARD, 10)
-    assert datetime.fromisoformat(notice["expires_at"]) == deadline
-    assert till.notices(after=first["next"]) == {"notices": [], "next": first["next"]}
-
-
-def test_a_card_has_its_tier_and_each_change_is_told_once(till: Till) -> None:
-    gold = [{"key": "gold", "from": 100, "basis_points": 20_000}]
-    with transaction(till.api.engine) as tx:
-        program = till.api.rows("SELECT key FROM loyalty_programs")[0][0]
-        merchant = till.api.merchant.id
-        loyalty.change_program(tx, merchant, program, clock.business_now(tx), tiers=gold)
-    till.enrol()
-    assert till.card().json()["tier"] is None
-    till.send(f"/{CARD}/earn", {"points": 100}, id="e-1")
-    tier = till.card().json()["tier"]
-    assert (tier["key"], tier["points"]) == ("gold", 100)
-    first = till.tier_changes(card=CARD)
-    [change] = first["changes"]
-    assert (change["card"], change["from_tier"], change["to_tier"], change["reason"]) == (
-        CARD,
-        None,
-        "gold",
-        "earned",
-    )
-    assert change["transaction_id"] == till.history()["transactions"][0]["id"]
-    assert till.tier_changes(after=first["next"]) == {"changes": [], "next": first["next"]}
-    until = datetime.fromisoformat(tier["until"])
-    with transaction(till.api.engine) as tx:
-        assert len(loyalty.settle_tiers(tx, merchant, until).changes) == 1
-    assert till.card().json()["tier"] == {"key": None, "points": 0, "until": None}
-    [fell] = till.tier_changes(after=first["next"])["changes"]
-    assert (fell["reason"], fell["to_tier"]) == ("period", None)
 
 
 def test_pending_points_are_in_the_balance_and_cannot_be_spent_yet(till: Till) -> None:

@@ -13,6 +13,7 @@ from web.dashboard.actions import (
     schedules,
     stops,
     users,
+    velocity,
     webhooks,
 )
 from web.dashboard.actions.registry import ACTIONS, NotAllowed, perform
@@ -33,5 +34,6 @@ __all__ = [
     "schedules",
     "stops",
     "users",
+    "velocity",
     "webhooks",
 ]

@@ -28,6 +28,7 @@ from web.dashboard.pages import (
     search,
     stops,
     users,
+    velocity,
     webhooks,
 )
 from web.dashboard.shell import Pages
@@ -56,6 +57,7 @@ PAGES: Final[tuple[Callable[[Pages], None], ...]] = (
     holds.install,
     loyalty.install,
     loyalty_programs.install,
+    velocity.install,
     ledger.install,
     webhooks.install,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,12 +11,14 @@ from domain.db import Tx
 from domain.errors import NotFound
 from domain.loyalty import service as loyalty
 from domain.loyalty.store import views
+from domain.schedules.store import fires_for
 from web.dashboard.components.charts import bars
 from web.dashboard.components.live import allowed, head, later, put
 from web.dashboard.components.markup import Html, join, tag
 from web.dashboard.components.show import (
     card_page,
     chip,
+    duration,
     facts,
     link,
     number,
@@ -30,6 +33,8 @@ from web.dashboard.shell import Pages, Shown
 from web.dashboard.visit import Visit
 
 WEEKS: Final = 26
+SWEEPS: Final = 5
+"""Fires of the nightly sweep that are shown."""
 
 
 def install(pages: Pages) -> None:
@@ -62,6 +67,12 @@ async def _draw(shown: Shown) -> None:
             )
         )
 
+    async def sweeps() -> None:
+        rows = await visit.read(
+            lambda tx: fires_for(tx, "loyalty.expire_points", merchant.id, SWEEPS)
+        )
+        put(sheet(_sweeps(visit, rows), title="Last sweeps", flush=True))
+
     async def programs() -> None:
         rows = await visit.read(lambda tx: loyalty.summary(tx, merchant.id))
         put(sheet(_programs(visit, merchant.key, rows), title="Programs", flush=True))
@@ -75,6 +86,7 @@ async def _draw(shown: Shown) -> None:
             put(link("Add a program", f"/m/{merchant.key}/loyalty-program", class_="link-button"))
     later(programs, "Points are being summed…")
     later(forecast, "Points that will expire are being summed…")
+    await sweeps()
     put(filters(visit, entry(visit, "customer", "Customer")))
     put(
         sheet(
@@ -103,9 +115,46 @@ def _programs(visit: Visit, key: str, rows: list[Any]) -> Html:
     )
 
 
+def _sweeps(visit: Visit, rows: list[Any]) -> Html:
+    def did(name: str) -> Callable[[Any], Html]:
+        return lambda r: number(visit, (r.progress or {}).get(name))
+
+    return table(
+        [
+            Column("As of", lambda r: link(when(visit, r.fire_at), f"/schedules/{r.name}")),
+            Column("State", lambda r: chip(r.state)),
+            Column("Cards expired", did("cards"), "num"),
+            Column("Points", did("points"), "num"),
+            Column("Held by others", did("skipped"), "num"),
+            Column("Announced", did("announced"), "num"),
+            Column("Tiers changed", did("tiers"), "num"),
+            Column(
+                "Took",
+                lambda r: duration(r.finished_at and r.finished_at - r.started_at),
+                "num",
+            ),
+        ],
+        rows,
+        empty="None yet. A program whose points expire, or that has tiers, is swept every night.",
+        label="Last sweeps",
+    )
+
+
 def _forecast(visit: Visit, rows: list[Any]) -> Html:
     if not rows:
         return tag("p", "No points are due to expire then.", class_="dim")
+    programs = sorted({row.program for row in rows})
+    if len(programs) == 1:
+        return _weeks(visit, rows)
+    return join(
+        *(
+            join(tag("h3", name), _weeks(visit, [row for row in rows if row.program == name]))
+            for name in programs
+        )
+    )
+
+
+def _weeks(visit: Visit, rows: list[Any]) -> Html:
     weeks: dict[Any, int] = {}
     for row in rows:
         weeks[row.week] = weeks.get(row.week, 0) + row.points
@@ -205,7 +254,7 @@ async def _draw_one(shown: Shown) -> None:
         put(sheet(_tier_changes(visit, changes), title="Tiers", flush=True))
     put(
         sheet(
-            _history(visit, merchant.key, history),
+            _history(visit, merchant.key, card, history),
             further(visit, history, lambda r: r.seq),
             title="History",
             flush=True,
@@ -277,7 +326,24 @@ def _lots(visit: Visit, rows: list[Any]) -> Html:
     )
 
 
-def _history(visit: Visit, key: str, rows: list[Any]) -> Html:
+def _history(visit: Visit, key: str, card: str, rows: list[Any]) -> Html:
+    def entry_of(seq: int) -> Html:
+        return link(f"{seq}", f"{card_page(key, card)}?before={seq + 1}")
+
+    def corrects(row: Any) -> Html:
+        said = [("corrects", row.corrects)] if row.corrects else []
+        said += [("corrected by", seq) for seq in row.corrected_by]
+        return join(*(tag("div", f"{word} ", entry_of(seq)) for word, seq in said))
+
+    def where(row: Any) -> Html:
+        told = (
+            (row.store_name or row.store_id, row.store_id),
+            (row.staff_name or row.staff_pin_id, row.staff_pin_id),
+            (row.terminal_device_id, row.principal_id),
+        )
+        shown = [tag("span", said, title=id_) for said, id_ in told if said]
+        return join(*(join(" · " if n else "", one) for n, one in enumerate(shown)))
+
     def points(row: Any) -> str:
         if row.points_delta:
             return f"{row.points_delta:+,}"
@@ -297,6 +363,8 @@ def _history(visit: Visit, key: str, rows: list[Any]) -> Html:
             Column("When", lambda r: when(visit, r.transaction_at)),
             Column("Event", event, "id"),
             Column("Order", lambda r: tag("code", r.order_reference or "")),
+            Column("Where and who", where),
+            Column("Corrections", corrects),
             Column(
                 "Why",
                 lambda r: tag("details", tag("summary", r.reason or "show"), source(r.explanation)),

@@ -37,7 +37,9 @@ TERMS: Final = (
     Field("daily_earn_limit", "Earns a day, at most", "number", "Empty: any"),
     Field("daily_points_cap", "Points a day, at most", "number", "Empty: any"),
     Field("inactivity_days", "Days without activity until all expire", "number", "Empty: never"),
-    Field("notice_days", "Days before, a notice is sent", "number", "Empty: none"),
+    Field(
+        "notice_days", "Days before, a notice is sent", "number", "Of points and tiers. Empty: none"
+    ),
     Field("restore_days", "Days that restored points live", "number"),
     Field("backdating_days", "Days that an event may be late", "number"),
     Field("hold_minutes", "Minutes of a hold", "number"),

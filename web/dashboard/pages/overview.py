@@ -10,6 +10,7 @@ from domain.db import Tx
 from domain.dead_letters import store as dead_store
 from domain.inbox import store as inbox_store
 from domain.ledger import store as ledger_store
+from domain.loyalty.service import velocity_desk
 from domain.payouts.store import breakers, finding, shortfalls, stops
 from domain.referrals import holds
 from domain.schedules import guarding
@@ -48,6 +49,7 @@ class _Now:
     events: dict[str, int]
     payouts: dict[str, int]
     holds: int
+    velocity: int
     webhooks: int
     stops: list[Any]
     breakers: list[Any]
@@ -94,6 +96,7 @@ def _now(tx: Tx) -> _Now:
         events=inbox_store.attention_counts(tx, COUNTED_TO),
         payouts=finding.needing_a_person(tx, COUNTED_TO),
         holds=holds.to_decide(tx, COUNTED_TO),
+        velocity=velocity_desk.to_decide(tx, COUNTED_TO),
         webhooks=len(webhooks.stopped_by_themselves(tx, COUNTED_TO)),
         stops=list(stops.listed(tx)),
         breakers=breakers.listed(tx),
@@ -138,6 +141,7 @@ def _attention(visit: Visit, now: _Now) -> Html:
         (now.payouts["reversals"], "reversals to decide", "/search?find=reversals", "warn"),
         (now.payouts["adjustments"], "adjustments to agree to", "/search?find=adjustments", "warn"),
         (now.holds, "rewards held as possible fraud", "/search?find=holds", "warn"),
+        (now.velocity, "events that were too fast", "/search?find=velocity", "warn"),
         (now.webhooks, "webhook endpoints given up", "/search?find=webhooks", "warn"),
         (len(now.stops), "stops of sending", "/stops", "warn"),
         (len(now.shortfalls), "balances too small", "/stops", "warn"),

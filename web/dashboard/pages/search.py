@@ -31,6 +31,7 @@ KINDS: Final = {
     "reversals": ("reversals to decide", "ledger"),
     "adjustments": ("adjustments", "ledger"),
     "holds": ("rewards held as possible fraud", "holds"),
+    "velocity": ("events that were too fast", "velocity"),
     "webhooks": ("webhook endpoints that were given up", "webhooks"),
     "rejected": ("rejected events", "events?status=rejected"),
     "waiting": ("waiting events", "events?status=waiting"),
