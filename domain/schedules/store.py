@@ -165,8 +165,8 @@ def prune_fires(tx: Tx, keep_seconds: int) -> int:
     ).rowcount
 
 
-def listing(tx: Tx) -> list[Any]:
-    """All schedules with their last fire, by name."""
+def listing(tx: Tx, name: str | None = None) -> list[Any]:
+    """All schedules with their last fire, by name; or the one of that name."""
     return list(
         tx.execute(
             text(
@@ -176,9 +176,11 @@ def listing(tx: Tx) -> list[Any]:
                 FROM schedules s
                 LEFT JOIN LATERAL (SELECT * FROM schedule_fires WHERE name = s.name
                                    ORDER BY fire_at DESC LIMIT 1) f ON true
+                WHERE CAST(:name AS text) IS NULL OR s.name = :name
                 ORDER BY s.name
                 """
-            )
+            ),
+            {"name": name},
         )
     )
 
