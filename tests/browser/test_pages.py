@@ -57,6 +57,8 @@ PATHS = (
     "/m/acme/webhooks",
     "/m/acme/webhooks?state=failed",
     "/m/acme/webhooks/{delivery}",
+    "/m/acme/webhook-endpoint",
+    "/m/acme/webhook-endpoint/{endpoint}",
 )
 
 
@@ -199,4 +201,4 @@ def test_an_event_whose_words_went_says_so_and_where_they_are(
     page = made.open("/schedules")
     kept = page.get_by_role("table", name="Retention").inner_text()
     assert "100 days" in kept
-    assert "1 files" in kept
+    assert "1 file," in kept

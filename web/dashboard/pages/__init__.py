@@ -28,6 +28,7 @@ from web.dashboard.pages import (
     search,
     stops,
     users,
+    webhook_endpoints,
     webhooks,
 )
 from web.dashboard.shell import Pages
@@ -58,4 +59,5 @@ PAGES: Final[tuple[Callable[[Pages], None], ...]] = (
     loyalty_programs.install,
     ledger.install,
     webhooks.install,
+    webhook_endpoints.install,
 )

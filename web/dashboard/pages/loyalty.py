@@ -10,7 +10,6 @@ from domain.db import Tx
 from domain.errors import NotFound
 from domain.loyalty import service as loyalty
 from domain.loyalty.store import views
-from web.dashboard.components.charts import bars
 from web.dashboard.components.live import allowed, head, later, put
 from web.dashboard.components.markup import Html, join, tag
 from web.dashboard.components.show import (
@@ -25,11 +24,13 @@ from web.dashboard.components.show import (
     when,
 )
 from web.dashboard.components.table import ROWS, Column, entry, filters, further, table
+from web.dashboard.pages.expiring import forecasts, sweeps
 from web.dashboard.pages.loyalty_programs import address
 from web.dashboard.shell import Pages, Shown
 from web.dashboard.visit import Visit
 
 WEEKS: Final = 26
+"""How far points that will expire are foreseen."""
 
 
 def install(pages: Pages) -> None:
@@ -42,25 +43,12 @@ async def _draw(shown: Shown) -> None:
     visit, merchant = shown.visit, shown.merchant
     customer, after = visit.query.get("customer") or None, visit.query.get("after")
 
-    def expiring(tx: Tx) -> tuple[list[Any], list[Any]]:
+    def foreseen(tx: Tx) -> list[Any]:
         now = clock.business_now(tx)
-        return (
-            views.forecast(tx, merchant.id, now, now + timedelta(weeks=WEEKS)),
-            loyalty.dry_run(tx, merchant.id, now),
-        )
+        return views.forecast(tx, merchant.id, now, now + timedelta(weeks=WEEKS))
 
     async def forecast() -> None:
-        foreseen, due = await visit.read(expiring)
-        weeks = f"Points that expire in the next {WEEKS} weeks"
-        next_sweep = "What the next sweep would expire now (dry run)"
-        put(
-            tag(
-                "div",
-                sheet(_forecast(visit, foreseen), title=weeks),
-                sheet(_due(visit, due), title=next_sweep, flush=True),
-                class_="cols",
-            )
-        )
+        put(tag("div", *forecasts(visit, await visit.read(foreseen)), class_="cols"))
 
     async def programs() -> None:
         rows = await visit.read(lambda tx: loyalty.summary(tx, merchant.id))
@@ -75,6 +63,7 @@ async def _draw(shown: Shown) -> None:
             put(link("Add a program", f"/m/{merchant.key}/loyalty-program", class_="link-button"))
     later(programs, "Points are being summed…")
     later(forecast, "Points that will expire are being summed…")
+    later(lambda: sweeps(visit, merchant), "What is due now is being summed…")
     put(filters(visit, entry(visit, "customer", "Customer")))
     put(
         sheet(
@@ -100,36 +89,6 @@ def _programs(visit: Visit, key: str, rows: list[Any]) -> Html:
         rows,
         empty="No program. Add one above, or with payspool loyalty create-program.",
         label="Programs",
-    )
-
-
-def _forecast(visit: Visit, rows: list[Any]) -> Html:
-    if not rows:
-        return tag("p", "No points are due to expire then.", class_="dim")
-    weeks: dict[Any, int] = {}
-    for row in rows:
-        weeks[row.week] = weeks.get(row.week, 0) + row.points
-    data = [
-        (f"{week:%d %b}", points, f"week of {week:%Y-%m-%d}: {number_text(visit, points)} points")
-        for week, points in sorted(weeks.items())
-    ]
-    total = number_text(visit, sum(weeks.values()))
-    return join(
-        tag("p", f"{total} points if nothing happens on those cards."),
-        bars(data, label=f"Points that expire, by week; {total} in all"),
-    )
-
-
-def _due(visit: Visit, rows: list[Any]) -> Html:
-    return table(
-        [
-            Column("Program", lambda r: r.program),
-            Column("Cards", lambda r: number(visit, r.cards), "num"),
-            Column("Points", lambda r: number(visit, r.points), "num"),
-        ],
-        rows,
-        empty="Nothing is due: the last sweep booked all of it.",
-        label="Due now",
     )
 
 
