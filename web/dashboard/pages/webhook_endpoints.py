@@ -31,9 +31,7 @@ from web.dashboard.components.show import facts, link
 from web.dashboard.shell import Pages, Shown
 from web.dashboard.visit import Visit, whole
 
-ADDRESS: Final = Field(
-    "url", "Address", hint="https://…; it stays. A private network is refused", required=True
-)
+ADDRESS: Final = Field("url", "Address", hint="https://…, public; it stays", required=True)
 ABOUT: Final = Field("description", "What it is for", hint="Shown here; it is sent to nobody")
 TOLD: Final = (
     Field(rules.EVERYTHING, "Everything, new types too", "flag"),
