@@ -31,7 +31,8 @@ PATHS: Final = (
     "/dead/77", "/schedules", "/audit", "/audit?actor=nobody", "/audit?action=payout", "/audit?action=user",
     "/audit?actor=ada&action=user", "/audit?merchant=quiet", "/stops", "/users", "/search?q=t-77",
     "/search?q=nothing", "/m/{key}/events", "/m/{key}/events?status=rejected",
-    "/m/{key}/events?status=rejected&reason=nothing", "/m/{key}/events?id=e-77", "/m/{key}/events/77",
+    "/m/{key}/events?status=rejected&reason=nothing", "/m/{key}/events?status=rejected&type=nothing",
+    "/m/{key}/events?id=e-77", "/m/{key}/events/77",
     "/m/{quiet}/events", "/m/{quiet}/events?status=rejected",
     "/m/{key}/runs", "/m/{key}/runs/{hot_run}", "/m/{key}/payouts", "/m/{key}/payouts?before=5000",
     "/m/{key}/payouts?state=failed", "/m/{key}/payouts?state=paid&currency=eur", "/m/{key}/payouts?method=wise",
@@ -40,7 +41,7 @@ PATHS: Final = (
     "/m/{key}/referrals", "/m/{key}/referrals?user=user-77", "/m/{key}/referrals?user={hot}",
     "/m/{key}/referrals?user=nobody", "/m/{quiet}/referrals", "/m/{key}/holds", "/m/{key}/holds?state=ended",
     "/m/{key}/holds?kind=self", "/m/{key}/loyalty", "/m/{key}/loyalty?customer=user-77",
-    "/m/{key}/loyalty/4000000000077", "/m/{quiet}/loyalty", "/m/{key}/ledger", "/m/{quiet}/ledger",
+    "/m/{key}/loyalty/4000000000077", "/m/{quiet}/loyalty", "/m/{key}/ledger", "/m/{quiet}/ledger", "/m/{key}/webhooks", "/dead?actor=nobody",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from payspool.runtime import QUEUES, balances, gateways_of, secret_box
 from payspool.settings import BadSettings, Settings
 from web.app import create_app
 from web.context import ApiContext, ApiLimits, Metrics
+from workers.dead_letters import put_back
 from workers.pause_log import AuditedPauses
 from workers.posting import resolve
 
@@ -122,6 +123,7 @@ def build_app(settings: Settings) -> FastAPI:
             limits=limits,
             queues=QUEUES,
             pause_log=partial(AuditedPauses, engine),
+            put_back=partial(put_back, runtime.build(settings, pool_size=1, process="api")),
             balance=balances(gateways_of(settings, engine)),
             reach=runtime.reach(settings),
             resolve=resolve,
@@ -137,10 +139,10 @@ def build_dashboard(settings: Settings) -> FastAPI:
     from payspool.bank_desk import Desk
     from payspool.installing import expiry_schedule
     from web.dashboard.app import create_dashboard
-    from web.dashboard.context import Access, DashboardContext
-    from workers.dead_letters import put_back
+    from web.dashboard.context import Access, DashboardContext, Receivers
 
     rt = runtime.build(settings, pool_size=DASHBOARD_CONNECTIONS, process="dashboard")
+    box = secret_box(settings)
     proxies = settings.dashboard_trusted_proxies.split(",")
     return create_dashboard(
         DashboardContext(
@@ -151,7 +153,8 @@ def build_dashboard(settings: Settings) -> FastAPI:
             log=partial(AuditedPauses, rt.engine),
             put_back=partial(put_back, rt),
             balance=balances(gateways_of(settings, rt.engine)),
-            bank=Desk(rt, secret_box(settings)),
+            bank=Desk(rt, box),
+            receivers=Receivers(box, runtime.reach(settings), resolve),
             expires=expiry_schedule,
             rate=rt.pace.rate,
             access=Access(

@@ -182,6 +182,13 @@ class Settings(BaseSettings):
                 "set PAYSPOOL_DASHBOARD_SSO_HEADER and PAYSPOOL_DASHBOARD_TRUSTED_PROXIES together:"
                 " a header that anybody may send would let anybody in"
             )
+        if self.dashboard_sso_header and not self.dashboard_url:
+            # A site that lets its own name lead to this machine has a browser here send what it likes, the header
+            # too; by the name of the address it is told apart.
+            raise ValueError(
+                "set PAYSPOOL_DASHBOARD_URL beside PAYSPOOL_DASHBOARD_SSO_HEADER:"
+                " requests for any other host are refused then, and only then"
+            )
         if self.stripe_key:
             live = self.stripe_key.startswith(("sk_live_", "rk_live_"))
             address = self.stripe_url or "http://127.0.0.1 (the sandbox)"

@@ -10,6 +10,8 @@ from typing import Final
 from sqlalchemy import Engine
 
 from domain.audit.service import Actor
+from domain.db import Tx
+from domain.dead_letters.service import PutBack
 from domain.payouts.rules.breaker import Balance
 from domain.secrets import SecretBox
 from domain.webhooks.addresses import Reach, Resolve
@@ -93,6 +95,7 @@ class ApiContext:
         metrics: What `/metrics` shows; None: nothing.
         queues: Queues that are told even while nothing was ever on them.
         pause_log: Keeps who paused and resumed queues, for one who acts.
+        put_back: Puts a dead letter's message on its queue again, in the transaction that decides so.
         balance: Asks the gateway of a merchant and method for its balance, over the network; never raises.
         reach: How far webhooks to merchants go.
         resolve: Asks for the addresses of a name, over the network.
@@ -107,6 +110,7 @@ class ApiContext:
     metrics: Metrics | None = None
     queues: Sequence[str] = ()
     pause_log: Callable[[Actor], PauseLog] | None = None
+    put_back: Callable[[Tx], PutBack] | None = field(default=None, repr=False)
     balance: Callable[[int, str], Balance] | None = field(default=None, repr=False)
     reach: Reach = field(default_factory=Reach)
     resolve: Resolve | None = field(default=None, repr=False)

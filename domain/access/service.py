@@ -35,13 +35,18 @@ SCOPES: Final = (
     "webhooks:write",
     "queues:read",
     "queues:write",
+    "dead_letters:read",
+    "dead_letters:write",
+    "schedules:read",
+    "schedules:write",
 )
 """What a key may do: put events in, ask what became of them; use cards at once, look at them; merge cards,
 restore points and decide what was too fast; look at stores, staff PINs and devices; change them; look at
 what users earned and how they are paid; look at programs, codes, holds and trackings; change programs, make codes
 and decide holds; look at runs, payouts and payees; retry and cancel payouts; prepare runs; approve and reject runs
-that another key or person prepared; look at a merchant's webhook endpoints and their log; add and change these; look at the installation's queues and workers; pause and resume queues, for all
-merchants: a key for who operates the installation."""
+that another key or person prepared; look at a merchant's webhook endpoints and their log; add and change these; look at the installation's queues and workers; pause and resume queues;
+look at dead letters, with what they say; retry and discard them; look at schedules; fire, pause and resume them: all
+of these for all merchants, by a key for who operates the installation."""
 
 DEFAULT_SCOPES: Final = ("events:write", "events:read")
 """What a key may do that was asked for without scopes: a producer's work, and nothing that shows people."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from domain.charts.rules import BUCKETS
 from domain.db import Tx
 
 
@@ -65,6 +66,25 @@ def since(tx: Tx, at: datetime) -> list[Any]:
                 """
             ),
             {"at": at},
+        )
+    )
+
+
+_ADDED: Final = ", ".join(f"sum(counts[{n}])::bigint" for n in range(1, BUCKETS + 1))
+
+
+def series(tx: Tx, actors: Sequence[str], since: datetime, step: timedelta) -> list[Any]:
+    """(actor, at, counts) of each ``step`` since a time, in order: what the minutes of it add up to."""
+    return list(
+        tx.execute(
+            text(
+                f"""
+                SELECT actor, date_bin(CAST(:step AS interval), at, TIMESTAMPTZ '2000-01-01 00:00Z') AS at,
+                       ARRAY[{_ADDED}] AS counts
+                FROM actor_minutes WHERE actor = ANY(:actors) AND at >= :since GROUP BY 1, 2 ORDER BY 1, 2
+                """  # noqa: S608 - made of numbers
+            ),
+            {"actors": list(actors), "since": since, "step": step},
         )
     )
 

@@ -63,6 +63,23 @@ def series(
     return dict(found)
 
 
+Points = Sequence[tuple[datetime, float]]
+
+
+def latencies(
+    tx: Tx, actors: Sequence[str], *, since: datetime, step: timedelta
+) -> dict[str, tuple[Points, Points]]:
+    """By actor, within how many seconds a half and 95 of a hundred of its messages were done, in each ``step``."""
+    found: dict[str, tuple[list[tuple[datetime, float]], list[tuple[datetime, float]]]] = {}
+    for row in duration_store.series(tx, actors, since, step):
+        half, most = found.setdefault(row.actor, ([], []))
+        for points, share in ((half, 0.5), (most, 0.95)):
+            seconds = percentile(row.counts, share)
+            if seconds is not None:
+                points.append((row.at, seconds))
+    return dict(found)
+
+
 @dataclass(frozen=True, slots=True)
 class ActorTimes:
     """How long an actor's messages took: seconds below which a half, 95 and 99 of a hundred are.

@@ -94,6 +94,21 @@ def transfers_between(tx: Tx, after: int, upto: int) -> list[Any]:
     )
 
 
+def totals(tx: Tx, names: Sequence[str], since: datetime) -> list[Any]:
+    """(name, label, value): the sums of what was counted since a time."""
+    return list(
+        tx.execute(
+            text(
+                """
+                SELECT name, label, sum(value)::bigint AS value FROM metric_minutes
+                WHERE name = ANY(:names) AND at >= :since GROUP BY 1, 2 ORDER BY 1, 2
+                """
+            ),
+            {"names": list(names), "since": since},
+        )
+    )
+
+
 def prune(tx: Tx, keep: timedelta) -> int:
     """Forget minutes that are older than ``keep``; returns how many numbers."""
     return tx.execute(

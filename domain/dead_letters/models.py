@@ -74,4 +74,6 @@ dead_letters = Table(
         postgresql_where=text("state <> 'open' AND pruned_at IS NULL"),
     ),
     Index("ix_dead_letters_open", "queue", "id", postgresql_where=text("state = 'open'")),
+    Index("ix_dead_letters_open_id", "id", postgresql_where=text("state = 'open'")),
+    Index("ix_dead_letters_actor", "actor", "id", postgresql_where=text("state = 'open'")),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace as altered
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -44,23 +45,6 @@ def known(tx: Tx, queue: str, ids: Sequence[str]) -> list[Any]:
                 """
             ),
             {"queue": queue, "ids": list(ids)},
-        )
-    )
-
-
-def listing(tx: Tx, *, queue: str | None, state: str | None, limit: int) -> list[Any]:
-    """Letters, newest first; ``queue`` and ``state`` narrow them."""
-    return list(
-        tx.execute(
-            text(
-                f"""
-                SELECT {_SHOWN} FROM dead_letters
-                WHERE (CAST(:queue AS text) IS NULL OR queue = :queue)
-                  AND (CAST(:state AS text) IS NULL OR state = :state)
-                ORDER BY id DESC LIMIT :limit
-                """  # noqa: S608 - a constant of this module
-            ),
-            {"queue": queue, "state": state, "limit": limit},
         )
     )
 
@@ -127,34 +111,112 @@ class Filter:
     text: str | None = None
 
 
-def _where(wanted: Filter) -> tuple[str, dict[str, Any]]:
-    clauses = {
-        "queue": "queue = :queue",
-        "actor": "actor = :actor",
-        "text": "(strpos(args, :text) > 0 OR strpos(reason, :text) > 0 OR redis_message_id = :text)",
-    }
+STATES: Final = ("open", "retried", "discarded")
+LOOKED_THROUGH: Final = 20_000
+"""Letters whose texts a page looks through. No index finds a part of a text here, so it ends, and is gone on with."""
+_TEXT: Final = "(strpos(args, :text) > 0 OR strpos(reason, :text) > 0 OR redis_message_id = :text)"
+
+
+def _where(wanted: Filter, state: str | None) -> tuple[str, dict[str, Any]]:
+    # The state is written out: that of partial indexes has to be known when a statement is planned.
+    assert state is None or state in STATES
+    clauses = {"queue": "queue = :queue", "actor": "actor = :actor", "text": _TEXT}
     used = {name: value for name, value in asdict(wanted).items() if value is not None}
-    return "".join(f" AND {clauses[name]}" for name in used), used
+    said = ["true" if state is None else f"state = '{state}'", *(clauses[name] for name in used)]
+    return " AND ".join(said), used
 
 
 def search(
     tx: Tx, wanted: Filter, *, state: str | None, before: int | None, limit: int
 ) -> list[Any]:
-    """Letters that match with an id below ``before``, newest first."""
-    where, used = _where(wanted)
+    """Letters that match with an id below ``before``, newest first. With a text it may look at all there are."""
+    where, used = _where(wanted, state)
     return list(
         tx.execute(
             text(
                 f"""
-                SELECT {_SHOWN} FROM dead_letters
-                WHERE (CAST(:state AS text) IS NULL OR state = :state)
-                  AND (CAST(:before AS bigint) IS NULL OR id < :before) {where}
-                ORDER BY id DESC LIMIT :limit
+                SELECT {_SHOWN} FROM dead_letters WHERE {where} AND id < :before ORDER BY id DESC LIMIT :limit
                 """  # noqa: S608 - constants of this module
             ),
-            used | {"state": state, "before": before, "limit": limit},
+            used | {"before": _ABOVE_ALL if before is None else before, "limit": limit},
         )
     )
+
+
+_ABOVE_ALL: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a page shows of a search.
+
+    Attributes:
+        rows: Newest first.
+        open: Open letters that match, as far as was counted.
+        counted: Whether these are all.
+        below: Where the search of a text ended, if letters are left behind that.
+    """
+
+    rows: list[Any]
+    open: int
+    counted: bool
+    below: int | None
+
+
+def look(
+    tx: Tx, wanted: Filter, *, state: str | None, before: int | None, limit: int, count_to: int
+) -> Found:
+    """Letters that match below ``before``, newest first, and how many open ones match in all, up to ``count_to``
+    (0: nobody asks).
+
+    Of a text, as many letters are looked at as `LOOKED_THROUGH` says, whatever they hold.
+    """
+    if wanted.text is None:
+        rows = search(tx, wanted, state=state, before=before, limit=limit)
+        if not rows or state != "open" or not count_to:
+            return Found(rows, 0, counted=True, below=None)  # nothing is decided on all of these
+        number, _ = count_matching(tx, wanted, count_to)
+        return Found(rows, number, counted=number < count_to, below=None)
+    shown = _window(tx, wanted, state=state, before=before, limit=limit)
+    ids = shown.ids or []
+    rows = list(
+        tx.execute(
+            text(f"SELECT {_SHOWN} FROM dead_letters WHERE id = ANY(:ids) ORDER BY id DESC"),  # noqa: S608
+            {"ids": ids},
+        )
+    )
+    more = shown.seen == LOOKED_THROUGH
+    below = shown.oldest if more and shown.hits < limit else None
+    if not rows or state != "open" or not count_to:
+        return Found(rows, 0, counted=True, below=below)
+    top = shown if before is None else _window(tx, wanted, state=state, before=None, limit=limit)
+    return Found(rows, top.hits, counted=top.seen < LOOKED_THROUGH, below=below)
+
+
+def _window(tx: Tx, wanted: Filter, *, state: str | None, before: int | None, limit: int) -> Any:
+    """(seen, oldest, hits, ids): of the newest letters below ``before``, how many, the oldest, how many have
+    the text, and the first of these."""
+    where, used = _where(altered(wanted, text=None), state)
+    return tx.execute(
+        text(
+            f"""
+            WITH looked AS MATERIALIZED (
+                SELECT id, {_TEXT} AS hit FROM dead_letters WHERE {where} AND id < :before
+                ORDER BY id DESC LIMIT :looked
+            )
+            SELECT count(*) AS seen, min(id) AS oldest, count(*) FILTER (WHERE hit) AS hits,
+                   (SELECT array_agg(id) FROM (SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :limit) h) AS ids
+            FROM looked
+            """  # noqa: S608 - constants of this module
+        ),
+        used
+        | {
+            "text": wanted.text,
+            "before": _ABOVE_ALL if before is None else before,
+            "looked": LOOKED_THROUGH,
+            "limit": limit,
+        },
+    ).one()
 
 
 def naming(tx: Tx, what: str) -> list[Any]:
@@ -175,11 +237,11 @@ def naming(tx: Tx, what: str) -> list[Any]:
 
 def matching(tx: Tx, wanted: Filter, *, before: int, limit: int) -> list[Any]:
     """(id, raw_bytes) of open letters that match below ``before``, newest first."""
-    where, used = _where(wanted)
+    where, used = _where(wanted, "open")
     found = tx.execute(
         text(
             f"""
-            SELECT id, raw_bytes FROM dead_letters WHERE state = 'open' AND id < :before {where}
+            SELECT id, raw_bytes FROM dead_letters WHERE {where} AND id < :before
             ORDER BY id DESC LIMIT :limit
             """  # noqa: S608 - as above
         ),
@@ -202,12 +264,12 @@ def sizes(tx: Tx, ids: Sequence[int]) -> list[Any]:
 
 def count_matching(tx: Tx, wanted: Filter, at_most: int) -> tuple[int, int]:
     """How many open letters match, counted up to ``at_most``, and the newest of them (0: none)."""
-    where, used = _where(wanted)
+    where, used = _where(wanted, "open")
     row = tx.execute(
         text(
             f"""
             SELECT count(*) AS letters, coalesce(max(id), 0) AS newest
-            FROM (SELECT id FROM dead_letters WHERE state = 'open' {where}
+            FROM (SELECT id FROM dead_letters WHERE {where}
                   ORDER BY id DESC LIMIT :at_most) open
             """  # noqa: S608 - as above
         ),

@@ -17,7 +17,7 @@ _PAGE: Final = """
     SELECT id AS inbox_id, source, event_id AS id, type, status, reason, detail, occurred_at, received_at,
            attempts
     FROM inbox_events
-    WHERE status = :status AND status <> 'applied' AND id < :before AND merchant_id = :merchant_id $reason
+    WHERE status = :status AND status <> 'applied' AND id < :before AND merchant_id = :merchant_id $narrowed
     ORDER BY inbox_events.id DESC LIMIT :limit
 """
 
@@ -30,10 +30,12 @@ def page(
     status: str,
     *,
     reason: str | None = None,
+    type_: str | None = None,
     before: int | None = None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """A merchant's events in a state of ATTENTION, newest first, `limit` at most, below ``before``.
+    """A merchant's events in a state of ATTENTION, newest first, `limit` at most, below ``before``; of a reason,
+    of a type.
 
     ``inbox_id`` of the last one is where the next page begins.
     """
@@ -44,10 +46,9 @@ def page(
         "before": _BEFORE_ALL if before is None else before,
         "limit": limit,
     }
-    if reason is not None:
-        wanted["reason"] = reason
-    narrowed = _PAGE.replace("$reason", "" if reason is None else "AND reason = :reason")
-    return [dict(row._mapping) for row in tx.execute(text(narrowed), wanted)]
+    by = {name: said for name, said in (("reason", reason), ("type", type_)) if said is not None}
+    narrowed = _PAGE.replace("$narrowed", "".join(f" AND {name} = :{name}" for name in by))
+    return [dict(row._mapping) for row in tx.execute(text(narrowed), wanted | by)]
 
 
 RECENT: Final = 20_000

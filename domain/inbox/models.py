@@ -66,6 +66,14 @@ inbox_events = Table(
         "id",
         postgresql_where=text("status <> 'applied'"),
     ),
+    Index(
+        "ix_inbox_events_attention_type",
+        "merchant_id",
+        "status",
+        "type",
+        "id",
+        postgresql_where=text("status <> 'applied'"),
+    ),
 )
 
 inbox_conflicts = Table(

@@ -34,6 +34,7 @@ _MATCHES = """
     (CAST(:merchant_id AS bigint) IS NULL OR i.merchant_id = :merchant_id)
     AND (CAST(:reason AS text) IS NULL OR i.reason = :reason)
     AND (CAST(:since AS timestamptz) IS NULL OR i.received_at >= :since)
+    AND (CAST(:type AS text) IS NULL OR i.type = :type)
 """
 
 
@@ -42,7 +43,7 @@ def to_retry(
 ) -> list[Any]:
     """Refused and dead events after an id, ascending; without those of the reasons ``left_out``.
 
-    ``filters`` has statuses, merchant_id, reason and since; None does not filter. It costs the events
+    ``filters`` has statuses, merchant_id, reason, since and type; None does not filter. It costs the events
     from ``after`` to the last that is returned, however many are left behind that.
     """
     values = filters | {"left_out": list(left_out)}
@@ -67,11 +68,11 @@ _NEXT = text(
     f"""
     SELECT i.id, {_MATCHES} AND NOT i.reason = ANY(:left_out) AS matches
     FROM (
-        (SELECT id, merchant_id, reason, received_at FROM inbox_events
+        (SELECT id, merchant_id, reason, received_at, type FROM inbox_events
          WHERE status = 'rejected' AND 'rejected' = ANY(CAST(:statuses AS text[])) AND id > :after
          ORDER BY id LIMIT :window)
         UNION ALL
-        (SELECT id, merchant_id, reason, received_at FROM inbox_events
+        (SELECT id, merchant_id, reason, received_at, type FROM inbox_events
          WHERE status = 'dead' AND 'dead' = ANY(CAST(:statuses AS text[])) AND id > :after
          ORDER BY id LIMIT :window)
     ) i
@@ -91,6 +92,7 @@ def count_to_retry(
         "merchant_id": "i.merchant_id = :merchant_id",
         "reason": "i.reason = :reason",
         "since": "i.received_at >= :since",
+        "type": "i.type = :type",
     }
     used = {name: filters[name] for name in clauses if filters[name] is not None}
     of_status = " AND ".join(

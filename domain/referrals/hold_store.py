@@ -185,6 +185,22 @@ _LISTED = """
 """
 
 
+def held_money(tx: Tx, at_most: int) -> dict[str, int]:
+    """By currency, what trackings earn that something holds, summed over ``at_most`` open holds of all merchants."""
+    rows = tx.execute(
+        text(
+            """
+            SELECT t.currency, sum(t.amount_earned)::bigint AS amount
+            FROM (SELECT DISTINCT tracking_id FROM (
+                      SELECT tracking_id FROM tracking_holds WHERE outcome IS NULL LIMIT :at_most) h) held
+            JOIN trackings t ON t.id = held.tracking_id GROUP BY 1
+            """
+        ),
+        {"at_most": at_most},
+    )
+    return {row.currency: row.amount for row in rows}
+
+
 def count_to_decide(tx: Tx, at_most: int) -> int:
     """How many open holds there are that a person decides, counted up to ``at_most``."""
     number: int = tx.execute(

@@ -65,6 +65,11 @@ def to_decide(tx: Tx, at_most: int) -> int:
     return hold_store.count_to_decide(tx, at_most)
 
 
+def held_money(tx: Tx, at_most: int) -> dict[str, int]:
+    """By currency, what is earned and held now, of all merchants: minor units, over ``at_most`` open holds."""
+    return hold_store.held_money(tx, at_most)
+
+
 def release(tx: Tx, merchant_id: int, hold_id: int, *, actor: Actor, reason: str) -> Any:
     """End a hold: what was earned is payable again, unless something else holds it. Returns the hold.
 

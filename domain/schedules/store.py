@@ -165,8 +165,8 @@ def prune_fires(tx: Tx, keep_seconds: int) -> int:
     ).rowcount
 
 
-def listing(tx: Tx) -> list[Any]:
-    """All schedules with their last fire, by name."""
+def listing(tx: Tx, name: str | None = None) -> list[Any]:
+    """All schedules with their last fire, by name; or the one of that name."""
     return list(
         tx.execute(
             text(
@@ -176,9 +176,11 @@ def listing(tx: Tx) -> list[Any]:
                 FROM schedules s
                 LEFT JOIN LATERAL (SELECT * FROM schedule_fires WHERE name = s.name
                                    ORDER BY fire_at DESC LIMIT 1) f ON true
+                WHERE CAST(:name AS text) IS NULL OR s.name = :name
                 ORDER BY s.name
                 """
-            )
+            ),
+            {"name": name},
         )
     )
 
@@ -334,24 +336,5 @@ def fires(tx: Tx, name: str, limit: int) -> list[Any]:
                 """
             ),
             {"name": name, "limit": limit},
-        )
-    )
-
-
-def fires_for(tx: Tx, actor: str, merchant_id: int, limit: int) -> list[Any]:
-    """The newest fires of a merchant's schedules of an actor, each with its schedule's name."""
-    return list(
-        tx.execute(
-            text(
-                """
-                SELECT f.name, f.fire_at, f.state, f.started_at, f.finished_at, f.progress, f.error
-                FROM schedules s CROSS JOIN LATERAL (
-                    SELECT * FROM schedule_fires WHERE name = s.name ORDER BY fire_at DESC LIMIT :limit
-                ) f
-                WHERE s.actor = :actor AND s.merchant_id = :merchant_id
-                ORDER BY f.fire_at DESC LIMIT :limit
-                """
-            ),
-            {"actor": actor, "merchant_id": merchant_id, "limit": limit},
         )
     )

@@ -124,6 +124,10 @@ TYPES: Final[Mapping[str, EventType]] = {
         _payout(error_code="no_account"),
     ),
     "payout.reversed": EventType("A payout was taken back whole.", _payout(reversed_amount=2_500)),
+    "payout.partly_reversed": EventType(
+        "A part of a payout was taken back; `reversed_amount` is all that was so far.",
+        _payout(reversed_amount=500),
+    ),
     "payout.canceled": EventType(
         "A payout will not be sent; its earnings are free for another run.",
         _payout(external_transaction_id=None),
@@ -187,6 +191,21 @@ TYPES: Final[Mapping[str, EventType]] = {
     "card.created": EventType("A customer was enrolled.", _card()),
     "card.deactivated": EventType("A card was deactivated.", _card()),
     "card.reactivated": EventType("A card is in use again.", _card()),
+    "card.merged": EventType(
+        "Two cards of a customer became one: what this one held is on the other, and its number leads there.",
+        {
+            "card": "4000123456789012",
+            "customer_id": "c-17",
+            "into": "4000123456789020",
+            "points": 120,
+            "stamps": 3,
+            "at": "2026-11-20T09:30:00.000000Z",
+        },
+    ),
+    "card.anonymized": EventType(
+        "A card's customer was forgotten at their wish: forget what you hold of whose it was. The card stays in use.",
+        {"card": "4000123456789012", "customer_id": None, "at": "2026-11-20T09:30:00.000000Z"},
+    ),
 }
 """Every type that can be subscribed to. The database writes them (``announce_…``); a test compares the two."""
 

@@ -8,6 +8,7 @@ import typer
 
 from domain.db import transaction
 from domain.dead_letters import service, store
+from domain.dead_letters.store import Filter
 from domain.errors import NotFound
 from payspool.cli import session
 from payspool.cli.session import AsJson
@@ -28,9 +29,13 @@ class State(StrEnum):
     ALL = "all"
 
 
-@app.command("list", epilog="Example: payspool dead list --queue payouts --json")
+@app.command("list", epilog="Example: payspool dead list --queue payouts --text KeyError --json")
 def list_(
     queue: Annotated[str | None, typer.Option(help="of this queue only")] = None,
+    actor: Annotated[str | None, typer.Option(help="of this actor only")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="with this in their arguments or reason only")
+    ] = None,
     state: Annotated[State, typer.Option(help="what was decided")] = State.OPEN,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
     as_json: AsJson = False,
@@ -38,7 +43,8 @@ def list_(
     """List dead letters, newest first."""
     wanted = None if state is State.ALL else state.value
     with session.opened() as tx:
-        rows = store.listing(tx, queue=queue, state=wanted, limit=limit)
+        found = Filter(queue, actor, text)
+        rows = store.search(tx, found, state=wanted, before=None, limit=limit)
     session.show(
         rows,
         ["id", "queue", "actor", "reason", "attempts", "deaths", "died_at", "state", "decided_by"],

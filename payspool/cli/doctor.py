@@ -20,6 +20,8 @@ from domain.payouts.service import watermark
 from domain.payouts.store import watermark as store
 from domain.schedules import guarding
 from domain.schedules import store as schedules
+from domain.webhooks import delivery_store as webhooks
+from domain.webhooks import store as endpoints
 from migrations import apply
 from payspool import instance, settings
 from payspool.cli import session
@@ -29,6 +31,9 @@ from payspool.settings import BadSettings, Settings
 TIMEOUT_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 120
 """A scheduler writes its tick every half minute, unless business time is simulated."""
+WAITED_SECONDS: Final = 3_600
+"""A webhook that waits for longer waits for a receiver that fails, or for a courier."""
+COUNTED_TO: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,37 @@ def _sending(found: Settings) -> Finding:
     return Finding("Sending", True, f"from {here}")
 
 
+_COURIERS: Final = text(
+    """
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'payspool courier')
+    """
+)
+
+
+def _courier(found: Settings) -> Finding:
+    with _reading(found) as tx:
+        of_merchants = endpoints.listing(tx, None)
+        standing = webhooks.standing(tx, COUNTED_TO)
+        runs = bool(tx.execute(_COURIERS).scalar_one())
+    if not of_merchants:
+        return Finding("Courier", True, "no webhook endpoint: there is nobody to tell")
+    waits = session.count(standing.pending, "webhook") + (
+        " or more wait" if standing.pending >= COUNTED_TO else " waiting"
+    )
+    seen = f"{'running' if runs else 'none is connected'}, {waits}"
+    if not runs:
+        start = "Start one: `payspool courier`, or `payspool up`. What happens is kept until then."
+        return Finding("Courier", standing.pending == 0, seen, start)
+    if standing.disabled:
+        given_up = session.count(standing.disabled, "endpoint")
+        hint = f"{given_up} given up after failing for days: `payspool webhooks list` says which."
+        return Finding("Courier", True, seen, hint)
+    late = standing.oldest_seconds > WAITED_SECONDS
+    hint = "The oldest has waited over an hour: `payspool webhooks list` says whose receiver fails."
+    return Finding("Courier", True, seen, hint if late else "")
+
+
 _CHECKS: Final[dict[str, Callable[[Settings], Finding]]] = {
     "PostgreSQL": _database,
     "Valkey": _valkey,
@@ -225,6 +261,7 @@ _CHECKS: Final[dict[str, Callable[[Settings], Finding]]] = {
     "Merchants": _merchants,
     "Scheduler": _scheduler,
     "Sending": _sending,
+    "Courier": _courier,
 }
 _HINTS: Final = {
     "PostgreSQL": "Is the server up, and does PAYSPOOL_DATABASE_URL name it and its user?",
@@ -233,5 +270,6 @@ _HINTS: Final = {
     "Secrets": "",
     "Merchants": "Run `payspool migrate` first.",
     "Scheduler": "Run `payspool migrate` first.",
+    "Courier": "Run `payspool migrate` first.",
     "Sending": "Run `payspool migrate`; its role has to be allowed to execute pg_control_system().",
 }

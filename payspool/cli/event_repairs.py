@@ -33,6 +33,9 @@ def retry(
     merchant: Annotated[str | None, typer.Option(help="only this merchant's")] = None,
     reason: Annotated[str | None, typer.Option(help="only of this reason code")] = None,
     status: Annotated[str | None, typer.Option(help="only rejected, or only dead")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="only of this type, as loyalty.points_earned")
+    ] = None,
     since: Annotated[
         datetime | None, typer.Option(help="only received since then, UTC", formats=TIMES)
     ] = None,
@@ -45,7 +48,7 @@ def retry(
     A filter leaves out what was refused by a decision that stands (a used-up code, too few points),
     unless --reason names it. Exit status 1 if a bug stopped any.
     """
-    if bool(numbers) == any((merchant, reason, status, since)):
+    if bool(numbers) == any((merchant, reason, status, since, type_)):
         raise Invalid("NUMBER", "name events by their numbers, or filter them, not both or neither")
     if status not in (None, "rejected", "dead"):
         raise Invalid("--status", "is rejected or dead")
@@ -53,7 +56,7 @@ def retry(
         with transaction(engine) as tx:
             found = merchants.get(tx, merchant) if merchant else None
             at = since.replace(tzinfo=UTC) if since else None
-            selection = Selection(found.id if found else None, reason, status, at)
+            selection = Selection(found.id if found else None, reason, status, at, type_)
             total, left_out = inbox.count_selected(tx, selection)
         batches = _cut(numbers) if numbers else _selected(engine, selection)
         if dry_run:

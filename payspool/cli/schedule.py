@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from domain import clock
-from domain.audit import service as audit
-from domain.schedules import guarding, service, store
+from domain.schedules import guarding, steering, store
 from payspool.cli import session
 from payspool.cli.session import AsJson
 
@@ -48,16 +47,7 @@ def list_(as_json: AsJson = False) -> None:
 def run_now(name: Name) -> None:
     """Fire a schedule by hand, as of now."""
     with session.opened() as tx:
-        fire_at = service.run_now(tx, name)
-        audit.record(
-            tx,
-            session.me(),
-            "schedule.run_now",
-            merchant_id=None,
-            subject_kind="schedule",
-            subject_id=name,
-            after={"fire_at": fire_at},
-        )
+        fire_at = steering.run_now(tx, name, actor=session.me())
     session.say(f"Fired {name} as of {fire_at:%Y-%m-%d %H:%M:%S} UTC.")
 
 
@@ -67,16 +57,7 @@ def pause(
 ) -> None:
     """Stop a schedule from firing until it is resumed."""
     with session.opened() as tx:
-        service.pause(tx, name, by=session.me().id, reason=reason)
-        audit.record(
-            tx,
-            session.me(),
-            "schedule.paused",
-            merchant_id=None,
-            subject_kind="schedule",
-            subject_id=name,
-            reason=reason,
-        )
+        steering.pause(tx, name, actor=session.me(), reason=reason)
     session.say(f"Paused {name}.")
 
 
@@ -84,15 +65,7 @@ def pause(
 def resume(name: Name) -> None:
     """Let a paused schedule fire again; what it missed is caught up by its policy."""
     with session.opened() as tx:
-        service.resume(tx, name)
-        audit.record(
-            tx,
-            session.me(),
-            "schedule.resumed",
-            merchant_id=None,
-            subject_kind="schedule",
-            subject_id=name,
-        )
+        steering.resume(tx, name, actor=session.me())
     session.say(f"Resumed {name}.")
 
 

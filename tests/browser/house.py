@@ -50,6 +50,7 @@ class Seeded:
     applied: int
     rejected: int
     delivery: int
+    endpoint: int
 
 
 def seed(engine: Engine, client: redis.Redis, namespace: str) -> Seeded:
@@ -78,7 +79,10 @@ def seed(engine: Engine, client: redis.Redis, namespace: str) -> Seeded:
         house.earn(tx, acme, 2_000, FORMULA)
     run = house.run(engine, acme, "june", prepared_by="oscar").run_id
     letters(engine, client, namespace, 4)
-    return Seeded(acme, beta, run, paid, applied, rejected, undelivered(engine, acme))
+    delivery = undelivered(engine, acme)
+    with transaction(engine) as tx:
+        endpoint = deliveries.get(tx, acme, delivery).endpoint_id
+    return Seeded(acme, beta, run, paid, applied, rejected, delivery, endpoint)
 
 
 def undelivered(

@@ -27,7 +27,7 @@ def test_an_admin_adds_somebody_who_signs_in_by_a_link_and_is_kept_out_later(
     expect(page.get_by_role("table", name="Users")).to_contain_text("nina")
     page.get_by_role("button", name="Sign-in link for nina").click()
     confirm(page, "Make it")
-    address = page.locator(".q-dialog .ask code").text_content() or ""
+    address = page.locator(".q-dialog .ask pre").text_content() or ""
     assert address.startswith(dashboard.url + "/link/")
     page.get_by_role("button", name="Close").last.click()
     context = chromium.new_context()
@@ -71,6 +71,11 @@ def test_a_payee_is_blocked_by_an_operator_and_let_go_by_an_approver_with_the_hi
         " AND merchant_id = :beta AND subject_id = 'ben'",
         beta=dashboard.seeded.beta,
     ) == ["payee.blocked oscar", "payee.unblocked anna"]
+    assert dashboard.scalar(
+        "SELECT jsonb_agg(jsonb_build_array(before ->> 'blocked_reason', after ->> 'blocked_reason') ORDER BY id)"
+        " FROM audit_entries WHERE action LIKE 'payee.%blocked' AND merchant_id = :beta AND subject_id = 'ben'",
+        beta=dashboard.seeded.beta,
+    ) == [[None, "account reported stolen"], ["account reported stolen", None]]
 
 
 def test_what_failed_is_listed_with_when_it_is_tried_again(

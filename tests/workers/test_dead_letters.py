@@ -49,7 +49,7 @@ def bury(rt: Runtime, *names: str) -> None:
 
 def letters(engine: Engine) -> list[Any]:
     with transaction(engine) as tx:
-        return store.listing(tx, queue=None, state=None, limit=100)
+        return store.search(tx, store.Filter(), state=None, before=None, limit=100)
 
 
 def test_a_sweep_keeps_strays_once_and_leaves_them_in_redis(rt: Runtime) -> None:

@@ -85,6 +85,29 @@ DATABASE_AWAY: Final = retried(
 )
 
 
+WITH_BODY: Final[Responses] = {
+    408: TOO_SLOW,
+    413: error(
+        "`body_too_large`.",
+        "body_too_large",
+        "The body may have at most 16 KiB (16384 bytes). Send what is asked for only.",
+    ),
+    415: error(
+        "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
+        "unsupported_media_type",
+        "Send the body as application/json or text/json.",
+        "Content-Type",
+    ),
+}
+"""The errors of an operation that takes a small JSON body (web.api.asking.Body)."""
+
+
+def json_body(about: str, model: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
+    """A documented JSON body: what it is for, its model, and an example."""
+    content = {"application/json": {"schema": model.model_json_schema(), "example": value}}
+    return {"requestBody": {"required": True, "description": about, "content": content}}
+
+
 def no_scope(scope: str) -> dict[str, Any]:
     """The refusal of a key that may not do this."""
     return error(

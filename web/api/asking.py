@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Annotated, Final, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from domain.errors import AlreadyExists, Forbidden, Invalid, NotFound
@@ -27,6 +27,11 @@ def body_of(limit: int) -> Callable[[Request], Awaitable[bytes]]:
         return await read_body(request, limit=limit, seconds=seconds, advice=advice)
 
     return body
+
+
+SMALL: Final = 16 * 1024
+"""Bytes that the body of most operations may have."""
+Body = Annotated[bytes, Depends(body_of(SMALL))]
 
 
 @contextmanager

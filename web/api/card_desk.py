@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel, ValidationError
 
 from domain import clock
 from domain.access.service import ApiKey, actor_of
@@ -16,31 +15,14 @@ from domain.loyalty import service as loyalty
 from domain.loyalty.service import Grace
 from web.access import allowed_to
 from web.api import answers, card_desk_docs, card_desk_schemas
+from web.api.asking import Body, parsed
 from web.api.loyalty import CARD, CardNumber
-from web.body import media_type, read_body
 from web.database import bounded
 from web.errors import ApiError
 from web.services import services
 
 router: Final = APIRouter(tags=["loyalty"])
 
-BODY_BYTES: Final = 16 * 1024
-JSON_TYPES: Final = ("application/json", "text/json")
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-async def _body(request: Request) -> bytes:
-    media_type(request, JSON_TYPES, "the request")
-    return await read_body(
-        request,
-        limit=BODY_BYTES,
-        seconds=services(request).context.limits.body_seconds,
-        advice="Send the request only.",
-    )
-
-
-Body = Annotated[bytes, Depends(_body)]
 Admin = Annotated[ApiKey, Depends(allowed_to("loyalty:admin"))]
 ExpiredCard = Annotated[
     str,
@@ -60,7 +42,7 @@ def merge(request: Request, key: Admin, card: CardNumber, body: Body) -> dict[st
 
     Sent again it answers `already`, and moves nothing. `dry_run` tells what would move.
     """
-    asked = _read(card_desk_schemas.MergeRequest, body)
+    asked = parsed(card_desk_schemas.MergeRequest, body)
     with _answered(key, card), bounded(services(request).context) as tx:
         done = loyalty.merge_cards(
             tx,
@@ -87,7 +69,7 @@ def restore(request: Request, key: Admin, card: ExpiredCard, body: Body) -> dict
 
     Once for each `id`: sent again it answers `already`. `dry_run` tells what would come back.
     """
-    asked = _read(card_desk_schemas.RestoreRequest, body)
+    asked = parsed(card_desk_schemas.RestoreRequest, body)
     with _answered(key, card), bounded(services(request).context) as tx:
         done = loyalty.restore_points(
             tx,
@@ -144,14 +126,3 @@ def _answered(key: ApiKey, card: str) -> Iterator[None]:
         raise ApiError(404, "card_not_found", message, field=field) from None
     except Invalid as error:
         raise ApiError(422, "invalid_request", str(error), field=error.field) from None
-
-
-def _read(model: type[Model], body: bytes) -> Model:
-    """A body as it has to be; a 422 that names the first field that is not."""
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = f"{field or 'The body'}: {first['msg']}."
-        raise ApiError(422, "invalid_request", message, field=field) from None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from pydantic import BaseModel
+from typing import Final
 
 from web.api import answers, card_desk_schemas
-from web.api.answers import Responses, error, example
+from web.api.answers import Responses, error, example, json_body
 
 _CARD: Final = "4006381333931"
 _NO_CARD: Final = error(
@@ -15,30 +13,11 @@ _NO_CARD: Final = error(
 )
 
 
-def _body(about: str, model: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": value}}
-    return {"requestBody": {"required": True, "description": about, "content": content}}
-
-
 def _writing(wrong: str, field: str) -> Responses:
-    return answers.reading("loyalty:admin", wrong, field) | {
-        404: _NO_CARD,
-        408: answers.TOO_SLOW,
-        413: error(
-            "`body_too_large`.",
-            "body_too_large",
-            "The body may have at most 16 KiB (16384 bytes). Send the request only.",
-        ),
-        415: error(
-            "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-            "unsupported_media_type",
-            "Send the request as application/json or text/json.",
-            "Content-Type",
-        ),
-    }
+    return answers.reading("loyalty:admin", wrong, field) | answers.WITH_BODY | {404: _NO_CARD}
 
 
-MERGE_BODY: Final = _body(
+MERGE_BODY: Final = json_body(
     "The card that takes over, and why, in 1 to 500 characters.",
     card_desk_schemas.MergeRequest,
     {"into": "4006381333948", "reason": "one customer, enrolled twice", "dry_run": True},
@@ -61,7 +40,7 @@ MERGE: Final[Responses] = _writing(
         },
     )
 }
-RESTORE_BODY: Final = _body(
+RESTORE_BODY: Final = json_body(
     "Which points come back, for how long, and why.",
     card_desk_schemas.RestoreRequest,
     {"id": "ticket-4711", "reason": "was in hospital", "points": 50, "days": 60},

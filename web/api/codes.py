@@ -14,9 +14,9 @@ from domain.referrals.rules.holds import HoldPolicy
 from payspool_client.events.fields import USER_ID_MAX
 from web.api import codes_docs as docs
 from web.api import codes_schemas as models
-from web.api.asking import answered, body_of, parsed
+from web.api.asking import Body, answered, body_of, parsed
 from web.api.event_status import NO_NUL
-from web.api.referrals import Body, Limit, Reader, Writer
+from web.api.referrals import Limit, Reader, Writer
 from web.database import bounded
 from web.errors import ApiError
 from web.services import services

@@ -11,8 +11,8 @@ from domain.loyalty.service import shops
 from domain.merchants import service as merchants
 from web.api import shops_docs as docs
 from web.api import shops_schemas as models
-from web.api.asking import answered, parsed
-from web.api.shops import KEY, Body, Cursor, Limit, Reader, Writer, page
+from web.api.asking import Body, answered, parsed
+from web.api.shops import KEY, Cursor, Limit, Reader, Writer, page
 from web.database import bounded
 from web.errors import ApiError
 from web.services import services

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ValidationError
 
 from domain.access.service import ApiKey, actor_of
 from domain.audit import service as audit
@@ -19,22 +18,19 @@ from domain.payouts.store import looking
 from payspool_client.events.fields import USER_ID_MAX
 from web.access import allowed_to
 from web.api import payouts_docs, payouts_schemas
+from web.api.asking import Body, parsed
 from web.api.event_status import NO_NUL
 from web.api.payouts_schemas import Method, PayoutState, RunState
-from web.body import media_type, read_body
 from web.database import bounded
 from web.errors import ApiError
 from web.services import services
 
 router: Final = APIRouter(tags=["payouts"])
 
-BODY_BYTES: Final = 16 * 1024
-JSON_TYPES: Final = ("application/json", "text/json")
 PAGE: Final = 100
 PAGE_MAX: Final = 500
 ID_MAX: Final = 2**63 - 1
 
-Body = TypeVar("Body", bound=BaseModel)
 
 Reader = Annotated[ApiKey, Depends(allowed_to("payouts:read"))]
 Writer = Annotated[ApiKey, Depends(allowed_to("payouts:write"))]
@@ -57,16 +53,6 @@ Cursor = Annotated[
     int | None, Query(ge=1, le=ID_MAX, description="`next` of the page before; absent: the first.")
 ]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many a page shows at most.")]
-
-
-async def _body(request: Request) -> bytes:
-    media_type(request, JSON_TYPES, "the reason")
-    return await read_body(
-        request,
-        limit=BODY_BYTES,
-        seconds=services(request).context.limits.body_seconds,
-        advice="Send the reason only.",
-    )
 
 
 @router.get(
@@ -218,10 +204,10 @@ def cancel(
     request: Request,
     key: Writer,
     payout_id: UnsentPayoutId,
-    body: Annotated[bytes, Depends(_body)],
+    body: Body,
 ) -> dict[str, Any]:
     """Give a payout up that has not been paid, and cannot have been: the next run pays its earnings."""
-    reason = _read(payouts_schemas.CancelRequest, body).reason
+    reason = parsed(payouts_schemas.CancelRequest, body).reason
     with _known(), bounded(services(request).context) as tx:
         _of_merchant(tx, key, payout_id)
         try:
@@ -243,10 +229,10 @@ def reverse(
     request: Request,
     key: Writer,
     payout_id: PaidPayoutId,
-    body: Annotated[bytes, Depends(_body)],
+    body: Body,
 ) -> dict[str, Any]:
     """Have the gateway take back a paid payout, or a part of it. A worker asks it; the payout shows the outcome."""
-    asked = _read(payouts_schemas.ReverseRequest, body)
+    asked = parsed(payouts_schemas.ReverseRequest, body)
     with _known(), bounded(services(request).context) as tx:
         try:
             service.request_reversal(
@@ -262,17 +248,6 @@ def reverse(
             code = "reversal_in_progress" if error.code == "in_progress" else "not_reversible"
             raise ApiError(409, code, masked(str(error))) from None
         return _asked(tx, key, payout_id)
-
-
-def _read(kind: type[Body], body: bytes) -> Body:
-    """A body as it has to be; a 422 that names the first field that is not."""
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = f"{field or 'The body'}: {first['msg']}."
-        raise ApiError(422, "invalid_request", message, field=field) from None
 
 
 def find_run(tx: Tx, key: ApiKey, run_id: int) -> Any:

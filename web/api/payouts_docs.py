@@ -176,20 +176,7 @@ PAYOUT: Final[Responses] = _reading("payout_id: Input should be a valid integer.
 _WRITING: Final = answers.reading(
     "payouts:write", "payout_id: Input should be a valid integer.", "payout_id"
 ) | {404: _NO_PAYOUT}
-_WRITING_WITH_BODY: Final = _WRITING | {
-    408: answers.TOO_SLOW,
-    413: error(
-        "`body_too_large`.",
-        "body_too_large",
-        "The body may have at most 16 KiB (16384 bytes). Send the reason only.",
-    ),
-    415: error(
-        "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-        "unsupported_media_type",
-        "Send the reason as application/json or text/json.",
-        "Content-Type",
-    ),
-}
+_WRITING_WITH_BODY: Final = _WRITING | answers.WITH_BODY
 RETRY: Final[Responses] = _WRITING | {
     200: example(
         "It is sent again.",
@@ -202,18 +189,11 @@ RETRY: Final[Responses] = _WRITING | {
         "Payout 2 cannot be tried again: it is unknown, not failed.",
     ),
 }
-CANCEL_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "description": "Why, in 1 to 500 characters: it is kept with the payout and in the audit trail.",
-        "content": {
-            "application/json": {
-                "schema": payouts_schemas.CancelRequest.model_json_schema(),
-                "example": {"reason": "her account is closed"},
-            }
-        },
-    }
-}
+CANCEL_BODY: Final = answers.json_body(
+    "Why, in 1 to 500 characters: it is kept with the payout and in the audit trail.",
+    payouts_schemas.CancelRequest,
+    {"reason": "her account is closed"},
+)
 CANCEL: Final[Responses] = _WRITING_WITH_BODY | {
     200: example(
         "It is canceled.",
@@ -226,18 +206,11 @@ CANCEL: Final[Responses] = _WRITING_WITH_BODY | {
         "Payout 3 cannot be canceled: it is unknown.",
     ),
 }
-REVERSE_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "description": "Why, in 1 to 500 characters, and how much: without `amount` all that is left.",
-        "content": {
-            "application/json": {
-                "schema": payouts_schemas.ReverseRequest.model_json_schema(),
-                "example": {"reason": "paid by mistake", "amount": 300, "reversed_amount": 0},
-            }
-        },
-    }
-}
+REVERSE_BODY: Final = answers.json_body(
+    "Why, in 1 to 500 characters, and how much: without `amount` all that is left.",
+    payouts_schemas.ReverseRequest,
+    {"reason": "paid by mistake", "amount": 300, "reversed_amount": 0},
+)
 REVERSE: Final[Responses] = _WRITING_WITH_BODY | {
     200: example(
         "The gateway is asked.",

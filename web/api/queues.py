@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 
 from dramatiq.errors import ConnectionClosed
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from domain.access.service import ApiKey
@@ -20,14 +19,12 @@ from queues.pause import AlreadyPaused, NotPaused, Pause, PauseLog, Pauses
 from queues.workforce import Workforce
 from web.access import allowed_to
 from web.api import queues_docs, queues_schemas
-from web.body import media_type, read_body
+from web.api.asking import Body, parsed
 from web.errors import ApiError, Unavailable
 from web.services import Services, services
 
 router: Final = APIRouter(tags=["queues"])
 
-BODY_BYTES: Final = 16 * 1024
-JSON_TYPES: Final = ("application/json", "text/json")
 
 Reader = Annotated[ApiKey, Depends(allowed_to("queues:read"))]
 Writer = Annotated[ApiKey, Depends(allowed_to("queues:write"))]
@@ -41,16 +38,6 @@ QueueName = Annotated[
 ]
 
 
-async def _body(request: Request) -> bytes:
-    media_type(request, JSON_TYPES, "the reason")
-    return await read_body(
-        request,
-        limit=BODY_BYTES,
-        seconds=services(request).context.limits.body_seconds,
-        advice="Send the reason only.",
-    )
-
-
 @router.get(
     "/v1/queues",
     summary="What is on the queues",
@@ -60,7 +47,7 @@ async def _body(request: Request) -> bytes:
 def queues(request: Request, key: Reader) -> dict[str, Any]:  # noqa: ARG001
     """Every queue with what waits, runs, is to be retried or is dead, and who paused it, when and why."""
     held = services(request)
-    with _redis_answers(held):
+    with queue_answers(held):
         pauses = Pauses(held.redis, held.context.namespace).all()
         states = inspect(held.redis, held.context.namespace, _names(held, pauses))
     return {"queues": [asdict(one) | {"paused": _pause(pauses.get(one.queue))} for one in states]}
@@ -75,7 +62,7 @@ def queues(request: Request, key: Reader) -> dict[str, Any]:  # noqa: ARG001
 def workers(request: Request, key: Reader) -> dict[str, Any]:  # noqa: ARG001
     """Every worker process that is alive: where it is, what it is at and for how long, and whether it is quiet."""
     held = services(request)
-    with _redis_answers(held):
+    with queue_answers(held):
         found = Workforce(held.redis, held.context.namespace).all()
     return {"workers": [asdict(one) for one in found]}
 
@@ -87,19 +74,11 @@ def workers(request: Request, key: Reader) -> dict[str, Any]:  # noqa: ARG001
     responses=queues_docs.PAUSE,
     openapi_extra=queues_docs.PAUSE_BODY,
 )
-def pause(
-    request: Request, key: Writer, queue: QueueName, body: Annotated[bytes, Depends(_body)]
-) -> dict[str, Any]:
+def pause(request: Request, key: Writer, queue: QueueName, body: Body) -> dict[str, Any]:
     """Let nobody take messages of a queue until it is resumed; what was taken is finished."""
-    try:
-        reason = queues_schemas.PauseRequest.model_validate_json(body).reason
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = f"{field or 'The body'}: {first['msg']}."
-        raise ApiError(422, "invalid_request", message, field=field) from None
+    reason = parsed(queues_schemas.PauseRequest, body).reason
     held = services(request)
-    with _redis_answers(held):
+    with queue_answers(held):
         pauses = Pauses(held.redis, held.context.namespace)
         if queue not in _names(held, pauses.all()):
             message = f"There is no queue {queue!r}. GET /v1/queues lists them."
@@ -120,7 +99,7 @@ def pause(
 def resume(request: Request, key: Writer, queue: QueueName) -> dict[str, Any]:
     """Let messages of a paused queue be taken again, and answer with the pause that ended."""
     held = services(request)
-    with _redis_answers(held):
+    with queue_answers(held):
         try:
             ended = Pauses(held.redis, held.context.namespace).resume(queue, log=_log(held, key))
         except NotPaused:
@@ -148,7 +127,8 @@ def _log(held: Services, key: ApiKey) -> PauseLog:
 
 
 @contextmanager
-def _redis_answers(held: Services) -> Iterator[None]:
+def queue_answers(held: Services) -> Iterator[None]:
+    """Say so, as HTTP does, if the queues' server is away meanwhile."""
     try:
         yield
     except (ConnectionClosed, RedisError):

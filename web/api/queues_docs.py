@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from web.api import answers, queues_schemas
 from web.api.answers import Responses, error, example, retried
 
-_AWAY: Final = retried(
+QUEUE_AWAY: Final = retried(
     error(
         "`queue_unavailable`: Valkey is away; `database_unavailable`, `busy`, `crowded`, `stopping`.",
         "queue_unavailable",
@@ -23,7 +23,7 @@ _PAUSED: Final = {
 
 def _errors(scope: str) -> Responses:
     wrong = "queue: String should match pattern '^[A-Za-z0-9_.-]{1,100}$'."
-    return answers.reading(scope, wrong, "queue") | {503: _AWAY}
+    return answers.reading(scope, wrong, "queue") | {503: QUEUE_AWAY}
 
 
 LIST: Final[Responses] = _errors("queues:read") | {
@@ -75,44 +75,29 @@ WORKERS: Final[Responses] = _errors("queues:read") | {
         },
     )
 }
-PAUSE_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "description": "Why, in 1 to 500 characters: it is shown wherever the queue is.",
-        "content": {
-            "application/json": {
-                "schema": queues_schemas.PauseRequest.model_json_schema(),
-                "example": {"reason": "the bank is on the phone"},
-            }
-        },
+PAUSE_BODY: Final = answers.json_body(
+    "Why, in 1 to 500 characters: it is shown wherever the queue is.",
+    queues_schemas.PauseRequest,
+    {"reason": "the bank is on the phone"},
+)
+PAUSE: Final[Responses] = (
+    _errors("queues:write")
+    | answers.WITH_BODY
+    | {
+        200: example("It is paused.", queues_schemas.Pause, _PAUSED),
+        404: error(
+            "`queue_not_found`.",
+            "queue_not_found",
+            "There is no queue 'payout'. GET /v1/queues lists them.",
+            "queue",
+        ),
+        409: error(
+            "`already_paused`: the pause that is there stays.",
+            "already_paused",
+            "payouts was paused by ada at 2026-11-20 09:40:00 UTC already: the bank is on the phone",
+        ),
     }
-}
-PAUSE: Final[Responses] = _errors("queues:write") | {
-    200: example("It is paused.", queues_schemas.Pause, _PAUSED),
-    404: error(
-        "`queue_not_found`.",
-        "queue_not_found",
-        "There is no queue 'payout'. GET /v1/queues lists them.",
-        "queue",
-    ),
-    408: answers.TOO_SLOW,
-    409: error(
-        "`already_paused`: the pause that is there stays.",
-        "already_paused",
-        "payouts was paused by ada at 2026-11-20 09:40:00 UTC already: the bank is on the phone",
-    ),
-    413: error(
-        "`body_too_large`.",
-        "body_too_large",
-        "The body may have at most 16 KiB (16384 bytes). Send the reason only.",
-    ),
-    415: error(
-        "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-        "unsupported_media_type",
-        "Send the reason as application/json or text/json.",
-        "Content-Type",
-    ),
-}
+)
 RESUME: Final[Responses] = _errors("queues:write") | {
     200: example("It is resumed; so it was paused.", queues_schemas.Pause, _PAUSED),
     409: error("`not_paused`.", "not_paused", "The queue 'payouts' is not paused."),

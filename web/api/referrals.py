@@ -17,7 +17,7 @@ from payspool_client.events.fields import PROGRAM_KEY_MAX, USER_ID_MAX
 from web.access import allowed_to
 from web.api import referrals_docs as docs
 from web.api import referrals_schemas as models
-from web.api.asking import answered, body_of, parsed
+from web.api.asking import Body, answered, parsed
 from web.api.event_status import NO_NUL
 from web.api.people import UserId
 from web.database import bounded
@@ -44,9 +44,6 @@ ProgramKey = Annotated[
 ]
 Released = Annotated[int, Path(ge=1, le=ID_MAX, description="An open hold.", examples=[1])]
 Rejected = Annotated[int, Path(ge=1, le=ID_MAX, description="An open hold.", examples=[2])]
-
-
-Body = Annotated[bytes, Depends(body_of(16 * 1024))]
 
 
 @router.get(

@@ -91,32 +91,12 @@ def _reading(wrong: str, field: str) -> Responses:
 
 def writing(wrong: str, field: str) -> Responses:
     """The errors of an operation that changes something, with a body."""
-    return answers.reading("referrals:write", wrong, field) | {
-        408: answers.TOO_SLOW,
-        413: error(
-            "`body_too_large`.",
-            "body_too_large",
-            "The body may have at most 16 KiB (16384 bytes). Send what is asked for only.",
-        ),
-        415: error(
-            "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-            "unsupported_media_type",
-            "Send the body as application/json or text/json.",
-            "Content-Type",
-        ),
-    }
+    return answers.reading("referrals:write", wrong, field) | answers.WITH_BODY
 
 
 def body(model: type[BaseModel], description: str, value: dict[str, Any]) -> dict[str, Any]:
     """A documented body."""
-    content = {"schema": model.model_json_schema(), "example": value}
-    return {
-        "requestBody": {
-            "required": True,
-            "description": description,
-            "content": {"application/json": content},
-        }
-    }
+    return answers.json_body(description, model, value)
 
 
 NO_PROGRAM: Final = error(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request
-from pydantic import BaseModel, ValidationError
 
 from domain.access.service import ApiKey, actor_of
 from domain.clock import business_now
@@ -19,8 +18,8 @@ from domain.payouts.rules.breaker import Balance
 from domain.payouts.service import PreviewLine, RunSpec, approving, building, foreseeing
 from web.access import allowed_to
 from web.api import payouts_schemas, runs_docs, runs_schemas
-from web.api.payouts import BODY_BYTES, ID_MAX, JSON_TYPES, find_run
-from web.body import media_type, read_body
+from web.api.asking import Body, parsed
+from web.api.payouts import ID_MAX, find_run
 from web.context import ApiContext
 from web.database import bounded
 from web.errors import ApiError
@@ -40,20 +39,6 @@ ToApprove = Annotated[
 ToReject = Annotated[
     int, Path(ge=1, le=ID_MAX, description="A run that waits for approval.", examples=[3])
 ]
-M = TypeVar("M", bound=BaseModel)
-
-
-async def _body(request: Request) -> bytes:
-    media_type(request, JSON_TYPES, "the request")
-    return await read_body(
-        request,
-        limit=BODY_BYTES,
-        seconds=services(request).context.limits.body_seconds,
-        advice="Send what the operation takes only.",
-    )
-
-
-Body = Annotated[bytes, Depends(_body)]
 
 
 @router.post(
@@ -82,7 +67,7 @@ def prepare(
 
     Its name, or `Idempotency-Key`, is its key: repeated, nothing more is made, and the run is told as it is.
     """
-    wanted = _parsed(runs_schemas.PrepareRequest, body)
+    wanted = parsed(runs_schemas.PrepareRequest, body)
     name = wanted.name or idempotency_key
     if name is None or idempotency_key not in (None, name):
         message = "name: give the run a name, or send Idempotency-Key; both are the same if both are sent."
@@ -114,7 +99,7 @@ def prepare(
 )
 def preview(request: Request, key: Reader, body: Body) -> dict[str, Any]:
     """Whom a run would pay now, whom not and why, in sums and examples; and what the gateways lack for it."""
-    wanted = _parsed(runs_schemas.PreviewRequest, body)
+    wanted = parsed(runs_schemas.PreviewRequest, body)
     context = services(request).context
     with bounded(context) as tx:
         spec = RunSpec(
@@ -146,7 +131,7 @@ def preview(request: Request, key: Reader, body: Body) -> dict[str, Any]:
 )
 def approve(request: Request, key: Approver, run_id: ToApprove, body: Body) -> dict[str, Any]:
     """Let a run be sent that another key, person or schedule prepared: what `hash` says, and nothing else."""
-    seen = bytes.fromhex(_parsed(runs_schemas.ApproveRequest, body).hash)
+    seen = bytes.fromhex(parsed(runs_schemas.ApproveRequest, body).hash)
     with bounded(services(request).context) as tx:
         find_run(tx, key, run_id)
         try:
@@ -166,7 +151,7 @@ def approve(request: Request, key: Approver, run_id: ToApprove, body: Body) -> d
 )
 def reject(request: Request, key: Approver, run_id: ToReject, body: Body) -> dict[str, Any]:
     """Have a run that waits for approval canceled: its earnings are free for the next one, which may pay them."""
-    reason = _parsed(runs_schemas.RejectRequest, body).reason
+    reason = parsed(runs_schemas.RejectRequest, body).reason
     with bounded(services(request).context) as tx:
         find_run(tx, key, run_id)
         try:
@@ -175,17 +160,6 @@ def reject(request: Request, key: Approver, run_id: ToReject, body: Body) -> dic
             raise ApiError(409, "not_approvable", str(error)) from None
         building.ask_to_finish(tx, key.merchant_id, run_id)
         return _told(tx, key, run_id)
-
-
-def _parsed(model: type[M], body: bytes) -> M:
-    """Raises ApiError: 422, with the field."""
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = f"{field or 'The body'}: {first['msg']}."
-        raise ApiError(422, "invalid_request", message, field=field) from None
 
 
 def _methods(wanted: runs_schemas.Terms) -> tuple[str, ...]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from pydantic import BaseModel
+from typing import Final
 
 from web.api import answers, payouts_schemas, runs_schemas
-from web.api.answers import Responses, error, example
+from web.api.answers import Responses, error, example, json_body
 from web.api.payouts_docs import NO_RUN, RUN_SHOWN
 
 _OPENED: Final = RUN_SHOWN | {
@@ -33,32 +31,8 @@ _WAITED: Final = RUN_SHOWN | {
 }
 
 
-def _body(description: str, model: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
-    content = {"schema": model.model_json_schema(), "example": value}
-    return {
-        "requestBody": {
-            "required": True,
-            "description": description,
-            "content": {"application/json": content},
-        }
-    }
-
-
 def _writing(scope: str, wrong: str, field: str) -> Responses:
-    return answers.reading(scope, wrong, field) | {
-        408: answers.TOO_SLOW,
-        413: error(
-            "`body_too_large`.",
-            "body_too_large",
-            "The body may have at most 16 KiB (16384 bytes). Send what the operation takes only.",
-        ),
-        415: error(
-            "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-            "unsupported_media_type",
-            "Send the request as application/json or text/json.",
-            "Content-Type",
-        ),
-    }
+    return answers.reading(scope, wrong, field) | answers.WITH_BODY
 
 
 _NOT_APPROVABLE: Final = error(
@@ -67,7 +41,7 @@ _NOT_APPROVABLE: Final = error(
     "Run 2 cannot be approved: acme/desk prepared it; another person has to approve it.",
 )
 
-PREPARE_BODY: Final = _body(
+PREPARE_BODY: Final = json_body(
     "Which run; a name, or `Idempotency-Key`, is needed.",
     runs_schemas.PrepareRequest,
     {"name": "2026-12-friday", "methods": ["stripe"], "minimums": {"eur": 1000}},
@@ -89,7 +63,7 @@ PREPARE: Final[Responses] = _writing(
     ),
 }
 
-PREVIEW_BODY: Final = _body(
+PREVIEW_BODY: Final = json_body(
     "What the run would be asked to pay, of what is due now.",
     runs_schemas.PreviewRequest,
     {"methods": ["stripe"], "minimums": {"eur": 1000}, "shown": 5},
@@ -139,7 +113,7 @@ PREVIEW: Final[Responses] = _writing(
     )
 }
 
-APPROVE_BODY: Final = _body(
+APPROVE_BODY: Final = json_body(
     "What is approved: the hash of the run as it was looked at.",
     runs_schemas.ApproveRequest,
     {"hash": _HASH},
@@ -156,7 +130,7 @@ APPROVE: Final[Responses] = _writing(
     409: _NOT_APPROVABLE,
 }
 
-REJECT_BODY: Final = _body(
+REJECT_BODY: Final = json_body(
     "Why, in 1 to 500 characters: it is kept with the run and in the audit trail.",
     runs_schemas.RejectRequest,
     {"reason": "May was paid by hand"},

@@ -12,17 +12,15 @@ from domain.merchants import service as merchants
 from web.access import allowed_to
 from web.api import shops_docs as docs
 from web.api import shops_schemas as models
-from web.api.asking import answered, body_of, parsed
+from web.api.asking import Body, answered, parsed
 from web.database import bounded
 from web.services import services
 
 router: Final = APIRouter(tags=["loyalty"])
 
-BODY_BYTES: Final = 16 * 1024
 KEY: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Reader = Annotated[ApiKey, Depends(allowed_to("shops:read"))]
 Writer = Annotated[ApiKey, Depends(allowed_to("shops:write"))]
-Body = Annotated[bytes, Depends(body_of(BODY_BYTES))]
 Cursor = Annotated[
     str | None, Query(pattern=KEY, description="`next` of the page before; absent: the first.")
 ]

@@ -9,17 +9,6 @@ from web.api import shops_schemas as models
 from web.api.answers import BAD_HTTP, BUG, DATABASE_AWAY, Responses, error, example
 from web.api.referrals_docs import body
 
-_TOO_LARGE: Final = error(
-    "`body_too_large`.",
-    "body_too_large",
-    "The body may have at most 16 KiB (16384 bytes). Send what is asked for only.",
-)
-_NO_JSON: Final = error(
-    "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-    "unsupported_media_type",
-    "Send the body as application/json or text/json.",
-    "Content-Type",
-)
 _STORE: Final[dict[str, Any]] = {
     "key": "berlin-2",
     "name": "Berlin Mitte",
@@ -58,11 +47,7 @@ def _reading(wrong: str = "limit: Input should be less than or equal to 500.") -
 
 
 def _writing(wrong: str) -> Responses:
-    return answers.reading("shops:write", wrong, wrong.split(":")[0]) | {
-        408: answers.TOO_SLOW,
-        413: _TOO_LARGE,
-        415: _NO_JSON,
-    }
+    return answers.reading("shops:write", wrong, wrong.split(":")[0]) | answers.WITH_BODY
 
 
 def _taken(what: str, key: str) -> dict[str, Any]:
@@ -146,7 +131,7 @@ CHANGE_DEVICE_BODY: Final = body(models.DeviceChange, "What changes.", {"revoke"
 PAIR_BODY: Final = body(
     models.PairingCode, "The code, in any case and with hyphens or without.", {"code": "K7WQ3MZP9A"}
 )
-PAIR: Final[Responses] = {
+PAIR: Final[Responses] = answers.WITH_BODY | {
     200: example(
         "The tablet is paired.",
         models.PairedDevice,
@@ -165,9 +150,6 @@ PAIR: Final[Responses] = {
         "This code pairs nothing: it is unknown, used, or over. Ask for another.",
         "code",
     ),
-    408: answers.TOO_SLOW,
-    413: _TOO_LARGE,
-    415: _NO_JSON,
     422: error("`invalid_request`: no code.", "invalid_request", "code: Field required.", "code"),
     500: BUG,
     503: DATABASE_AWAY,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from pydantic import BaseModel
+from typing import Final
 
 from web.api import answers
 from web.api import webhook_schemas as models
-from web.api.answers import Responses, error, example
+from web.api.answers import Responses, error, example, json_body
 
 _ENDPOINT: Final = {
     "id": 1,
@@ -88,20 +86,6 @@ _IS_DISABLED: Final = error(
     "not_allowed",
     "Endpoint 1 is disabled; enable it first.",
 )
-_WITH_BODY: Final[Responses] = {
-    408: answers.TOO_SLOW,
-    413: error(
-        "`body_too_large`.",
-        "body_too_large",
-        "The body may have at most 16 KiB (16384 bytes). Send what is asked for only.",
-    ),
-    415: error(
-        "`unsupported_media_type`, `unsupported_charset`, `unsupported_encoding`.",
-        "unsupported_media_type",
-        "Send the body as application/json or text/json.",
-        "Content-Type",
-    ),
-}
 
 
 def _errors(
@@ -110,24 +94,13 @@ def _errors(
     return answers.reading(scope, wrong, wrong.partition(":")[0])
 
 
-def _body(description: str, model: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
-    content = {"schema": model.model_json_schema(), "example": value}
-    return {
-        "requestBody": {
-            "required": True,
-            "description": description,
-            "content": {"application/json": content},
-        }
-    }
-
-
 READ: Final = "webhooks:read"
 WRITE: Final = "webhooks:write"
 
 LIST: Final[Responses] = _errors(READ) | {
     200: example("They are these.", models.WebhookEndpoints, {"endpoints": [_ENDPOINT]})
 }
-ADD_BODY: Final = _body(
+ADD_BODY: Final = json_body(
     "Where to, and what of.",
     models.AddRequest,
     {
@@ -138,7 +111,7 @@ ADD_BODY: Final = _body(
 )
 ADD: Final[Responses] = (
     _errors(WRITE, "url: 10.0.0.1 is no public address")
-    | _WITH_BODY
+    | answers.WITH_BODY
     | {
         200: example(
             "It is added. The secret is not shown again.",
@@ -156,22 +129,22 @@ SHOW: Final[Responses] = _errors(READ) | {
     200: example("It is this.", models.WebhookEndpoint, _ENDPOINT),
     404: _NO_ENDPOINT,
 }
-CHANGE_BODY: Final = _body(
+CHANGE_BODY: Final = json_body(
     "What is to be changed; what is absent stays.",
     models.ChangeRequest,
     {"types": ["payout.paid", "payout.failed", "run.waiting"]},
 )
 CHANGE: Final[Responses] = (
     _errors(WRITE)
-    | _WITH_BODY
+    | answers.WITH_BODY
     | {200: example("It is so from now on.", models.WebhookEndpoint, _ENDPOINT), 404: _NO_ENDPOINT}
 )
-ROLL_BODY: Final = _body(
+ROLL_BODY: Final = json_body(
     "How long the old secret signs too: 0 to 168 hours.", models.RollRequest, {"overlap_hours": 24}
 )
 ROLL: Final[Responses] = (
     _errors(WRITE)
-    | _WITH_BODY
+    | answers.WITH_BODY
     | {
         200: example(
             "The new secret, which is not shown again.",
@@ -184,14 +157,14 @@ ROLL: Final[Responses] = (
         404: _NO_ENDPOINT,
     }
 )
-DISABLE_BODY: Final = _body(
+DISABLE_BODY: Final = json_body(
     "Why: it is shown wherever the endpoint is.",
     models.DisableRequest,
     {"reason": "moving to another host"},
 )
 DISABLE: Final[Responses] = (
     _errors(WRITE)
-    | _WITH_BODY
+    | answers.WITH_BODY
     | {
         200: example("It is disabled, by this or before.", models.WebhookEndpoint, _DISABLED),
         404: _NO_ENDPOINT,
@@ -214,12 +187,12 @@ TEST: Final[Responses] = _errors(WRITE) | {
     404: _NO_ENDPOINT,
     409: _IS_DISABLED,
 }
-RESEND_BODY: Final = _body(
+RESEND_BODY: Final = json_body(
     "Since when.", models.ResendRequest, {"failed_since": "2026-11-20T00:00:00Z"}
 )
 RESEND_FAILED: Final[Responses] = (
     _errors(WRITE)
-    | _WITH_BODY
+    | answers.WITH_BODY
     | {
         202: example("They are on their way again.", models.WebhooksResent, {"deliveries": 17}),
         404: _NO_ENDPOINT,

@@ -14,18 +14,16 @@ from domain.webhooks import delivery_store, service, store
 from web.access import allowed_to
 from web.api import webhook_docs as docs
 from web.api import webhook_schemas as models
-from web.api.asking import answered, body_of, parsed
+from web.api.asking import Body, answered, parsed
 from web.api.payouts import ID_MAX
 from web.database import bounded
 from web.services import services
 
 router: Final = APIRouter(tags=["webhooks"])
 
-BODY_BYTES: Final = 16 * 1024
 
 Reader = Annotated[ApiKey, Depends(allowed_to(docs.READ))]
 Writer = Annotated[ApiKey, Depends(allowed_to(docs.WRITE))]
-Body = Annotated[bytes, Depends(body_of(BODY_BYTES))]
 EndpointId = Annotated[
     int, Path(ge=1, le=ID_MAX, description="As it was answered when added.", examples=[1])
 ]

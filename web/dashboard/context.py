@@ -16,6 +16,8 @@ from domain.db import Tx
 from domain.dead_letters.service import PutBack
 from domain.merchants.service import Merchant
 from domain.payouts.rules.breaker import Balance
+from domain.secrets import SecretBox
+from domain.webhooks.addresses import Reach, Resolve
 from queues.pause import PauseLog
 from queues.workforce import QuietLog
 from web.dashboard.bank import BankDesk
@@ -49,6 +51,21 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Receivers:
+    """What webhook endpoints are added by.
+
+    Attributes:
+        box: Encrypts their secrets.
+        reach: How far webhooks go.
+        resolve: Asks for the addresses of a name, over the network.
+    """
+
+    box: SecretBox = field(repr=False)
+    reach: Reach
+    resolve: Resolve
+
+
+@dataclass(frozen=True, slots=True)
 class DashboardContext:
     """Everything that the dashboard needs from outside.
 
@@ -61,6 +78,7 @@ class DashboardContext:
         put_back: Puts a dead letter's message on its queue again, in the transaction that decides so.
         balance: Asks the gateway of a merchant and method for its balance, over the network; never raises.
         bank: Writes bank files and reads statements.
+        receivers: By what webhook endpoints are added; None: not from this dashboard.
         expires: Books the expiry of a merchant's points, once a program of it has points that can expire.
         rate: Payouts a second, by which a run's sends are spread.
         access: See `Access`.
@@ -75,6 +93,7 @@ class DashboardContext:
     put_back: Callable[[Tx], PutBack]
     balance: Callable[[int, str], Balance] | None = field(default=None, repr=False)
     bank: BankDesk | None = field(default=None, repr=False)
+    receivers: Receivers | None = None
     expires: Callable[[Tx, Merchant], None] | None = None
     rate: float = 0.0
     access: Access = Access()

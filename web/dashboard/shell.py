@@ -110,6 +110,7 @@ class Pages:
 
 async def _around(visit: Visit, params: Params, draw: Draw) -> None:
     ui.add_head_html('<link rel="stylesheet" href="/assets/dashboard.css">')
+    ui.add_head_html('<script src="/assets/tables.js" defer></script>')
     ui.dark_mode({"dark": True, "light": False}.get(visit.dark))
     key = params.get("merchant")
     problem: str | None = None

@@ -39,6 +39,7 @@ class Selection:
     reason: str | None = None
     status: str | None = None
     since: datetime | None = None
+    type: str | None = None
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -48,6 +49,7 @@ class Selection:
             "reason": self.reason,
             "statuses": [self.status] if self.status else list(_RETRYABLE),
             "since": self.since,
+            "type": self.type,
         }
 
     @property

@@ -62,3 +62,7 @@ WHEN (
          OR NEW.customer_id <> 'anonymized-' || NEW.id)
 )
 EXECUTE FUNCTION keep_customer();
+
+-- Whoever holds the customer's data elsewhere is told that the card has none any more.
+CREATE TRIGGER announce_forgotten AFTER UPDATE OF anonymized_at ON cards FOR EACH ROW
+WHEN (OLD.anonymized_at IS NULL AND NEW.anonymized_at IS NOT NULL) EXECUTE FUNCTION announce_forgotten();

@@ -44,6 +44,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER merge_moves_what_it_says AFTER INSERT ON card_merges FOR EACH ROW EXECUTE FUNCTION check_card_merge();
+CREATE TRIGGER announce_merge AFTER INSERT ON card_merges FOR EACH ROW EXECUTE FUNCTION announce_merge();
 
 -- A merged card stays merged: it follows its survivor when that is merged in turn, and goes nowhere else.
 CREATE FUNCTION keep_merged() RETURNS trigger LANGUAGE plpgsql AS $$

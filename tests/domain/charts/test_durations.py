@@ -60,3 +60,18 @@ def test_only_the_span_counts_and_old_minutes_are_forgotten(tx: Tx) -> None:
     assert service.actor_times(tx, HOUR) == []
     service.keep_minute(tx, {})
     assert [one.messages for one in service.actor_times(tx, 30 * 24 * HOUR)] == [1]
+
+
+def test_latencies_are_told_step_by_step_of_all_that_a_step_held(tx: Tx) -> None:
+    end = store.minute(tx).replace(minute=0)
+    step = timedelta(minutes=10)
+    for minutes, seconds in ((11, 0.1), (12, 0.1), (15, 3.0), (21, 0.01)):
+        duration_store.add(tx, [minute("events.ingest", end - timedelta(minutes=minutes), seconds)])
+    duration_store.add(tx, [minute("a.b", end - step, 9.0)])
+    found = service.latencies(tx, ["events.ingest", "c.d"], since=end - HOUR, step=step)
+    assert list(found) == ["events.ingest"]
+    half, most = found["events.ingest"]
+    assert [at for at, _ in half] == [end - 3 * step, end - 2 * step]
+    assert [round(seconds, 1) for _, seconds in half] == [0.0, 0.1]
+    assert most[1][1] > 2
+    assert service.latencies(tx, [], since=end - HOUR, step=step) == {}

@@ -31,7 +31,7 @@ def letter(**changes: Any) -> Letter:
 
 
 def only(tx: Tx) -> Any:
-    (row,) = store.listing(tx, queue=None, state=None, limit=10)
+    (row,) = store.search(tx, store.Filter(), state=None, before=None, limit=10)
     return row
 
 
@@ -58,8 +58,8 @@ def test_a_letter_is_kept_once_and_takes_what_is_learned_while_it_is_open(tx: Tx
 def test_the_same_id_on_another_queue_is_another_letter(tx: Tx) -> None:
     service.record(tx, letter())
     service.record(tx, letter(queue="sweeps"))
-    assert len(store.listing(tx, queue=None, state=None, limit=10)) == 2
-    assert len(store.listing(tx, queue="sweeps", state="open", limit=10)) == 1
+    assert len(store.search(tx, store.Filter(), state=None, before=None, limit=10)) == 2
+    assert len(store.search(tx, store.Filter("sweeps"), state="open", before=None, limit=10)) == 1
 
 
 def test_whatever_a_message_holds_can_be_kept(tx: Tx) -> None:
@@ -110,7 +110,7 @@ def test_a_letter_is_decided_once(tx: Tx) -> None:
 def test_a_letter_whose_message_is_lost_stops_no_other(tx: Tx) -> None:
     for name in ("r-1", "lost", "r-3"):
         service.record(tx, letter(redis_message_id=name))
-    kept = store.listing(tx, queue=None, state=None, limit=9)
+    kept = store.search(tx, store.Filter(), state=None, before=None, limit=9)
     ids = {row.redis_message_id: row.id for row in kept}
     decided = service.retry(
         tx,
@@ -125,7 +125,7 @@ def test_a_letter_whose_message_is_lost_stops_no_other(tx: Tx) -> None:
     assert "too large to keep" in str(decided.refused[ids["lost"]])
     states = {
         row.redis_message_id: (row.state, row.retried_as)
-        for row in store.listing(tx, queue=None, state=None, limit=9)
+        for row in store.search(tx, store.Filter(), state=None, before=None, limit=9)
     }
     assert states == {
         "r-1": ("retried", "new r-1"),
@@ -188,3 +188,34 @@ def test_letters_are_searched_by_queue_actor_and_text_page_by_page(tx: Tx) -> No
     assert [row.id for row in below] == [first[1].id, first[2].id]
     service.discard(tx, [first[0].id], ADA, "known")
     assert store.count_matching(tx, store.Filter(queue="payouts"), 100)[0] == 3
+
+
+def test_a_text_is_looked_for_in_so_many_letters_at_a_time(
+    tx: Tx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOOKED_THROUGH", 3)
+    for number in range(8):
+        reason = "a needle" if number in (0, 6) else "hay"
+        service.record(tx, letter(redis_message_id=f"r-{number}", reason=reason))
+
+    def look(before: int | None = None, state: str | None = "open", **wanted: str) -> store.Found:
+        found = store.Filter(**wanted)
+        return store.look(tx, found, state=state, before=before, limit=2, count_to=5)
+
+    first = look(text="needle")
+    assert [row.redis_message_id for row in first.rows] == ["r-6"]
+    assert (first.open, first.counted) == (1, False)
+    second = look(text="needle", before=first.below)
+    assert (second.rows, second.open) == ([], 0)
+    third = look(text="needle", before=second.below)
+    assert [row.redis_message_id for row in third.rows] == ["r-0"]
+    assert third.below is None, "nothing is behind it"
+    every = look(text="hay")
+    assert ([row.redis_message_id for row in every.rows], every.below) == (["r-7", "r-5"], None)
+    service.discard(tx, [every.rows[0].id], ADA, "known")
+    assert [row.redis_message_id for row in look(text="hay").rows] == ["r-5", "r-4"]
+    assert [row.redis_message_id for row in look(text="hay", state="discarded").rows] == ["r-7"]
+    without = look(queue="payouts")
+    assert [row.redis_message_id for row in without.rows] == ["r-6", "r-5"]
+    assert (without.open, without.counted, without.below) == (5, False, None)
+    assert look(queue="nowhere") == store.Found([], 0, counted=True, below=None)

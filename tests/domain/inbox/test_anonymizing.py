@@ -189,16 +189,21 @@ def test_who_was_forgotten_is_not_found_again(db: Engine) -> None:
             tx.execute(text(forbidden))
 
 
-def test_a_webhook_that_waits_names_nobody_any_more(db: Engine) -> None:
-    def body() -> Any:
+def test_a_webhook_that_waits_names_nobody_any_more_and_another_says_so(db: Engine) -> None:
+    def bodies() -> list[Any]:
         with transaction(db) as tx:
-            [row] = delivery_store.listing(
+            rows = delivery_store.listing(
                 tx, None, endpoint_id=None, state=None, type_=None, before=None, limit=10
             )
-            sent = deliveries.body_of(tx, row.merchant_id, row.merchant, row.mode, row)
-        return json.loads(sent)["data"]
+            sent = [
+                deliveries.body_of(tx, row.merchant_id, row.merchant, row.mode, row)
+                for row in rows[::-1]
+            ]
+        return [json.loads(one)["data"] for one in sent]
 
-    before = body()
+    [before] = bodies()
     assert (before["card"], before["customer_id"]) == ("C1", CUSTOMER)
     send(db, ANONYMIZE)
-    assert body() == before | {"customer_id": None}
+    waits, forgotten = bodies()
+    assert waits == before | {"customer_id": None}
+    assert (forgotten["card"], forgotten["customer_id"]) == ("C1", None)

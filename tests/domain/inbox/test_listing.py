@@ -43,6 +43,20 @@ def test_pages_of_what_did_not_apply_leave_no_event_out(engine: Engine) -> None:
     assert len(seen) == 5
 
 
+def test_what_did_not_apply_is_listed_by_type_and_reason(engine: Engine) -> None:
+    acme = shop.open_shop(engine, shop.PERCENTAGE)
+    shop.send(engine, shop.event("nothing.known", "e-1"), shop.conversion("o1", by="NOBODY"))
+
+    def ids(**wanted: str) -> list[str]:
+        with transaction(engine) as tx:
+            return [row["id"] for row in listing.page(tx, acme, "rejected", limit=9, **wanted)]
+
+    assert ids() == ["o1/paid", "e-1"]
+    assert ids(type_="nothing.known") == ["e-1"]
+    assert ids(type_="nothing.known", reason="code_not_found") == []
+    assert ids(type_="conversion.recorded", reason="code_not_found") == ["o1/paid"]
+
+
 def test_the_newest_events_come_page_by_page(engine: Engine) -> None:
     acme = shop.open_shop(engine, shop.PERCENTAGE)
     shop.send(engine, *(shop.event("nothing.known", f"e-{n}") for n in range(5)))

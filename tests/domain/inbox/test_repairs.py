@@ -155,9 +155,12 @@ def test_a_filter_takes_by_merchant_reason_status_and_time_and_leaves_decisions_
     assert select(db, reason="below_minimum") == ["o2/paid"], "named, it is taken"
     assert select(db, status="dead") == ["z"]
     assert select(db, since=JUNE + DAY) == ["o1/paid", "x"]
+    assert select(db, type="conversion.imagined") == ["x", "z"]
+    assert select(db, type="conversion.recorded", merchant_id=acme) == ["o1/paid"]
     with transaction(db) as tx:
         assert inbox.count_selected(tx, Selection()) == (3, 1)
         assert inbox.count_selected(tx, Selection(merchant_id=acme)) == (2, 1)
+        assert inbox.count_selected(tx, Selection(type="conversion.imagined")) == (2, 0)
         [first] = inbox.selected(tx, Selection(), 0, 1)
         assert [row.event_id for row in inbox.selected(tx, Selection(), first.id)] == ["x", "z"]
 

@@ -69,6 +69,8 @@ def test_letters_are_listed_shown_retried_and_discarded(
 ) -> None:
     assert [row["id"] for row in listed(run)] == [2, 1]
     assert listed(run, "--queue", "payouts") == []
+    assert [row["id"] for row in listed(run, "--actor", "x.y", "--text", "[1,")] == [1]
+    assert listed(run, "--text", "nowhere") == []
     shown = run("dead", "show", "1")
     assert "KeyError: ?[2J" in shown
     assert "\x1b" not in shown

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from domain.db import Tx, transaction
 from domain.errors import Invalid
@@ -9,7 +10,10 @@ from domain.money import format_minor
 from domain.payouts import service
 from domain.payouts.errors import NoSuchPayout
 from domain.payouts.service import adjusting, outside, reconciling, unfreezing
+from domain.payouts.store import looking
 from web.dashboard.actions.registry import Doing, action, given
+
+RETRIED: Final = "payout.retried"
 
 
 @contextmanager
@@ -21,18 +25,38 @@ def _payout(doing: Doing, merchant_id: int, payout_id: int) -> Iterator[Tx]:
         yield tx
 
 
-def _note(
-    doing: Doing, tx: Tx, what: str, merchant_id: int, payout_id: int, reason: str | None
-) -> None:
-    doing.audit(tx, what, merchant_id=merchant_id, subject=("payout", payout_id), reason=reason)
+@contextmanager
+def _noted(
+    doing: Doing, what: str, merchant_id: int, payout_id: int, reason: str | None
+) -> Iterator[Tx]:
+    """The same, and what is done is audited with the states before and after. Said again of one that is paid, it
+    changes nothing, and is not; a retry begins with the state that it finds."""
+
+    def state(tx: Tx) -> dict[str, str]:
+        return {"state": looking.payout(tx, merchant_id, payout_id).status}
+
+    with _payout(doing, merchant_id, payout_id) as tx:
+        before = state(tx)
+        yield tx
+        after = state(tx)
+        if after != before or what == RETRIED:
+            doing.audit(
+                tx,
+                what,
+                merchant_id=merchant_id,
+                subject=("payout", payout_id),
+                reason=reason,
+                before=before,
+                after=after,
+            )
 
 
 @action("payout.retry", "operator")
 def retry(doing: Doing, *, merchant_id: int, payout_id: int, reason: str = "") -> str:
     """Send a failed payout again, under a new attempt."""
-    with _payout(doing, merchant_id, payout_id) as tx:
+    why = reason.strip() or None
+    with _noted(doing, RETRIED, merchant_id, payout_id, why) as tx:
         service.retry(tx, payout_id)
-        _note(doing, tx, "payout.retried", merchant_id, payout_id, reason.strip() or None)
     return f"Payout {payout_id} is sent again."
 
 
@@ -40,9 +64,8 @@ def retry(doing: Doing, *, merchant_id: int, payout_id: int, reason: str = "") -
 def cancel(doing: Doing, *, merchant_id: int, payout_id: int, reason: str) -> str:
     """Give a payout up that has not been paid."""
     why = given(reason)
-    with _payout(doing, merchant_id, payout_id) as tx:
+    with _noted(doing, "payout.canceled", merchant_id, payout_id, why) as tx:
         service.cancel(tx, payout_id, reason=why)
-        _note(doing, tx, "payout.canceled", merchant_id, payout_id, why)
     return f"Payout {payout_id} is canceled; its earnings can be claimed by the next run."
 
 
@@ -83,9 +106,8 @@ def agree_unfreeze(doing: Doing, *, merchant_id: int, payout_id: int) -> str:
 @action("payout.mark_paid", "approver")
 def mark_paid(doing: Doing, *, merchant_id: int, payout_id: int, reference: str) -> str:
     """Say that the bank paid an exported payout."""
-    with _payout(doing, merchant_id, payout_id) as tx:
-        if service.mark_paid(tx, payout_id, reference=reference):
-            _note(doing, tx, "payout.marked_paid", merchant_id, payout_id, reference)
+    with _noted(doing, "payout.marked_paid", merchant_id, payout_id, reference) as tx:
+        service.mark_paid(tx, payout_id, reference=reference)
     return f"Payout {payout_id} is paid."
 
 
@@ -113,9 +135,8 @@ def decide_reversal(
 def mark_failed(doing: Doing, *, merchant_id: int, payout_id: int, reason: str) -> str:
     """Say that the bank refused an exported payout."""
     why = given(reason)
-    with _payout(doing, merchant_id, payout_id) as tx:
+    with _noted(doing, "payout.marked_failed", merchant_id, payout_id, why) as tx:
         service.mark_failed(tx, payout_id, reason=why)
-        _note(doing, tx, "payout.marked_failed", merchant_id, payout_id, why)
     return f"Payout {payout_id} is failed. Retry it for the next bank file, or cancel it."
 
 

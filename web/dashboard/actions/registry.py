@@ -56,6 +56,7 @@ class Doing:
         merchant_id: int | None,
         subject: tuple[str, str | int],
         reason: str | None = None,
+        before: dict[str, Any] | None = None,
         after: dict[str, Any] | None = None,
     ) -> None:
         """Record what was done, in the transaction that does it."""
@@ -67,6 +68,7 @@ class Doing:
             subject_kind=subject[0],
             subject_id=subject[1],
             reason=reason,
+            before=before,
             after=after,
         )
 

@@ -1,7 +1,7 @@
 """Fire, pause and resume schedules."""
 
 from domain.db import transaction
-from domain.schedules import service
+from domain.schedules import steering
 from web.dashboard.actions.registry import Doing, action, given
 
 
@@ -9,24 +9,15 @@ from web.dashboard.actions.registry import Doing, action, given
 def run_now(doing: Doing, *, name: str) -> str:
     """Fire a schedule by hand, as of now."""
     with transaction(doing.engine) as tx:
-        fire_at = service.run_now(tx, name)
-        doing.audit(
-            tx,
-            "schedule.run_now",
-            merchant_id=None,
-            subject=("schedule", name),
-            after={"fire_at": fire_at},
-        )
+        fire_at = steering.run_now(tx, name, actor=doing.actor)
     return f"Fired {name} as of {fire_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
 @action("schedule.pause", "operator")
 def pause(doing: Doing, *, name: str, reason: str) -> str:
     """Stop a schedule from firing."""
-    why = given(reason)
     with transaction(doing.engine) as tx:
-        service.pause(tx, name, by=doing.actor.id, reason=why)
-        doing.audit(tx, "schedule.paused", merchant_id=None, subject=("schedule", name), reason=why)
+        steering.pause(tx, name, actor=doing.actor, reason=given(reason))
     return f"Paused {name}."
 
 
@@ -34,6 +25,5 @@ def pause(doing: Doing, *, name: str, reason: str) -> str:
 def resume(doing: Doing, *, name: str) -> str:
     """Let a paused schedule fire again."""
     with transaction(doing.engine) as tx:
-        service.resume(tx, name)
-        doing.audit(tx, "schedule.resumed", merchant_id=None, subject=("schedule", name))
+        steering.resume(tx, name, actor=doing.actor)
     return f"Resumed {name}."

@@ -61,6 +61,9 @@ def line(
             )
             for at, value in part
         ]
+        if len(points) == 1:  # what happened in one step alone is no line
+            parts.append(_point(*points[0]))
+            continue
         said = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         ground = f"{points[0][0]:.1f},{10 + room} {said} {points[-1][0]:.1f},{10 + room}"
         parts += [tag("polygon", points=ground, class_="area"), tag("polyline", points=said)]
@@ -119,6 +122,10 @@ def _short(value: float) -> str:
 
 def _line(y: float) -> Html:
     return Html(f'<line x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="axis"></line>')
+
+
+def _point(x: float, y: float) -> Html:
+    return Html(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" class="point"></circle>')
 
 
 def _rect(x: float, y: float, width: float, height: float) -> Html:

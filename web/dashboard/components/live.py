@@ -172,9 +172,24 @@ def allowed(visit: Visit, name: str) -> bool:
 def button(
     text: str, on_click: Callable[[], Awaitable[None]], kind: str = "calm", label: str = ""
 ) -> Any:
-    """A button. ``kind``: calm, go or danger; ``label`` names what it is about to who cannot see that."""
+    """A button. ``kind``: calm, go or danger; ``label`` names what it is about to who cannot see that.
+
+    While what a click began is under way, further clicks are none: who clicks twice asks once.
+    """
+    under_way = False
+
+    async def once() -> None:
+        nonlocal under_way
+        if under_way:
+            return
+        under_way = True
+        try:
+            await on_click()
+        finally:
+            under_way = False
+
     made = (
-        ui.button(text, on_click=on_click, color=None)
+        ui.button(text, on_click=once, color=None)
         .props("unelevated no-caps")
         .classes(f"act {kind}")
     )

@@ -38,7 +38,8 @@ def money(visit: Visit, amount: int | None, currency: str) -> Html:
         return html(None)
     if not is_currency(currency):
         points = currency.removeprefix("points:")
-        return tag("span", f"{number_text(visit, amount)} points of {points}", class_="num")
+        said = f"{number_text(visit, amount)} points of {points}"
+        return tag("span", said, class_="num", data_sort=amount)
     digits = minor_digits(currency)
     shown = format_currency(
         Decimal(amount).scaleb(-digits),
@@ -47,7 +48,9 @@ def money(visit: Visit, amount: int | None, currency: str) -> Html:
         currency_digits=False,
         format=_pattern(digits),
     )
-    return tag("span", shown, class_="num", title=f"{amount} {currency} (minor units)")
+    return tag(
+        "span", shown, class_="num", title=f"{amount} {currency} (minor units)", data_sort=amount
+    )
 
 
 def _pattern(digits: int) -> str:
@@ -56,7 +59,9 @@ def _pattern(digits: int) -> str:
 
 def number(visit: Visit, value: int | None) -> Html:
     """A count, grouped as the reader is used to."""
-    return html(None) if value is None else tag("span", number_text(visit, value), class_="num")
+    if value is None:
+        return html(None)
+    return tag("span", number_text(visit, value), class_="num", data_sort=value)
 
 
 def number_text(visit: Visit, value: int) -> str:
@@ -93,7 +98,7 @@ def duration(seconds: float | timedelta | None) -> Html:
     if seconds is None:
         return html(None)
     total = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
-    return tag("span", duration_text(total), class_="num")
+    return tag("span", duration_text(total), class_="num", data_sort=round(total, 3))
 
 
 def duration_text(total: float) -> str:
@@ -149,7 +154,11 @@ def facts(*pairs: tuple[str, Any]) -> Html:
 
 def source(value: Any) -> Html:
     """A value as JSON, exactly (integers too), readable, with a button that copies it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return copied(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def copied(text: str) -> Html:
+    """A text as it is, with a button that copies it."""
     copies = tag("button", "Copy", type="button", class_="plain-button copy", onclick=_COPY)
     return tag("div", copies, tag("pre", text, tabindex="0"), class_="source")
 

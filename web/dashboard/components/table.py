@@ -26,10 +26,19 @@ class Column:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str, label: str) -> Html:
-    """Rows as a table, which becomes one block a row on a narrow screen; without rows, what to do."""
+    """Rows as a table, which becomes one block a row on a narrow screen; without rows, what to do.
+
+    The titles sort what is shown (static/tables.js).
+    """
     if not rows:
         return tag("p", empty, class_="empty")
-    head = tag("tr", *(tag("th", c.title, class_=c.kind or None, scope="col") for c in columns))
+    head = tag(
+        "tr",
+        *(
+            tag("th", c.title, class_=c.kind or None, scope="col", tabindex=0 if c.title else None)
+            for c in columns
+        ),
+    )
     body = [
         tag(
             "tr",

@@ -29,6 +29,7 @@ from web.dashboard.pages import (
     stops,
     users,
     velocity,
+    webhook_endpoints,
     webhooks,
 )
 from web.dashboard.shell import Pages
@@ -60,4 +61,5 @@ PAGES: Final[tuple[Callable[[Pages], None], ...]] = (
     velocity.install,
     ledger.install,
     webhooks.install,
+    webhook_endpoints.install,
 )

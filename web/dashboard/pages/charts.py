@@ -41,7 +41,10 @@ BOOKED: Final = (
     ("booked.points_expired", "Points expired"),
 )
 
-Data = tuple[datetime, dict[str, dict[str, Any]]]
+ACTORS: Final = ("events.ingest", "payouts.send")
+"""Whose latency is drawn; the page of queues has percentiles of all, over an hour."""
+
+Data = tuple[datetime, dict[str, dict[str, Any]], dict[str, Any]]
 
 
 def install(pages: Pages) -> None:
@@ -62,7 +65,8 @@ async def _draw(shown: Shown) -> None:
             name: service.series(tx, name, since=begin, step=step, gauge=name.startswith("queue."))
             for name, _ in (*GAUGES, *COUNTS, *BOOKED)
         }
-        return end, {name: dict(labels) for name, labels in found.items()}
+        times = service.latencies(tx, ACTORS, since=begin, step=step)
+        return end, {name: dict(labels) for name, labels in found.items()}, times
 
     head("Charts", "a minute late; a chart is no book")
     links = [
@@ -82,7 +86,7 @@ async def _draw(shown: Shown) -> None:
 
 
 def _show(visit: Visit, data: Data, span: timedelta, step: timedelta) -> None:
-    end, found = data
+    end, found, times = data
     sheets: list[Html] = []
     for name, title in (*COUNTS, *GAUGES, *BOOKED):
         for label, points in sorted(found[name].items()):
@@ -103,6 +107,8 @@ def _show(visit: Visit, data: Data, span: timedelta, step: timedelta) -> None:
             sheets.append(
                 sheet(line(visit, drawn, begin=end - span, end=end, label=said), title=said + unit)
             )
+        if name == COUNTS[-1][0]:
+            sheets += _latencies(visit, times, end, span)
     if not sheets:
         put(
             tag(
@@ -114,6 +120,17 @@ def _show(visit: Visit, data: Data, span: timedelta, step: timedelta) -> None:
         )
         return
     put(tag("div", *sheets, class_="cols"))
+
+
+def _latencies(visit: Visit, times: dict[str, Any], end: datetime, span: timedelta) -> list[Html]:
+    made = []
+    for actor, percentiles in times.items():
+        for share, points in zip(("half (p50)", "95 of 100 (p95)"), percentiles, strict=True):
+            said = f"{actor}: {share} done within, seconds"
+            made.append(
+                sheet(line(visit, points, begin=end - span, end=end, label=said), title=said)
+            )
+    return made
 
 
 def _step(step: timedelta) -> str:

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from domain.db import Tx
 from domain.dead_letters import store
-from domain.dead_letters.store import Filter
+from domain.dead_letters.store import STATES, Filter, Found
 from domain.inbox import listing
 from web.dashboard.components.live import (
     Live,
@@ -30,7 +30,6 @@ from web.dashboard.components.table import ROWS, Column, choice, entry, filters,
 from web.dashboard.shell import Pages, Shown
 from web.dashboard.visit import Visit
 
-STATES: Final = ("open", "retried", "discarded")
 COUNTED_TO: Final = 10_000
 ALL: Final = 2**31
 
@@ -77,11 +76,8 @@ async def _draw(shown: Shown) -> None:
     before = visit.number("before")
     found, state = wanted(visit.query)
 
-    def load(tx: Tx) -> tuple[list[Any], int]:
-        rows = store.search(tx, found, state=state, before=before, limit=ROWS)
-        if not rows or state != "open":
-            return rows, 0  # nothing is decided here on all that match
-        return rows, store.count_matching(tx, found, COUNTED_TO)[0]
+    def load(tx: Tx) -> Found:
+        return store.look(tx, found, state=state, before=before, limit=ROWS, count_to=COUNTED_TO)
 
     parts.append(
         await live(
@@ -96,11 +92,11 @@ def _show(
     visit: Visit,
     found: Filter,
     state: str | None,
-    data: tuple[list[Any], int],
+    data: Found,
     chosen: set[int],
     parts: list[Live],
 ) -> None:
-    rows, open_letters = data
+    rows = data.rows
     chosen.intersection_update(row.id for row in rows)
 
     async def refresh() -> None:
@@ -110,22 +106,36 @@ def _show(
     decides = state == "open" and rows and allowed(visit, "dead.retry")
     if decides:
         _selected(visit, chosen, refresh)
-        if open_letters > 1:
-            _all(visit, found, open_letters, refresh)
+        if data.open > 1 or not data.counted:
+            _all(visit, found, data, refresh)
     with ui.element("section").classes("sheet flush"):
         if not rows:
-            what = (
-                "No dead letter is open: nothing was given up."
-                if state == "open"
-                else "None match."
-            )
-            ui.html(tag("p", what, class_="empty"), sanitize=False)
+            ui.html(tag("p", _none(found, state, data), class_="empty"), sanitize=False)
+            ui.html(_older(visit, data), sanitize=False)
             return
         if decides:
             _choose(visit, rows, chosen)
         else:
             ui.html(table(_columns(visit), rows, empty="", label="Dead letters"), sanitize=False)
-        ui.html(further(visit, rows, lambda r: r.id), sanitize=False)
+        ui.html(join(further(visit, rows, lambda r: r.id), _older(visit, data)), sanitize=False)
+
+
+def _none(found: Filter, state: str | None, data: Found) -> str:
+    if data.below is not None:
+        return f"None of the {store.LOOKED_THROUGH:,} that were looked through has this text."
+    if found == Filter() and state == "open":
+        return "No dead letter is open: nothing was given up."
+    what = "No dead letter is open that matches" if state == "open" else "None matches"
+    return f"{what}. Take a filter out, or look at another state."
+
+
+def _older(visit: Visit, data: Found) -> Html:
+    """Where a search of a text goes on: it is no index that finds it, so it ends after a while."""
+    if data.below is None:
+        return Html("")
+    said = f"{store.LOOKED_THROUGH:,} letters were looked through for the text, the newest first."
+    on = link("Search older ones", visit.with_query(before=data.below))
+    return tag("p", f"{said} ", on, class_="empty")
 
 
 def _columns(visit: Visit) -> list[Column]:
@@ -199,8 +209,8 @@ def _selected(visit: Visit, chosen: set[int], refresh: Any) -> None:
         button("Discard chosen…", lambda: decide("dead.discard", "Discard", "danger"))
 
 
-def _all(visit: Visit, found: Filter, letters: int, refresh: Any) -> None:
-    count = number_text(visit, letters) + ("+" if letters >= COUNTED_TO else "")
+def _all(visit: Visit, found: Filter, data: Found, refresh: Any) -> None:
+    count = number_text(visit, data.open) + ("" if data.counted else "+")
     said = [
         f"{name} {value!r}"
         for name, value in (("queue", found.queue), ("actor", found.actor), ("text", found.text))

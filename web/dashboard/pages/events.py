@@ -52,7 +52,13 @@ def rows_of(
     status = query.get("status")
     if status in listing.ATTENTION:
         return listing.page(
-            tx, merchant_id, status, reason=query.get("reason") or None, before=before, limit=limit
+            tx,
+            merchant_id,
+            status,
+            reason=query.get("reason") or None,
+            type_=query.get("type") or None,
+            before=before,
+            limit=limit,
         )
     return listing.newest(tx, merchant_id, before=before, limit=limit)
 
@@ -70,6 +76,7 @@ async def _draw(shown: Shown) -> None:
             entry(visit, "id", "Event id"),
             choice(visit, "status", "State", list(listing.ATTENTION), every="newest of all"),
             entry(visit, "reason", "Reason code", "unknown_code"),
+            entry(visit, "type", "Type", "loyalty.points_earned"),
             export=visit.with_query(before=None)
             .replace(base, f"/export/{merchant.key}", 1)
             .replace("/events", "/events.csv", 1),
@@ -94,7 +101,10 @@ async def _draw(shown: Shown) -> None:
 
 def _selection(merchant_id: int, visit: Visit) -> Selection:
     return Selection(
-        merchant_id, visit.query.get("reason") or None, visit.query.get("status"), None
+        merchant_id,
+        visit.query.get("reason") or None,
+        visit.query.get("status"),
+        type=visit.query.get("type") or None,
     )
 
 
@@ -142,7 +152,9 @@ def _empty(visit: Visit) -> str:
     if visit.query.get("id"):
         return "No event of this id ever arrived for this merchant."
     if visit.query.get("status"):
-        return "None: every event of this kind was dealt with."
+        return (
+            "None: every event of this kind was dealt with. Reason and type narrow what is listed."
+        )
     return "No event arrived lately. Publish one: payspool events publish, or POST /v1/events."
 
 

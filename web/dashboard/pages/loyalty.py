@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,14 +10,11 @@ from domain.db import Tx
 from domain.errors import NotFound
 from domain.loyalty import service as loyalty
 from domain.loyalty.store import views
-from domain.schedules.store import fires_for
-from web.dashboard.components.charts import bars
 from web.dashboard.components.live import allowed, head, later, put
 from web.dashboard.components.markup import Html, join, tag
 from web.dashboard.components.show import (
     card_page,
     chip,
-    duration,
     facts,
     link,
     number,
@@ -28,13 +24,13 @@ from web.dashboard.components.show import (
     when,
 )
 from web.dashboard.components.table import ROWS, Column, entry, filters, further, table
+from web.dashboard.pages.expiring import forecasts, sweeps
 from web.dashboard.pages.loyalty_programs import address
 from web.dashboard.shell import Pages, Shown
 from web.dashboard.visit import Visit
 
 WEEKS: Final = 26
-SWEEPS: Final = 5
-"""Fires of the nightly sweep that are shown."""
+"""How far points that will expire are foreseen."""
 
 
 def install(pages: Pages) -> None:
@@ -47,31 +43,12 @@ async def _draw(shown: Shown) -> None:
     visit, merchant = shown.visit, shown.merchant
     customer, after = visit.query.get("customer") or None, visit.query.get("after")
 
-    def expiring(tx: Tx) -> tuple[list[Any], list[Any]]:
+    def foreseen(tx: Tx) -> list[Any]:
         now = clock.business_now(tx)
-        return (
-            views.forecast(tx, merchant.id, now, now + timedelta(weeks=WEEKS)),
-            loyalty.dry_run(tx, merchant.id, now),
-        )
+        return views.forecast(tx, merchant.id, now, now + timedelta(weeks=WEEKS))
 
     async def forecast() -> None:
-        foreseen, due = await visit.read(expiring)
-        weeks = f"Points that expire in the next {WEEKS} weeks"
-        next_sweep = "What the next sweep would expire now (dry run)"
-        put(
-            tag(
-                "div",
-                sheet(_forecast(visit, foreseen), title=weeks),
-                sheet(_due(visit, due), title=next_sweep, flush=True),
-                class_="cols",
-            )
-        )
-
-    async def sweeps() -> None:
-        rows = await visit.read(
-            lambda tx: fires_for(tx, "loyalty.expire_points", merchant.id, SWEEPS)
-        )
-        put(sheet(_sweeps(visit, rows), title="Last sweeps", flush=True))
+        put(tag("div", *forecasts(visit, await visit.read(foreseen)), class_="cols"))
 
     async def programs() -> None:
         rows = await visit.read(lambda tx: loyalty.summary(tx, merchant.id))
@@ -86,7 +63,7 @@ async def _draw(shown: Shown) -> None:
             put(link("Add a program", f"/m/{merchant.key}/loyalty-program", class_="link-button"))
     later(programs, "Points are being summed…")
     later(forecast, "Points that will expire are being summed…")
-    await sweeps()
+    later(lambda: sweeps(visit, merchant), "What is due now is being summed…")
     put(filters(visit, entry(visit, "customer", "Customer")))
     put(
         sheet(
@@ -112,73 +89,6 @@ def _programs(visit: Visit, key: str, rows: list[Any]) -> Html:
         rows,
         empty="No program. Add one above, or with payspool loyalty create-program.",
         label="Programs",
-    )
-
-
-def _sweeps(visit: Visit, rows: list[Any]) -> Html:
-    def did(name: str) -> Callable[[Any], Html]:
-        return lambda r: number(visit, (r.progress or {}).get(name))
-
-    return table(
-        [
-            Column("As of", lambda r: link(when(visit, r.fire_at), f"/schedules/{r.name}")),
-            Column("State", lambda r: chip(r.state)),
-            Column("Cards expired", did("cards"), "num"),
-            Column("Points", did("points"), "num"),
-            Column("Held by others", did("skipped"), "num"),
-            Column("Announced", did("announced"), "num"),
-            Column("Tiers changed", did("tiers"), "num"),
-            Column(
-                "Took",
-                lambda r: duration(r.finished_at and r.finished_at - r.started_at),
-                "num",
-            ),
-        ],
-        rows,
-        empty="None yet. A program whose points expire, or that has tiers, is swept every night.",
-        label="Last sweeps",
-    )
-
-
-def _forecast(visit: Visit, rows: list[Any]) -> Html:
-    if not rows:
-        return tag("p", "No points are due to expire then.", class_="dim")
-    programs = sorted({row.program for row in rows})
-    if len(programs) == 1:
-        return _weeks(visit, rows)
-    return join(
-        *(
-            join(tag("h3", name), _weeks(visit, [row for row in rows if row.program == name]))
-            for name in programs
-        )
-    )
-
-
-def _weeks(visit: Visit, rows: list[Any]) -> Html:
-    weeks: dict[Any, int] = {}
-    for row in rows:
-        weeks[row.week] = weeks.get(row.week, 0) + row.points
-    data = [
-        (f"{week:%d %b}", points, f"week of {week:%Y-%m-%d}: {number_text(visit, points)} points")
-        for week, points in sorted(weeks.items())
-    ]
-    total = number_text(visit, sum(weeks.values()))
-    return join(
-        tag("p", f"{total} points if nothing happens on those cards."),
-        bars(data, label=f"Points that expire, by week; {total} in all"),
-    )
-
-
-def _due(visit: Visit, rows: list[Any]) -> Html:
-    return table(
-        [
-            Column("Program", lambda r: r.program),
-            Column("Cards", lambda r: number(visit, r.cards), "num"),
-            Column("Points", lambda r: number(visit, r.points), "num"),
-        ],
-        rows,
-        empty="Nothing is due: the last sweep booked all of it.",
-        label="Due now",
     )
 
 

@@ -31,6 +31,7 @@ from web.dashboard.components.show import (
     when,
 )
 from web.dashboard.components.table import Column, table
+from web.dashboard.pages import today
 from web.dashboard.pages.queues import queue_states
 from web.dashboard.shell import COUNTED_TO, Pages, Shown
 from web.dashboard.visit import Visit
@@ -84,6 +85,7 @@ async def _draw(shown: Shown) -> None:
 
     head("Overview")
     await live(visit, load, lambda data: _show(visit, *data), seconds=10)
+    later(lambda: today.draw(visit), "The day is being summed…")
     later(owed, "What is owed is being summed…")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -146,7 +147,10 @@ def _show(
                     ),
                     (
                         "Referrals",
-                        link("trackings of this user", f"/m/{key}/referrals?user={user_id}"),
+                        link(
+                            "trackings of this user",
+                            f"/m/{key}/referrals?{urlencode({'user': user_id})}",
+                        ),
                     ),
                 )
             )

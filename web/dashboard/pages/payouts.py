@@ -19,6 +19,7 @@ STATES: Final = (
     "sending",
     "in_transit",
     "paid",
+    "returned",
     "failed",
     "unknown",
     "canceled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from nicegui import ui
@@ -21,6 +22,7 @@ from web.dashboard.components.show import (
     link,
     number,
     sheet,
+    some,
     when,
 )
 from web.dashboard.components.table import Column, table
@@ -104,7 +106,7 @@ def _show(visit: Visit, data: list[Any]) -> None:
             flush=True,
         )
     )
-    put(sheet(_retention(visit, kept), title="How long what was said is kept"))
+    put(sheet(_retention(visit, kept), title="How long what was said is kept", flush=True))
 
 
 WHAT: Final = {
@@ -122,7 +124,8 @@ def _retention(visit: Visit, kept: list[Any]) -> Html:
     def archive(row: Any) -> str:
         if not row.files:
             return "archived before they go" if row.archived else "none"
-        return f"{row.files:,} files, {row.archive_bytes:,} bytes"
+        files = some(row.files, "file")
+        return f"{files}, {row.archive_bytes:,} bytes"
 
     shown = table(
         [
@@ -137,15 +140,16 @@ def _retention(visit: Visit, kept: list[Any]) -> Html:
         label="Retention",
     )
     others = [tag("li", tag("code", name), f": {at}") for name, at in PRUNED_BY_ITS_OWN.items()]
-    return join(
-        shown,
-        tag(
-            "p",
-            "Money, attempts, points, audit and every key by which something is known stay for ever.",
-            class_="dim",
-        ),
-        tag("details", tag("summary", "Rows that go by themselves"), tag("ul", *others)),
+    stays = (
+        "Money, attempts, points, audit and every key by which something is known stay for ever."
     )
+    note = tag(
+        "div",
+        tag("p", stays, class_="dim"),
+        tag("details", tag("summary", "Rows that go by themselves"), tag("ul", *others)),
+        class_="note",
+    )
+    return join(shown, note)
 
 
 async def _draw_one(shown: Shown) -> None:
@@ -210,29 +214,35 @@ def _show_one(visit: Visit, name: str, data: tuple[Any, list[Any]], refresh: Any
     put(sheet(_fires(visit, fires), title=f"Newest fires (at most {FIRES})", flush=True))
 
 
+def _json(value: Any) -> Html:
+    return tag("code", json.dumps(value, ensure_ascii=False))
+
+
 def _facts(visit: Visit, row: Any) -> Html:
     return facts(
         ("Runs", _timing(row)),
         ("Next", when(visit, row.next_fire_at)),
         ("Does", tag("code", row.actor)),
-        ("With", tag("code", str(row.args))),
+        ("With", _json(row.args)),
         ("On the queue", row.queue),
         ("Catches up", row.catch_up),
     )
 
 
-def _fires(visit: Visit, fires: list[Any]) -> Html:
-    def took(row: Any) -> Any:
-        done = row.started_at is not None and row.finished_at is not None
-        return duration(row.finished_at - row.started_at) if done else ""
+def took(fire: Any) -> Any:
+    """How long a fire took; nothing before it is over."""
+    done = fire.started_at is not None and fire.finished_at is not None
+    return duration(fire.finished_at - fire.started_at) if done else ""
 
+
+def _fires(visit: Visit, fires: list[Any]) -> Html:
     return table(
         [
             Column("As of", lambda r: when(visit, r.fire_at)),
             Column("State", lambda r: chip(r.state)),
             Column("By hand", lambda r: "yes" if r.manual else ""),
             Column("Took", took, "num"),
-            Column("Did", lambda r: tag("code", str(r.progress)) if r.progress else ""),
+            Column("Did", lambda r: _json(r.progress) if r.progress else ""),
             Column(
                 "Error",
                 lambda r: (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -96,11 +97,12 @@ def hits(tx: Tx, wanted: str) -> list[Hit]:
                 "code",
                 row.merchant,
                 f"{row.code} of {row.user_id}",
-                f"/m/{row.merchant}/referrals?code={row.code}",
+                f"/m/{row.merchant}/referrals?{urlencode({'code': row.code})}",
             )
         )
     for key in referrals.user(tx, wanted):
-        found.append(("referrals", key, f"of {wanted}", f"/m/{key}/referrals?user={wanted}"))
+        page = f"/m/{key}/referrals?{urlencode({'user': wanted})}"
+        found.append(("referrals", key, f"of {wanted}", page))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -23,6 +24,7 @@ from web.dashboard.components.live import (
     put,
 )
 from web.dashboard.components.markup import Html, join, tag
+from web.dashboard.components.once import shown_once
 from web.dashboard.components.show import chip, link, sheet, when
 from web.dashboard.components.table import Column, table
 from web.dashboard.shell import Pages, Shown
@@ -87,7 +89,7 @@ def _table(visit: Visit, rows: list[Any]) -> Html:
 
     return table(
         [
-            Column("Name", lambda r: link(r.name, f"/audit?actor={r.name}")),
+            Column("Name", lambda r: link(r.name, f"/audit?{urlencode({'actor': r.name})}")),
             Column("Role", lambda r: r.role),
             Column("State", state),
             Column("Signs in by", lambda r: "password or link" if r.password else "link"),
@@ -159,17 +161,10 @@ def _linking(visit: Visit, name: str) -> Any:
             return
         with client:
             base = visit.context.access.url or str(client.request.base_url)
-            with ui.dialog(value=True) as dialog, ui.card().classes("ask"):
-                dialog.props["aria-label"] = f"A link for {name}"
-                ui.html(tag("h2", f"{name} signs in by this, once"), sanitize=False)
-                ui.html(tag("code", base.rstrip("/") + path), sanitize=False)
-                button("Close", _closing(dialog))
+            shown_once(
+                f"{name} signs in by this, once",
+                "Hand it over in private. It is not shown again.",
+                base.rstrip("/") + path,
+            )
 
     return click
-
-
-def _closing(dialog: Any) -> Any:
-    async def close() -> None:
-        dialog.delete()
-
-    return close

@@ -16,13 +16,14 @@ from web.dashboard.components.live import Live, Question, allowed, asking, butto
 from web.dashboard.components.markup import Html, join, tag
 from web.dashboard.components.show import chip, facts, link, number, sheet, source, when
 from web.dashboard.components.table import ROWS, Column, choice, entry, filters, further, table
+from web.dashboard.pages.webhook_endpoints import endpoint_steps
 from web.dashboard.shell import Pages, Shown
 from web.dashboard.visit import Visit, whole
 
 STATES: Final = ("pending", "delivered", "failed", "canceled")
 _EMPTY: Final = (
-    "Nobody is told of anything yet. Add an endpoint: payspool webhooks add {} https://…, or"
-    " POST /v1/webhook_endpoints."
+    "Nobody is told of anything yet. An approver adds an endpoint above; or payspool webhooks add {} https://…,"
+    " or POST /v1/webhook_endpoints."
 )
 
 
@@ -61,7 +62,11 @@ async def _draw(shown: Shown) -> None:
         put(sheet(_log(visit, merchant.key, log), title="Deliveries, newest first", flush=True))
         put(further(visit, log, lambda r: r.id))
 
-    head("Webhooks")
+    more = head("Webhooks")
+    if allowed(visit, "webhook.add"):
+        with more:
+            new = f"/m/{merchant.key}/webhook-endpoint"
+            put(link("Add an endpoint", new, class_="link-button"))
     put(
         filters(
             visit,
@@ -81,7 +86,9 @@ def _endpoint(visit: Visit, key: str, merchant_id: int, row: Any, refresh: Any) 
             return
         ids: dict[str, Any] = {"merchant_id": merchant_id, "endpoint_id": row.id}
         with ui.element("div").classes("row"):
-            if row.state == "disabled":
+            if row.state == "enabled":
+                _steps(visit, row, ids, refresh)
+            else:
                 enable = Question(
                     f"Enable endpoint {row.id}?",
                     (
@@ -95,8 +102,7 @@ def _endpoint(visit: Visit, key: str, merchant_id: int, row: Any, refresh: Any) 
                     asking(visit, "webhook.enable", enable, refresh, **ids),
                     "go",
                 )
-                return
-            _steps(visit, row, ids, refresh)
+            endpoint_steps(visit, key, merchant_id, row, refresh)
 
 
 def _steps(visit: Visit, row: Any, ids: dict[str, Any], refresh: Any) -> None:
