@@ -17,6 +17,7 @@ def insert(
     type: str,
     account: str | None,
     payload: str,
+    live: bool,
     ignored: str | None,
     look: timedelta,
     brought_by: str,
@@ -25,12 +26,12 @@ def insert(
     made: int | None = tx.execute(
         text(
             """
-            INSERT INTO gateway_events (merchant_id, method, event_id, type, account, payload, state,
+            INSERT INTO gateway_events (merchant_id, method, event_id, type, account, payload, live, state,
                                         error, brought_by, look_at)
-            VALUES (:merchant_id, :method, :event_id, :type, :account, CAST(:payload AS jsonb),
+            VALUES (:merchant_id, :method, :event_id, :type, :account, CAST(:payload AS jsonb), :live,
                     CASE WHEN CAST(:ignored AS text) IS NULL THEN 'received' ELSE 'ignored' END, :ignored, :brought_by,
                     CASE WHEN CAST(:ignored AS text) IS NULL THEN clock_timestamp() + CAST(:look AS interval) END)
-            ON CONFLICT (merchant_id, method, event_id) DO NOTHING RETURNING id
+            ON CONFLICT (merchant_id, method, event_id, live) DO NOTHING RETURNING id
             """
         ),
         {
@@ -40,6 +41,7 @@ def insert(
             "type": type,
             "account": account,
             "payload": payload,
+            "live": live,
             "ignored": ignored,
             "look": look,
             "brought_by": brought_by,
@@ -48,17 +50,24 @@ def insert(
     return made
 
 
-def known(tx: Tx, merchant_id: int, method: str, event_ids: Sequence[str]) -> set[str]:
-    """Those of these events that are kept already."""
+def known(
+    tx: Tx, merchant_id: int, method: str, event_ids: Sequence[str], *, live: bool
+) -> set[str]:
+    """Those of these events that are kept already, as events of this mode."""
     return set(
         tx.execute(
             text(
                 """
                 SELECT event_id FROM gateway_events
-                WHERE merchant_id = :merchant_id AND method = :method
+                WHERE merchant_id = :merchant_id AND method = :method AND live = :live
                       AND event_id = ANY (CAST(:event_ids AS varchar[]))
                 """
             ),
-            {"merchant_id": merchant_id, "method": method, "event_ids": list(event_ids)},
+            {
+                "merchant_id": merchant_id,
+                "method": method,
+                "event_ids": list(event_ids),
+                "live": live,
+            },
         ).scalars()
     )

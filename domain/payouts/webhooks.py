@@ -43,7 +43,8 @@ def receive(
     """Store a notice and ask for it to be applied; its id, or None if it was stored before, by either road.
 
     One of another ``mode`` than the merchant's is stored as ignored, with the reason, and answered well:
-    Stripe sends a live Connect endpoint test events too, and would disable one that refuses them. Raises Invalid for JSON that PostgreSQL cannot keep (NUL, half of a surrogate pair); the
+    Stripe sends a live Connect endpoint test events too, and would disable one that refuses them. It is a notice of its
+    own: one of the merchant's mode with the same id is taken. Raises Invalid for JSON that PostgreSQL cannot keep (NUL, half of a surrogate pair); the
     transaction then has to be rolled back.
     """
     ignored = wrong_mode(mode, live=notice.live)
@@ -56,6 +57,7 @@ def receive(
             type=notice.type,
             account=notice.account,
             payload=notice.payload,
+            live=notice.live,
             ignored=ignored,
             look=look_wait(0),
             brought_by=brought_by,

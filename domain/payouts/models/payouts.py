@@ -313,6 +313,7 @@ gateway_events = Table(
     Column("type", Text, nullable=False),
     Column("account", String(255), nullable=True),
     Column("payload", JSONB, nullable=False),
+    Column("live", Boolean, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'received'")),
     Column("error", String(500), nullable=True),
     created_at(),
@@ -322,7 +323,7 @@ gateway_events = Table(
     Column("emit_count", Integer, nullable=False, server_default=text("0")),
     # By which road it came first; the other one finds it here.
     Column("brought_by", Text, nullable=False, server_default=text("'webhook'")),
-    UniqueConstraint("merchant_id", "method", "event_id"),
+    UniqueConstraint("merchant_id", "method", "event_id", "live"),
     CheckConstraint("brought_by IN ('webhook', 'poll')", name="brought_by"),
     CheckConstraint("state IN ('received', 'applied', 'ignored', 'failed')", name="state"),
     Index("ix_gateway_events_open", "id", postgresql_where=text("state = 'received'")),

@@ -140,7 +140,11 @@ def _new_ones(tx: Tx, poll: Poll, page: EventsPage, mode: str) -> list[SeenEvent
         if wrong_mode(mode, live=event.live) is not None:
             raise WrongMode(poll.method, event.event_id, mode)
     known = webhook_store.known(
-        tx, poll.merchant_id, poll.method, [event.event_id for event in page.events]
+        tx,
+        poll.merchant_id,
+        poll.method,
+        [event.event_id for event in page.events],
+        live=mode == "live",
     )
     return [event for event in page.events if event.event_id not in known]
 

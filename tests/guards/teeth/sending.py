@@ -95,9 +95,16 @@ GUARDS: Final = (
     Guard(
         "a webhook is stored once",
         "domain/payouts/webhook_store.py",
-        "ON CONFLICT (merchant_id, method, event_id) DO NOTHING RETURNING id",
+        "ON CONFLICT (merchant_id, method, event_id, live) DO NOTHING RETURNING id",
         "RETURNING id",
         "tests/web/test_webhooks.py",
+    ),
+    Guard(
+        "a webhook of the other mode hides no event that is polled",
+        "domain/payouts/webhook_store.py",
+        "AND live = :live",
+        "AND CAST(:live AS boolean) IS NOT NULL",
+        "tests/workers/notices/test_polling.py",
     ),
     Guard(
         "a payout is asked for in the transaction that hands it over",

@@ -59,6 +59,22 @@ def test_a_reversal_that_no_webhook_told_is_found_and_booked_once(desk: Desk) ->
     house.assert_whole(desk.engine)
 
 
+def test_an_event_whose_webhook_had_the_other_mode_is_found_and_applied(desk: Desk) -> None:
+    transfer = paid(desk)
+    desk.listen(connect=False)
+    desk.spoil(fault="wrong_mode", type="transfer.reversed")
+    reverse(desk, transfer, 300)
+    desk.told("transfer.reversed")
+    assert [state for state, _ in desk.notices("transfer.reversed")] == ["ignored"]
+    assert (poll(desk).stored > 0, poll(desk).stored) == (True, 0)
+    desk.work_off()
+    assert desk.rows("SELECT reversed_amount FROM payouts") == [(300,)]
+    assert desk.rows(
+        "SELECT live, state, brought_by FROM gateway_events WHERE type = 'transfer.reversed' ORDER BY 1"
+    ) == [(False, "applied", "poll"), (True, "ignored", "webhook")]
+    house.assert_whole(desk.engine)
+
+
 @pytest.mark.parametrize("first", ["webhook", "poll"])
 def test_an_event_that_comes_by_both_roads_is_kept_once(desk: Desk, first: str) -> None:
     transfer = paid(desk)
