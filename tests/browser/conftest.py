@@ -47,8 +47,9 @@ class Dashboard:
             return tx.execute(text(statement), values).scalar()
 
 
-@pytest.fixture(scope="session")
-def board_engine(admin_url: str, template: str) -> Iterator[Engine]:
+@contextmanager
+def board(admin_url: str, template: str) -> Iterator[Engine]:
+    """An engine on a database of its own."""
     name = f"board_{secrets.token_hex(4)}"
     admin = create_engine(admin_url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -64,18 +65,29 @@ def board_engine(admin_url: str, template: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
+def board_engine(admin_url: str, template: str) -> Iterator[Engine]:
+    with board(admin_url, template) as engine:
+        yield engine
+
+
+@contextmanager
+def opened(engine: Engine, redis_url: str, folder: Path) -> Iterator[Dashboard]:
+    """The command, as people run it, over a database that is furnished for it."""
+    namespace = f"board-{secrets.token_hex(4)}"
+    client = redis.Redis.from_url(redis_url)
+    seeded = house.seed(engine, client, namespace)
+    with running(engine, redis_url, namespace, folder) as url:
+        yield Dashboard(url, engine, client, namespace, seeded)
+    client.close()
+
+
+@pytest.fixture(scope="session")
 def dashboard(
     board_engine: Engine, servers: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """The command, as people run it."""
-    namespace = f"board-{secrets.token_hex(4)}"
-    client = redis.Redis.from_url(servers.redis_url)
-    seeded = house.seed(board_engine, client, namespace)
-    with running(
-        board_engine, servers.redis_url, namespace, tmp_path_factory.mktemp("board")
-    ) as url:
-        yield Dashboard(url, board_engine, client, namespace, seeded)
-    client.close()
+    """One that all tests of pages share: each leaves what others look at as it was."""
+    with opened(board_engine, servers.redis_url, tmp_path_factory.mktemp("board")) as made:
+        yield made
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,16 +17,35 @@ from domain.db import transaction
 from domain.dead_letters.store import LOOKED_THROUGH
 from domain.loyalty import service as loyalty
 from domain.merchants import service as merchants
+from payspool.embedded import Endpoints
 from payspool.installing import expiry_schedule
 from queues.pause import Pauses
 from tests.browser import house
-from tests.browser.conftest import Dashboard, Opener
+from tests.browser.conftest import Dashboard, Opener, board, opened, sign_in
 from tests.browser.test_pages import serious
 from tests.browser.test_tasks import confirm
 from tests.domain.inbox import shop
 from tests.domain.payouts import house as payouts
 
 pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def dashboard(
+    admin_url: str, template: str, servers: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dashboard]:
+    """One of their own: they pause queues, approve runs and add to charts that other tests look at."""
+    with (
+        board(admin_url, template) as engine,
+        opened(engine, servers.redis_url, tmp_path_factory.mktemp("board")) as made,
+    ):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cookies(dashboard: Dashboard) -> dict[str, str]:
+    return {name: sign_in(dashboard.url, name) for name in house.PEOPLE}
+
 
 SIZES = pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (400, "light")])
 NAMED = "document.activeElement?.getAttribute('aria-label') || document.activeElement?.textContent?.trim() || ''"

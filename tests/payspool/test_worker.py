@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from domain.audit.service import Actor
 from domain.db import transaction
 from domain.dead_letters import store
+from domain.dead_letters.store import Filter
 from domain.secrets import new_key
 from queues import Pauses, Workforce
 from tests.queues.support import wait_until
@@ -56,7 +57,7 @@ def worker(database_url: str, redis_url: str, namespace: str) -> Iterator[subpro
 
 def letters(engine: Engine) -> list[Any]:
     with transaction(engine) as tx:
-        return store.listing(tx, queue="events", state="open", limit=10)
+        return store.search(tx, Filter(queue="events"), state="open", before=None, limit=10)
 
 
 def test_what_a_worker_cannot_read_or_must_not_run_is_kept_in_sql(

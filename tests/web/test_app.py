@@ -202,6 +202,7 @@ def test_every_operation_is_documented_with_its_answers_by_example(api: Api) -> 
         ("post", "/v1/webhooks/wise/{merchant_key}"),
         ("get", "/healthz"),
         ("get", "/readyz"),
+        ("get", "/v1/loyalty/tier-notices"),
     }
     (scheme,) = described["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")

@@ -19,6 +19,7 @@ from domain.audit.service import Actor
 from domain.db import transaction
 from domain.dead_letters import service as dead_letters
 from domain.dead_letters import store as letter_store
+from domain.dead_letters.store import Filter
 from domain.errors import Invalid
 from domain.retention import service, store
 from domain.retention.rules import PRUNED_BY_ITS_OWN, STEP_BYTES, STEP_ROWS, Archived, Retention
@@ -245,7 +246,7 @@ def test_letters_that_were_decided_on_long_ago_keep_who_decided_and_no_more(
             dead_letters.record(tx, letter(name))
         ids = {
             row.redis_message_id: row.id
-            for row in letter_store.listing(tx, queue=None, state=None, limit=9)
+            for row in letter_store.search(tx, Filter(), state=None, before=None, limit=9)
         }
         dead_letters.retry(tx, [ids["retried"]], ADA, lambda rows: ["again" for _ in rows])
         dead_letters.discard(tx, [ids["discarded"]], ADA, "why not")
@@ -277,7 +278,9 @@ def test_a_step_holds_no_more_than_its_bytes(engine: Engine) -> None:
     with transaction(engine) as tx:
         for name in range(6):
             dead_letters.record(tx, letter(str(name), size))
-        ids = [row.id for row in letter_store.listing(tx, queue=None, state=None, limit=9)]
+        ids = [
+            row.id for row in letter_store.search(tx, Filter(), state=None, before=None, limit=9)
+        ]
         dead_letters.discard(tx, ids, ADA, "large")
     age(engine)
     assert service.run(engine, KEPT, None, most=1)["dead_letters"].rows == 3
