@@ -1,14 +1,16 @@
 """The whole pipeline of one machine: embedded servers, sandbox, workers, relay, scheduler, courier, API, dashboard."""
 
 import json
+import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 from migrations import apply
@@ -40,6 +42,27 @@ class Running:
     sandbox_data: Path | None
     data_dir: Path
     metrics_targets: Path | None
+
+
+@contextmanager
+def noting_interrupts() -> Iterator[list[int]]:
+    """Note each Ctrl-C beside raising for it: what is raised in a callback or a finaliser ends there, and whoever
+    asked to stop would wait for ever. Later the supervisor listens."""
+    interrupted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.append(number)
+        signal.default_int_handler(number, frame)
+
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupted  # somebody else decides what it means
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Pipeline:
@@ -114,7 +137,10 @@ class Pipeline:
         self._say("Starting PostgreSQL and Valkey")
         box = Embedded(folder)
         self._stack.callback(box.stop)
-        endpoints = box.start()
+        with noting_interrupts() as interrupted:
+            endpoints = box.start()
+        if interrupted:
+            raise KeyboardInterrupt
         self._announce = box.announce
         self._supervisor = self._stack.enter_context(
             Supervisor(log_dir=folder / "logs", guard=box.guard, servers=box)
