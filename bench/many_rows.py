@@ -117,6 +117,9 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     "loyalty_programs": (
         """INSERT INTO loyalty_programs (id, merchant_id, key, name, zone)
            VALUES (1, :m, 'club', 'Club', 'UTC')""",
+        """INSERT INTO loyalty_program_versions (program_id, version, earn_points, earn_per_amount, currency,
+                                                 backdating_days, qualifying_types)
+           VALUES (1, 1, 1, 100, 'usd', 30, '{points_earned}')""",
     ),
     "metric_minutes": (
         """INSERT INTO metric_minutes (name, label, at, value)
