@@ -31,12 +31,13 @@ class BatchLimits:
     """How much one batch may hold.
 
     `messages` and `bytes` (of queue messages) bound a fetch; `events` bounds what one call of the
-    actor gets. A single message may exceed the last two.
+    actor gets. A single message may exceed the last two. Of larger batches two workers want more of
+    the same rows: with all rules on, 1,000 events at once were a third slower than 500.
     """
 
     messages: int = 500
     bytes: int = 1024 * 1024
-    events: int = 1000
+    events: int = 500
 
     def __post_init__(self) -> None:
         if not 1 <= self.messages <= BATCH_MESSAGES_MAX:
