@@ -145,7 +145,7 @@ def _due(visit: Visit, rows: list[Any]) -> Html:
             Column("Points", lambda r: number(visit, r.points), "num"),
         ],
         rows,
-        empty="Nothing is due: the last sweep booked all of it.",
+        empty="Nothing is due now.",
         label="Due now",
     )
 
